@@ -1,0 +1,1 @@
+"""Problems: what is tuned, as stages of shards for the runtime to run. Know no Ray."""

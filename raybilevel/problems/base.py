@@ -1,0 +1,148 @@
+"""The contract between a problem (math, models) and the runtime (Ray, storage).
+
+A run is a chain of rounds. In each, the driver asks `Problem.stage` what to do: it answers with a
+`Stage` of shards, is asked again with their reduced outputs, and so on until it answers with an
+`Update`, which ends the round. A plan depends on configuration, seed and reduced results alone, so
+the answer is the same to the bit whoever ran the shards, and how often.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from raybilevel.upper.variables import Variable
+
+Arrays = dict[str, np.ndarray]
+"""All that crosses processes, and all that is checkpointed.
+
+In a state, a key "table/column" is a column of an append-only table: rows are only ever added, and
+a checkpoint writes the new ones alone, to `<table>/part-*.parquet`.
+"""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A small, pure description of work; `args` is JSON-able."""
+
+    round: int
+    stage: int
+    index: int
+    kind: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def key(self, seed: int) -> int:
+        """The only source of randomness of the shard: 64 bits from the run's seed and its place."""
+        words = np.random.SeedSequence([seed, self.round, self.stage, self.index])
+        return int(words.generate_state(1, np.uint64)[0])
+
+    def __str__(self) -> str:
+        return f"shard {self.index} of round {self.round}, stage {self.stage} ({self.kind})"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a shard returns, and what a stage is reduced to.
+
+    `sums` are added over a fixed binary tree of indices, `rows` are concatenated by index, `nfe`
+    counts network evaluations.
+    """
+
+    sums: Arrays = field(default_factory=dict)
+    rows: Arrays = field(default_factory=dict)
+    nfe: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A batch of shards that may all run at once, and what all of them read."""
+
+    shards: tuple[Shard, ...]
+    broadcast: Arrays = field(default_factory=dict)
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    CONVERGED = "converged"
+    AT_BOUND = "at_bound"
+    BUDGET = "budget"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a run ends: `reason` says what it means and what to do."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Update:
+    """The end of a round.
+
+    Attributes
+    ----------
+    state : the driver's whole state from here on.
+    metrics : the round's row of the history; `config/<variable>` and `upper_loss` at least.
+    stop : set where the run is done.
+    """
+
+    state: Arrays
+    metrics: dict[str, float]
+    stop: Stop | None = None
+
+
+class Worker(Protocol):
+    """One process's model, data and metric, ready to run shards."""
+
+    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+        """Run one shard: pure, all randomness from `key`; never writes to `broadcast`."""
+        ...
+
+
+class Problem(ABC):
+    """What is tuned. Picklable; knows no Ray."""
+
+    #: fields that may differ when a run is resumed, since no earlier round depends on them
+    resumable: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    @abstractmethod
+    def variables(self) -> tuple[Variable, ...]:
+        """The upper-level variables, in the order of every vector."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `InputError` for input that could not work, before any actor starts."""
+
+    @abstractmethod
+    def init(self, seed: int) -> Arrays:
+        """The state before the first round, `x` (d,) included."""
+
+    @abstractmethod
+    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
+        """What to do next in this round: pure; called until it returns an `Update`."""
+
+    @abstractmethod
+    def worker(self, device: str) -> Worker:
+        """Load model, data and metric, once per process, onto `device` ("cpu" or "cuda")."""
+
+    @abstractmethod
+    def trial(self, x: Mapping[str, float]) -> Problem:
+        """The same lower level at fixed variables, for baselines."""
+
+    @abstractmethod
+    def export(self, state: Arrays, directory: Path) -> None:
+        """Write what the user takes away, at the end of a run, to a local directory."""
+
+    def planned_rounds(self, state: Arrays) -> int | None:
+        """How many rounds the run will have as far as can be told, for the time left."""
+        return None

@@ -1,0 +1,109 @@
+"""The reward problem's pool: which seeds it holds, how it grows, how p_x is drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Output, Shard, Stage
+
+_SHOWN = 32  # samples of p0 and of p_x in the run directory
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a pool is drawn: by rounds, in shards.
+
+    Attributes
+    ----------
+    size, limit : samples to begin with, and at most.
+    round_size, shard_size : samples a round, in whole shards, and samples a shard.
+    """
+
+    size: int
+    limit: int
+    round_size: int
+    shard_size: int
+
+    def draw(self, round_: int, state: Arrays) -> Stage:
+        """The next slice of the pool; a stage of no shards once it has reached its limit."""
+        have = len(state["pool/seed"])
+        seeds = sample_seeds(state["seed_base"], have, self._next(have))
+        return self._over(seeds, "draw", round_, 0)
+
+    def _next(self, have: int) -> int:
+        """The pool's size after a round: even slices up to `size`, then half as much again."""
+        if have < self.size:
+            return min(have + self.round_size, self.size)
+        more = max(self.round_size, have // 2 // self.shard_size * self.shard_size)
+        return min(have + more, self.limit)
+
+    def show(self, round_: int, state: Arrays, weights: np.ndarray) -> Stage:
+        """As many samples of p0, and after them of p_x, whose weights (n,) are given."""
+        seeds = state["pool/seed"]
+        count = min(_SHOWN, len(seeds))
+        after = resample(seeds, weights, count, np.random.default_rng(int(state["seed_base"])))
+        return self._over([*seeds[:count].tolist(), *after.tolist()], "show", round_, 1)
+
+    def rounds(self, have: int) -> int:
+        """Rounds to `size`, or to the limit once the pool is beyond it."""
+        until = self.limit if have >= self.size else self.size
+        count = drawn = 0
+        while drawn < until:
+            drawn, count = self._next(drawn), count + 1
+        return count
+
+    def _over(self, seeds: list[int], kind: str, round_: int, number: int) -> Stage:
+        starts = range(0, len(seeds), self.shard_size)
+        return Stage(
+            tuple(
+                Shard(round_, number, i, kind, {"seeds": seeds[a : a + self.shard_size]})
+                for i, a in enumerate(starts)
+            )
+        )
+
+
+def seed_base(seed: int) -> np.ndarray:
+    """Where the run's seeds begin among all 32-bit numbers, as a state holds it: () int64."""
+    word = np.random.SeedSequence([seed, 0x706F6F6C]).generate_state(1, np.uint32)[0]
+    return np.array(word, dtype=np.int64)
+
+
+def sample_seeds(base: np.ndarray, first: int, until: int) -> list[int]:
+    """Seeds of the pool's samples `first` to `until` (exclusive), in [0, 2**32), all different.
+
+    torch's CPU generator keeps 32 bits of a seed, of which random ones would repeat among some ten
+    thousand samples. So the seeds are consecutive numbers, mixed by a bijection of 32-bit words
+    (the finaliser of MurmurHash3).
+    """
+    word = (np.arange(first, until, dtype=np.uint64) + np.uint64(base)).astype(np.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        word ^= word >> np.uint32(shift)
+        word *= np.uint32(factor)
+    word ^= word >> np.uint32(16)
+    return [int(w) for w in word]
+
+
+def grown(state: Arrays, drawn: Output) -> Arrays:
+    """The state with the drawn rows at the end of its pool; the old one stays as it was."""
+    new = {name: np.concatenate([state[name], rows]) for name, rows in drawn.rows.items()}
+    return {**state, **new}
+
+
+def resample(
+    seeds: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """`count` of the pool's seeds, drawn from p_x.
+
+    Systematic resampling (Douc & Cappe 2005, arXiv cs/0507025, section 2.4): unbiased, and with
+    less noise than independent draws. Shuffled, so that any part is a sample too.
+
+    Parameters
+    ----------
+    seeds : (n,)
+    weights : (n,), summing to one.
+    """
+    positions = (np.arange(count) + rng.random()) / count
+    chosen = np.searchsorted(np.cumsum(weights), positions, side="right")
+    return rng.permutation(seeds[np.minimum(chosen, len(seeds) - 1)])

@@ -1,0 +1,98 @@
+"""Starts a driver and watches it: polled, so that it may die and come back between two looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError
+
+from raybilevel.errors import InputError, Interrupted, RunError
+from raybilevel.runtime.driver import NAMESPACE, Driver, Progress
+from raybilevel.runtime.life import Order
+from raybilevel.runtime.parcel import Parcel
+from raybilevel.runtime.session import Signals
+
+Watch = Callable[[Progress], None]
+"""Called with every answer of the driver; its rows are new ones."""
+
+_INTERVAL = 0.2  # seconds between polls
+_PATIENCE = 0.1  # seconds between looks for a signal
+
+
+def driver_name(order: Order) -> str:
+    """The name that the run's driver goes by on its cluster."""
+    return f"driver of {order.run.storage_path}/{order.name}"
+
+
+def drive(order: Order, watch: Watch) -> None:
+    """Run to the end, showing `watch` how it goes.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C or SIGTERM, within 2 seconds: driver and workers are gone, checkpoints stay.
+    RunError, InputError
+        What ended the run, if it did not end by itself.
+    """
+    driver = _start(order)
+    try:
+        with Signals() as signals:
+            last = _watch(driver, watch, signals)
+    except Interrupted:
+        where = f"{order.run.storage_path}/{order.name}"
+        raise Interrupted(
+            f"interrupted; what is checkpointed stays: go on with --resume, or in Python with "
+            f"BilevelTuner.restore('{where}').fit()"
+        ) from None
+    finally:
+        ray.kill(driver)  # its workers go with it
+    if last.error is not None:
+        last.error.add_note(last.details)
+        raise last.error
+
+
+def _start(order: Order) -> Any:
+    options = {"name": driver_name(order), "namespace": NAMESPACE}
+    try:
+        actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
+        return actor.remote(Parcel.pack(order))
+    except ValueError as error:
+        raise InputError(
+            f"the run {order.run.storage_path}/{order.name} is going on already on this cluster; "
+            "wait for its end, stop it, or give another run.name"
+        ) from error
+
+
+def _watch(driver: Any, watch: Watch, signals: Signals) -> Progress:
+    round_ = 0
+    while True:
+        progress = _poll(driver, round_, signals)
+        if progress is not None:
+            watch(progress)
+            round_ = max(round_, progress.round)
+            if progress.finished:
+                return progress
+        time.sleep(_INTERVAL)
+
+
+def _poll(driver: Any, round_: int, signals: Signals) -> Progress | None:
+    """The driver's answer; None while Ray brings it back to life."""
+    reference = driver.poll.remote(round_)
+    while not ray.wait([reference], timeout=_PATIENCE)[0]:
+        _check(signals)
+    _check(signals)
+    try:
+        progress: Progress = ray.get(reference)
+    except ActorUnavailableError:
+        return None
+    except ActorDiedError as error:
+        raise RunError(f"the driver died too often, or was killed from outside: {error}") from error
+    return progress
+
+
+def _check(signals: Signals) -> None:
+    if signals.received:
+        raise Interrupted

@@ -1,0 +1,40 @@
+"""Sending what a user defines to another process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import cloudpickle
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """An object on its way, closed until its modules can be imported and its paths be found.
+
+    Ray opens an actor's arguments before the actor can do anything, and knows only the script's
+    own directory; a console script's user has modules in the current one.
+    """
+
+    data: bytes
+    search_path: tuple[str, ...]
+
+    @classmethod
+    def pack(cls, content: Any) -> Parcel:
+        """Close a parcel in the process that can import what is in it."""
+        return cls(cloudpickle.dumps(content), (str(Path.cwd()), *filter(None, sys.path)))
+
+    def open(self) -> Any:
+        """The object, in the sender's directory where this machine has it.
+
+        Its modules are looked for where the sender's are, last of all.
+        """
+        if Path(self.search_path[0]).is_dir():
+            os.chdir(self.search_path[0])
+        sys.path.extend(
+            path for path in self.search_path if path not in sys.path and Path(path).exists()
+        )
+        return cloudpickle.loads(self.data)

@@ -1,0 +1,132 @@
+"""Getting a Ray: the one that is there, the one at an address, or a quiet one of our own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil  # type: ignore[import-untyped]
+import ray
+
+from raybilevel.config import ScalingConfig
+from raybilevel.errors import InputError
+
+_MONITOR = re.compile(r"/autoscaler/(_private|v2)/monitor\.py$")
+_ANSWER = 5.0  # seconds that a cluster has to answer
+
+
+@contextmanager
+def ray_session(address: str | None = None) -> Iterator[bool]:
+    """Be connected to Ray for a while; gives whether it may grow, which a local one does not.
+
+    Parameters
+    ----------
+    address : a cluster to join; None takes `RAY_ADDRESS`, and without it starts a local Ray that
+        ends with the session. A Ray that this process has joined already is used and left alone.
+
+    Raises
+    ------
+    InputError
+        If no cluster answers at the address.
+    """
+    if ray.is_initialized():
+        yield True
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    own = address in (None, "", "local")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if own:
+            # without "local" ray.init may join whatever cluster it finds on this machine
+            ray.init(address="local", include_dashboard=False, **quiet)
+        else:
+            _knock(str(address))
+            ray.init(address=address, **quiet)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Ray cluster answers at '{address}' ({str(error).splitlines()[0]}); check "
+            "--address and RAY_ADDRESS, or leave both out to start a local Ray"
+        ) from error
+    try:
+        yield not own
+    finally:
+        if own:
+            _end_monitor()
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """`OSError` where nobody listens: Ray tries for a minute and a half, then ends the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+
+
+def _end_monitor() -> None:
+    """End our own Ray's autoscaler monitor: it ignores SIGTERM, and `ray.shutdown` waits 1 s."""
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if any(_MONITOR.search(part) for part in process.cmdline()):
+                process.kill()
+
+
+def check_resources(scaling: ScalingConfig, may_grow: bool) -> None:
+    """Refuse to wait for what will never come.
+
+    Raises
+    ------
+    InputError
+        If `use_gpu` is set and no node of the cluster has a GPU, or if the fewest workers do not
+        fit on a cluster that cannot grow.
+    """
+    resources = ray.cluster_resources()
+    if scaling.use_gpu and not resources.get("GPU"):
+        raise InputError(
+            f"scaling.use_gpu is set, but the cluster has no GPU ({resources.get('CPU', 0):.0f} "
+            "CPUs); add GPU nodes or set use_gpu=False"
+        )
+    room = _room(scaling, resources)
+    if room < scaling.num_workers[0] and not may_grow:
+        raise InputError(
+            f"scaling.num_workers asks for at least {scaling.num_workers[0]} workers of "
+            f"{scaling.cpus_per_worker} CPUs, but a local Ray on this machine has room for {room}; "
+            "ask for fewer, or join a cluster with --address"
+        )
+
+
+def _room(scaling: ScalingConfig, resources: Mapping[str, float]) -> int:
+    """How many workers fit."""
+    cpus = int(resources.get("CPU", 0) / scaling.cpus_per_worker)
+    return min(cpus, int(resources.get("GPU", 0))) if scaling.use_gpu else cpus
+
+
+class Signals:
+    """Ctrl-C and SIGTERM as a flag, while the context lasts.
+
+    Only in the main thread, where Python allows it. To be entered after `ray.init`, which puts its
+    own handler over SIGTERM's.
+    """
+
+    def __init__(self) -> None:
+        self.received = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = True

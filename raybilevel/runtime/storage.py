@@ -1,0 +1,118 @@
+"""A run directory on any file system that pyarrow reaches: local paths, `s3://`, `gs://`.
+
+Object stores have no rename, so nothing is ever moved into place.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from raybilevel.errors import InputError, StorageError
+
+
+def absolute(storage_path: str) -> str:
+    """The path as every process understands it, whatever directory it runs in."""
+    if "://" in storage_path:
+        return storage_path
+    return str(Path(storage_path).expanduser().resolve())
+
+
+def describe(error: OSError) -> str:
+    """The operating system's word for an error, or the error's own text."""
+    return os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+
+
+class RunDirectory:
+    """Reads and writes files below one run's directory.
+
+    Parameters
+    ----------
+    storage_path : a local path or a URI that `pyarrow.fs.FileSystem.from_uri` reads.
+    name : the run's folder below it.
+    """
+
+    def __init__(self, storage_path: str, name: str) -> None:
+        self.storage_path, self.name = storage_path, name
+        uri = storage_path if "://" in storage_path else Path(absolute(storage_path)).as_uri()
+        from pyarrow import ArrowInvalid, fs
+
+        try:
+            self._fs, base = fs.FileSystem.from_uri(uri)
+        except ArrowInvalid as error:
+            raise InputError(f"run.storage_path is '{storage_path}', but {error}") from None
+        self.root = f"{base.rstrip('/')}/{name}"
+
+    @classmethod
+    def at(cls, path: str) -> RunDirectory:
+        """The run directory at `path`, which ends in the run's name."""
+        storage_path, _, name = path.rstrip("/").rpartition("/")
+        return cls(storage_path or ".", name)
+
+    @property
+    def path(self) -> str:
+        """Where the run is, as the user would write it."""
+        if "://" in self.storage_path:
+            return f"{self.storage_path.split('?')[0].rstrip('/')}/{self.name}"
+        return self.root
+
+    def exists(self) -> bool:
+        """Whether the run has begun: its `config.yaml` is written first."""
+        return self.has("config.yaml")
+
+    def has(self, file: str) -> bool:
+        """Whether `file` is there."""
+        return bool(self._fs.get_file_info(f"{self.root}/{file}").is_file)
+
+    def write(self, file: str, data: bytes) -> None:
+        """Write `data`, making folders as needed; `StorageError` where that fails."""
+        target = f"{self.root}/{file}"
+        try:
+            self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+            with self._fs.open_output_stream(target) as stream:
+                stream.write(data)
+        except OSError as error:
+            raise StorageError(
+                f"writing {file} to {self.path} failed ({describe(error)}); make room or give "
+                "another run.storage_path"
+            ) from error
+
+    def read(self, file: str) -> bytes:
+        """The bytes of `file`; `FileNotFoundError` where there is none."""
+        with self._fs.open_input_stream(f"{self.root}/{file}") as stream:
+            return bytes(stream.read())
+
+    def list(self, folder: str) -> list[str]:
+        """Names in `folder`, sorted; empty where there is no such folder."""
+        from pyarrow import fs
+
+        selector = fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
+        return sorted(info.base_name for info in self._fs.get_file_info(selector))
+
+    def delete(self, file: str) -> None:
+        """Delete one file."""
+        self._fs.delete_file(f"{self.root}/{file}")
+
+    def delete_folder(self, folder: str) -> None:
+        """Delete a folder and all in it."""
+        self._fs.delete_dir(f"{self.root}/{folder}")
+
+    def upload(self, source: Path) -> None:
+        """Copy all files below the local folder `source` into the run's directory."""
+        for file in sorted(source.rglob("*")):
+            if file.is_file():
+                self.write(file.relative_to(source).as_posix(), file.read_bytes())
+
+    def read_frame(self, file: str) -> Any:
+        """A parquet file as a pandas frame."""
+        from pyarrow import BufferReader, parquet
+
+        return parquet.read_table(BufferReader(self.read(file))).to_pandas()
+
+    def read_table(self, name: str) -> Any:
+        """All parts of a table as one pandas frame."""
+        import pandas as pd
+
+        parts = [self.read_frame(f"{name}/{part}") for part in self.list(name)]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
