@@ -1,0 +1,5 @@
+"""`python -m raybilevel`."""
+
+from raybilevel.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""The `raybilevel` command. Exit codes: 0 done, 2 bad input, 1 anything else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from raybilevel.errors import InputError, Interrupted, RunError
+
+# typer brings a click of its own, or takes the one that is installed
+_UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
+
+app = typer.Typer(
+    help="Tunes the numbers above a diffusion model by bilevel optimization, on Ray.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster to join; default RAY_ADDRESS, else a local Ray.")
+]
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML file; see jobs/configs.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="key=value", help="On top of the file.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
+    address: Address = None,
+) -> None:
+    """Run a configuration."""
+    from raybilevel import configfile
+    from raybilevel.report.reward import finish
+    from raybilevel.tuner import BilevelTuner
+
+    parts = configfile.read(config, overrides or [])
+    tuner = BilevelTuner(parts.problem, parts.scaling, parts.run, address=address)
+    finish((tuner.resuming() if resume else tuner).fit())
+
+
+@app.command()
+def report(
+    path: Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run's directory.")],
+) -> None:
+    """Print a run's table and draw its pictures."""
+    from raybilevel.report.reward import finish
+    from raybilevel.result import Result
+    from raybilevel.runtime.storage import RunDirectory
+
+    finish(Result(RunDirectory.at(path)))
+
+
+@app.command()
+def demo(
+    problem: Annotated[str, typer.Argument(help="reward")] = "reward",
+    address: Address = None,
+) -> None:
+    """Tune the KL strength of a small digits model, from pretraining to pictures."""
+    from raybilevel.demo import run_demo
+
+    run_demo(problem, address)
+
+
+def main() -> None:
+    """Run the command line; errors become one sentence on standard error."""
+    try:
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "raybilevel"
+        _end(InputError(f"{_one_line(error.format_message())}; see {command} --help"), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _end(Interrupted("interrupted before the run had begun"), 1)
+    except InputError as error:
+        _end(error, 2)
+    except RunError as error:
+        _end(error, 1)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
+
+
+def _end(error: Exception, code: int) -> None:
+    for details in getattr(error, "__notes__", []) if code == 1 else []:
+        print(details, file=sys.stderr)  # noqa: T201 - the run's own traceback
+    print(f"raybilevel: {error}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)

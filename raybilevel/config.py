@@ -1,0 +1,103 @@
+"""What every run is configured with, and how a bad value is said in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from raybilevel.errors import InputError
+
+
+def one_sentence(error: ValidationError, where: str) -> str:
+    """The first complaint of a pydantic error, as one sentence that names the place."""
+    first = error.errors()[0]
+    place = ".".join([where, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return f"{place} is not known; look for a misspelt name"
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return message
+    return f"{place} is {first['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+class Settings(BaseModel):
+    """A frozen group of named settings; `InputError` with one sentence where one is wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise InputError(one_sentence(error, type(self).__name__)) from None
+
+
+class ScalingConfig(Settings):
+    """How much of the cluster a run asks for.
+
+    Parameters
+    ----------
+    num_workers
+        (min, max): the run asks Ray for max, starts when min are ready, and takes what comes. One
+        number means both.
+    use_gpu
+        One GPU a worker.
+    cpus_per_worker
+        CPUs and threads a worker. The bits of a run depend on it.
+    """
+
+    num_workers: tuple[int, int] = (1, 8)
+    use_gpu: bool = False
+    cpus_per_worker: int = Field(default=1, ge=1)
+
+    @field_validator("num_workers", mode="before")
+    @classmethod
+    def _both(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int) else value
+
+    @field_validator("num_workers")
+    @classmethod
+    def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError(
+                f"num_workers is {value}, but it must be (min, max) with 1 <= min <= max"
+            )
+        return value
+
+
+class RunConfig(Settings):
+    """What a run is called, where it writes, and when it must stop.
+
+    Parameters
+    ----------
+    name
+        The run directory's name; None takes the problem's name and the time.
+    storage_path
+        Where run directories go: a local path, `s3://...` or `gs://...`.
+    seed
+        All randomness of the run comes from it.
+    max_rounds, max_nfe
+        Budgets: the run stops after the round in which one is reached. None is no limit.
+    """
+
+    name: str | None = None
+    storage_path: str = "runs"
+    seed: int = Field(default=0, ge=0)
+    max_rounds: int | None = Field(default=None, ge=1)
+    max_nfe: int | None = Field(default=None, ge=1)
+
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, value: str | None) -> str | None:
+        if value is not None and (not value or "/" in value or value.startswith(".")):
+            raise ValueError(
+                f"run.name is '{value}', but it names a folder: no '/' and no leading '.'"
+            )
+        return value
+
+    def with_name(self, default: str) -> Self:
+        """The same with a name."""
+        return self if self.name else self.model_copy(update={"name": default})

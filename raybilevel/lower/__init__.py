@@ -1,0 +1,1 @@
+"""Lower level: sampling and training on one device, in one process. Knows no Ray."""

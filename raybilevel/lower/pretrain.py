@@ -1,0 +1,103 @@
+"""Pretraining: a small unconditional DDPM on the digits, saved as a stock diffusers pipeline.
+
+Ho et al. 2020, arXiv 2006.11239, Algorithm 1 (noise prediction, the simple loss of equation 14),
+on the cosine schedule of Nichol & Dhariwal 2021, arXiv 2102.09672, section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+
+from raybilevel.cache import made_once
+from raybilevel.data import load
+
+_PRETRAINED = "digits-ddim-v1"  # rename when anything below changes what is learned
+_STEPS = 1800
+_BATCH = 128
+_LEARNING_RATE = 3e-3
+_WARMUP = 100
+
+
+def pretrained_digits() -> Path:
+    """Give the directory of the pretrained digits pipeline, trained the first time (minutes)."""
+
+    def make(directory: Path) -> None:
+        pretrain(directory)
+
+    return made_once(_PRETRAINED, make)
+
+
+def pretrain(directory: Path, steps: int = _STEPS, seed: int = 0) -> list[float]:
+    """Train on the digits and save a stock `DDIMPipeline` to `directory`.
+
+    Parameters
+    ----------
+    steps
+        Optimiser steps of 128 images, at least 1.
+    seed
+        Of the initial weights, the batches and the noise.
+
+    Returns
+    -------
+    The loss of every step: mean squared error of the predicted noise, which has unit variance.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet, scheduler = _network(), _scheduler()
+        losses = _train(unet, scheduler, load("digits").images * 2 - 1, steps)
+    DDIMPipeline(unet, scheduler).save_pretrained(directory, safe_serialization=True)
+    return losses
+
+
+def _network() -> UNet2DModel:
+    return UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        attention_head_dim=8,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
+
+
+def _scheduler() -> DDIMScheduler:
+    return DDIMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+
+
+def _train(unet: UNet2DModel, scheduler: DDIMScheduler, images: Tensor, steps: int) -> list[float]:
+    """Train in place; `unet` ends with the moving average of its weights."""
+    optimiser = torch.optim.AdamW(unet.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.99))
+    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, steps))
+    average = EMAModel(unet.parameters(), decay=0.995, use_ema_warmup=True, power=0.75)
+    losses = []
+    for _ in range(steps):
+        loss = _loss(unet, scheduler, images[torch.randint(len(images), (_BATCH,))])
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimiser.step()
+        decay.step()
+        average.step(unet.parameters())
+        losses.append(loss.item())
+    average.copy_to(unet.parameters())
+    return losses
+
+
+def _loss(unet: UNet2DModel, scheduler: DDIMScheduler, x0: Tensor) -> Tensor:
+    noise = torch.randn_like(x0)
+    t = torch.randint(scheduler.config.num_train_timesteps, (len(x0),))
+    return (unet(scheduler.add_noise(x0, noise, t), t).sample - noise).square().mean()
+
+
+def _rate(step: int, steps: int) -> float:
+    """Share of the learning rate: linear warm-up, then half a cosine down to nothing."""
+    return min((step + 1) / _WARMUP, 0.5 * (1 + math.cos(math.pi * step / steps)))

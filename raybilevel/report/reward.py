@@ -1,0 +1,117 @@
+"""A reward run as a table and a picture."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+from raybilevel.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PICTURE = "pictures/objective.png"
+_BAND = 1.96  # standard errors, for 95 %
+
+
+def finish(result: Result) -> None:
+    """Draw the run's picture into its directory and print its table to standard output."""
+    if result.directory.has("curve.parquet"):
+        result.directory.write(_PICTURE, picture(result))
+    show(result)
+
+
+def show(result: Result) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+    for name, text in lines(result):
+        console.print(Text.assemble((f"{name:<16}", "bold"), text))
+
+
+def lines(result: Result) -> list[tuple[str, str]]:
+    """The table's lines: what was found, how sure it is, what it cost, where it is."""
+    m = result.metrics
+    rows = [("status", f"{result.status}: {result.reason}")]
+    rows += [(name, _parameter(name, x, m)) for name, x in result.best_params.items()]
+    rows += [("upper loss", _with_error(m, "upper_loss"))]
+    if "held_out" in m:
+        rows += [("held-out reward", _with_error(m, "held_out"))]
+    k_hat = "undefined" if m.get("pareto_k") is None else f"{m['pareto_k']:.2f}"
+    rows += [
+        ("pool", f"{m['pool_size']:,.0f} samples, ESS {m['ess']:,.0f}, Pareto k-hat {k_hat}; "
+                 "it cannot see modes that it does not hold"),
+        ("cost", f"{result.summary['nfe_total']:,} NFE, "
+                 f"{result.summary['worker_seconds_total']:.0f} worker-seconds"),
+        ("run", result.path),
+    ]  # fmt: skip
+    files = [_PICTURE, "samples/before.png", "samples/after.png"]
+    return rows + [("", f"{result.path}/{f}") for f in files if result.directory.has(f)]
+
+
+def _parameter(name: str, x: float, m: dict[str, Any]) -> str:
+    low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
+    interval = "no interval" if low is None or high is None else f"95 % in {low:.4g} to {high:.4g}"
+    return f"{x:.4g} ({interval})"
+
+
+def _with_error(m: dict[str, Any], name: str) -> str:
+    value, se = m.get(name), m.get(f"{name}_se")
+    return "not known" if value is None or se is None else f"{value:.4f} ± {se:.4f}"
+
+
+def picture(result: Result) -> bytes:
+    """PNG: the objective over each variable, its band, the optimum, and where health ends."""
+    from matplotlib.figure import Figure
+
+    curve = result.directory.read_frame("curve.parquet")
+    names = list(dict.fromkeys(curve["variable"]))
+    figure = Figure(figsize=(6.4 * len(names), 4.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        _draw(axes, curve[curve["variable"] == name], name, result)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
+    healthy = curve["upper_loss"].where(curve["healthy"])
+    margin = _BAND * curve["upper_loss_se"]
+    axes.fill_between(curve["value"], healthy - margin, healthy + margin, alpha=0.25, lw=0)
+    axes.plot(curve["value"], healthy, label="upper loss, 95 % band")
+    axes.plot(
+        curve["value"], curve["upper_loss"].mask(curve["healthy"]),
+        color="0.6", ls=":", label="not to be believed: a health gate fails",
+    )  # fmt: skip
+    _mark(axes, name, result)
+    if _is_log(curve):
+        axes.set_xscale("log")
+    _focus(axes, healthy.dropna())
+    axes.set(xlabel=name, ylabel="upper loss (minus the upper reward)")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _mark(axes: Any, name: str, result: Result) -> None:
+    x, m = result.best_params[name], result.metrics
+    low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
+    if low is not None and high is not None:
+        axes.axvspan(low, high, color="C1", alpha=0.2, lw=0)
+    label = {"converged": "optimum", "at_bound": "at the bound"}.get(result.status, "stopped here")
+    axes.axvline(x, color="C1", label=f"{label}: {name} = {x:.3g}")
+
+
+def _is_log(curve: pd.DataFrame) -> bool:
+    values = curve["value"].to_numpy()
+    return bool(values[0] > 0 and math.isclose(values[1] / values[0], values[2] / values[1]))
+
+
+def _focus(axes: Any, healthy: pd.Series) -> None:
+    """Let the healthy part fill the picture: beyond it the curve may be anywhere."""
+    if len(healthy):
+        low, high = healthy.min(), healthy.max()
+        margin = 0.25 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + 2 * margin)

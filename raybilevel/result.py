@@ -1,0 +1,132 @@
+"""What a run found, read from its directory."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raybilevel import configfile
+from raybilevel.errors import InputError
+from raybilevel.problems.base import Arrays, Problem
+from raybilevel.problems.reward import RewardTuning
+from raybilevel.problems.reward_pool import resample
+from raybilevel.runtime.checkpoints import Checkpoints
+from raybilevel.runtime.storage import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+
+class Result:
+    """A run that has ended.
+
+    Parameters
+    ----------
+    directory : its run directory.
+    problem : what it tuned; None reads it from `config.yaml`.
+    """
+
+    def __init__(self, directory: RunDirectory, problem: Problem | None = None) -> None:
+        self.directory = directory
+        self._problem = problem
+
+    @property
+    def path(self) -> str:
+        """Where the run directory is."""
+        return self.directory.path
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` holds: status, reason, best_params, upper_loss, costs, versions."""
+        if not self.directory.exists():
+            raise InputError(f"{self.path} is no run directory: it has no config.yaml")
+        if not self.directory.has("summary.json"):
+            raise InputError(f"the run in {self.path} has not ended: it has no summary.json")
+        summary: dict[str, Any] = json.loads(self.directory.read("summary.json"))
+        return summary
+
+    @property
+    def status(self) -> str:
+        """How it ended: converged, at_bound, budget or stopped."""
+        return str(self.summary["status"])
+
+    @property
+    def reason(self) -> str:
+        """What the status means here, and what to do."""
+        return str(self.summary["reason"])
+
+    @property
+    def best_params(self) -> dict[str, float]:
+        """The upper-level variables by name."""
+        return dict(self.summary["best_params"])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last row of the history; None for what the run could not say."""
+        return dict(self.summary["metrics"])
+
+    def get_dataframe(self) -> pd.DataFrame:
+        """The history: a row a round, with Tune's column names where Tune has one."""
+        frame: pd.DataFrame = self.directory.read_table("history")
+        return frame
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What the run tuned.
+
+        Raises
+        ------
+        InputError
+            If it was given Python callables, which are never stored.
+        """
+        if self._problem is not None:
+            return self._problem
+        where = f"{self.path}/config.yaml"
+        text = self.directory.read("config.yaml").decode()
+        return configfile.build(configfile.parse(text, where), where).problem
+
+    @cached_property
+    def state(self) -> Arrays:
+        """The run's state at its end: for the reward problem with the pool."""
+        checkpoint = Checkpoints(self.directory).read()
+        if checkpoint is None:
+            raise InputError(f"the run in {self.path} has no checkpoint yet")
+        return checkpoint.state
+
+    def pipeline(self) -> Any:
+        """The run's diffusers pipeline; for the reward problem the pretrained one, unchanged.
+
+        Raises
+        ------
+        InputError
+            If the run's model is a callable, or its directory is not on this machine.
+        """
+        from diffusers import DiffusionPipeline
+
+        if not self.directory.has("pipeline/model_index.json"):
+            raise InputError(f"the run in {self.path} holds no pipeline: its model is a callable")
+        return DiffusionPipeline.from_pretrained(
+            f"{self.path}/pipeline", local_files_only=True, use_safetensors=True
+        )
+
+    def samples(self, n: int, seed: int = 0, device: str = "cpu") -> Tensor:
+        """`n` samples (n, ...) of the tuned distribution p_x, by resampling the pool.
+
+        The pool's seeds are drawn with p_x's weights and sampled again, in batches of
+        `shard_size`; for large n against the ESS a sample may come more than once.
+        """
+        import torch
+
+        if n < 1:
+            raise InputError(f"{n} samples were asked for; ask for at least one")
+        assert isinstance(self.problem, RewardTuning), "only the reward problem has a pool"
+        state = self.state
+        p = self.problem.solver(state).exact(state["x"]).tilts[0]
+        seeds = resample(state["pool/seed"], p.weights, n, np.random.default_rng(seed)).tolist()
+        sample, _ = self.problem.source.sampler(device)
+        size = self.problem.shard_size
+        return torch.cat([sample(seeds[i : i + size]) for i in range(0, n, size)])

@@ -1,0 +1,1 @@
+"""Conformance suites: what the author of a new part runs against it."""

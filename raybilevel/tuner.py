@@ -1,0 +1,142 @@
+"""`BilevelTuner`: a problem, how much of the cluster it may use, and what the run is called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from raybilevel import configfile
+from raybilevel.config import RunConfig, ScalingConfig
+from raybilevel.configfile import Config
+from raybilevel.errors import InputError
+from raybilevel.imports import search_here
+from raybilevel.problems.base import Problem
+from raybilevel.result import Result
+from raybilevel.runtime.storage import RunDirectory, absolute
+
+
+class BilevelTuner:
+    """Tunes a problem's variables on Ray.
+
+    Parameters
+    ----------
+    problem : what is tuned, such as `RewardTuning(...)`.
+    scaling : how many workers, and what each of them owns.
+    run : name, storage, seed and budgets of the run.
+    address : a Ray cluster to join; None takes `RAY_ADDRESS`, and without it starts a local Ray.
+    watch : called with every `raybilevel.runtime.driver.Progress` while the run goes on; None
+        prints to standard error: a live line in a terminal, a line a round elsewhere.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        scaling: ScalingConfig | None = None,
+        run: RunConfig | None = None,
+        *,
+        address: str | None = None,
+        watch: Callable[[Any], None] | None = None,
+    ) -> None:
+        config = Config(problem, scaling or ScalingConfig(), run or RunConfig())
+        named = config.run.with_name(f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}")
+        placed = named.model_copy(update={"storage_path": absolute(named.storage_path)})
+        self._config = Config(problem, config.scaling, placed)
+        self._address, self._watch = address, watch
+        self._resume = False
+
+    @classmethod
+    def restore(
+        cls,
+        path: str,
+        problem: Problem | None = None,
+        *,
+        scaling: ScalingConfig | None = None,
+        run: RunConfig | None = None,
+        address: str | None = None,
+        watch: Callable[[Any], None] | None = None,
+    ) -> BilevelTuner:
+        """A tuner that goes on from the last checkpoint of the run directory `path`.
+
+        Parameters
+        ----------
+        problem : needed where the run was given Python callables, which are never stored.
+        scaling, run : in place of the stored ones; None keeps them.
+
+        Raises
+        ------
+        InputError
+            If `path` holds no run, or it was begun with another configuration.
+        """
+        directory = RunDirectory.at(path)
+        tree = stored_config(directory)
+        problem = problem or configfile.build(tree, f"{directory.path}/config.yaml").problem
+        here = (run or RunConfig(**tree["run"])).model_copy(
+            update={"name": directory.name, "storage_path": directory.storage_path}
+        )
+        scaling = scaling or ScalingConfig(**tree["scaling"])
+        return cls(problem, scaling, here, address=address, watch=watch).resuming()
+
+    def resuming(self) -> BilevelTuner:
+        """The same, going on where the run directory stands; from the start where there is none."""
+        self._resume = True
+        return self
+
+    def fit(self) -> Result:
+        """Run to the end.
+
+        Raises
+        ------
+        InputError
+            Before any actor starts, where the input could not work.
+        RunError
+            If the run cannot go on; what is checkpointed stays.
+        """
+        from raybilevel.display import display
+        from raybilevel.runtime.client import drive
+        from raybilevel.runtime.life import Order
+        from raybilevel.runtime.session import check_resources, ray_session
+
+        config = self._config
+        directory = RunDirectory(config.run.storage_path, _name(config))
+        self._check(directory)
+        order = Order(config.problem, config.scaling, config.run, _name(config))
+        with (
+            display(config.problem.variables, self._watch) as watch,
+            ray_session(self._address) as may_grow,
+        ):
+            check_resources(config.scaling, may_grow)
+            # the run begins to exist here, where nothing is left to refuse
+            directory.write("config.yaml", configfile.dump(config).encode())
+            drive(order, watch)
+        return Result(directory, config.problem)
+
+    def _check(self, directory: RunDirectory) -> None:
+        config = self._config
+        if directory.exists():
+            if not self._resume:
+                raise InputError(
+                    f"the run directory {directory.path} exists; go on with it (--resume, "
+                    "BilevelTuner.restore) or give another run.name"
+                )
+            configfile.check_same(stored_config(directory), config, directory.path)
+        search_here()
+        config.problem.check()
+
+
+def _name(config: Config) -> str:
+    assert config.run.name is not None, "a tuner's run has a name"
+    return config.run.name
+
+
+def stored_config(directory: RunDirectory) -> dict[str, Any]:
+    """The configuration that a run directory was begun with, as a mapping.
+
+    Raises
+    ------
+    InputError
+        If the directory holds no run.
+    """
+    if not directory.exists():
+        raise InputError(f"{directory.path} is no run directory: it has no config.yaml")
+    return configfile.parse(directory.read("config.yaml").decode(), f"{directory.path}/config.yaml")

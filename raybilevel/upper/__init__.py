@@ -1,0 +1,1 @@
+"""Upper level: pure math on arrays. Knows no Ray and no models."""

@@ -1,0 +1,171 @@
+"""Projected Newton steps in a box, inside the region where the objective can be believed.
+
+Newton's method on the free coordinates with the two-metric projection of Bertsekas (1982, SIAM
+J. Control Optim. 20, 221-246) and an Armijo line search. The Hessian is a central difference of
+gradients: on a pool they are smooth and free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+Objective = Callable[[np.ndarray], "Point | None"]
+"""Maps scaled coordinates (d,) to a `Point`, or to None where it cannot be believed."""
+
+_DIFFERENCE = 1e-4
+_LONGEST_STEP = 1.0
+_SHORTEST_STEP = 1e-4
+_ARMIJO = 1e-4
+
+
+@dataclass(frozen=True)
+class Point:
+    """An objective's value and gradient (d,) in scaled coordinates."""
+
+    value: float
+    gradient: np.ndarray
+
+
+class Outcome(Enum):
+    """How a minimisation ended."""
+
+    INTERIOR = "the gradient vanishes inside the box"
+    AT_BOUND = "the gradient points out of the box"
+    FRONTIER = "the next step leads where the objective cannot be believed"
+    EXHAUSTED = "the iterations ran out"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a minimisation ended.
+
+    Attributes
+    ----------
+    z : (d,) scaled coordinates.
+    point : the objective there.
+    outcome : why it ended.
+    pinned : (d,) bool, coordinates held at a bound by the gradient.
+    refused : (d,) the nearest point that could not be believed, for `FRONTIER`.
+    evaluations : gradients asked for, those of the Hessian included.
+    """
+
+    z: np.ndarray
+    point: Point
+    outcome: Outcome
+    pinned: np.ndarray
+    refused: np.ndarray | None
+    evaluations: int
+
+
+class _Counted:
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self.evaluations = 0
+
+    def __call__(self, z: np.ndarray) -> Point | None:
+        self.evaluations += 1
+        return self._objective(z)
+
+
+def hessian(gradient: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
+    """Symmetrised central difference (d, d) of `gradient` (d,) -> (d,) at `z`."""
+    columns = [
+        (gradient(z + step) - gradient(z - step)) / (2 * _DIFFERENCE)
+        for step in _DIFFERENCE * np.eye(len(z))
+    ]
+    h = np.array(columns)
+    return (h + h.T) / 2
+
+
+def minimise(
+    objective: Objective,
+    gradient: Callable[[np.ndarray], np.ndarray],
+    z: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    tolerance: float = 1e-8,
+    max_steps: int = 100,
+) -> Solution:
+    """Minimise `objective` from `z`, which must be a point that can be believed.
+
+    Parameters
+    ----------
+    gradient : the objective's gradient, also a little outside the region; never outside the box.
+    low, high : (d,) the box in scaled coordinates, of order one and wider than 2e-4.
+    tolerance : the Newton step, in scaled units, at which the search has converged.
+    """
+    counted = _Counted(objective)
+    point = counted(z)
+    assert point is not None, "a search must begin where it can be believed"
+    for _ in range(max_steps):
+        pinned = _pinned(z, point.gradient, low, high)
+        counted.evaluations += 2 * len(z)
+        inside = np.clip(z, low + _DIFFERENCE, high - _DIFFERENCE)
+        step = _newton_step(hessian(gradient, inside), point.gradient, ~pinned)
+        if np.max(np.abs(step), initial=0.0) < tolerance:
+            outcome = Outcome.AT_BOUND if pinned.any() else Outcome.INTERIOR
+            return Solution(z, point, outcome, pinned, None, counted.evaluations)
+        path = _Path(z, step, low, high)
+        found, refused = _line_search(counted, point, path)
+        if found is None:
+            outcome = Outcome.EXHAUSTED if refused is None else Outcome.FRONTIER
+            return Solution(z, point, outcome, pinned, refused, counted.evaluations)
+        z, point = found
+    return Solution(z, point, Outcome.EXHAUSTED, pinned, None, counted.evaluations)
+
+
+def _pinned(z: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return ((z <= low) & (gradient > 0)) | ((z >= high) & (gradient < 0))
+
+
+def _newton_step(h: np.ndarray, gradient: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Newton on the free coordinates, downhill where the curvature is not positive."""
+    step = np.zeros_like(gradient)
+    if free.any():
+        values, vectors = np.linalg.eigh(h[np.ix_(free, free)])
+        along = vectors.T @ gradient[free]
+        size = np.maximum(np.abs(values), np.abs(along) / _LONGEST_STEP)
+        step[free] = -vectors @ (along / np.maximum(size, np.finfo(float).tiny))
+    return step
+
+
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """The projection onto the box of a ray from `z` along `step`."""
+
+    z: np.ndarray
+    step: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __call__(self, length: float) -> np.ndarray:
+        return np.clip(self.z + length * self.step, self.low, self.high)
+
+
+def _line_search(
+    objective: Objective, start: Point, path: _Path
+) -> tuple[tuple[np.ndarray, Point] | None, np.ndarray | None]:
+    """Halve to the first point that can be believed and is lower; else the last refused."""
+    refused = None
+    longest = float(np.max(np.abs(path.step)))
+    length = 1.0
+    while length * max(longest, _SHORTEST_STEP) >= _SHORTEST_STEP / 2:
+        target = path(length)
+        found = objective(target)
+        if found is None:
+            refused = target
+        elif found.value <= _enough(start, target - path.z):
+            return (target, found), None
+        length /= 2
+    return None, refused
+
+
+def _enough(start: Point, step: np.ndarray) -> float:
+    """Armijo's bound on the value after `step`, with slack for the value's rounding."""
+    rounding = 4 * np.finfo(float).eps * max(abs(start.value), 1.0)
+    return start.value + _ARMIJO * float(start.gradient @ step) + rounding
