@@ -1,0 +1,40 @@
+"""The `raybilevel` command in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+_TESTS = Path(__file__).parent
+
+
+def environment(**variables):
+    """This process's variables, with which the tests' own modules can be imported."""
+    path = os.pathsep.join([str(_TESTS.parent), str(_TESTS)])
+    return {**os.environ, "PYTHONPATH": path, **variables}
+
+
+def start(*arguments, **variables):
+    """Start the command in the current directory."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "raybilevel", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**variables),
+    )
+
+
+def finish(process):
+    """Wait for its end: returncode, stdout, stderr (what has not been read before)."""
+    out, err = process.communicate(timeout=120)
+    return SimpleNamespace(returncode=process.returncode, stdout=out, stderr=err)
+
+
+def wait_for_line(process, beginning):
+    """Read standard error up to the line that begins so."""
+    for line in process.stderr:
+        if line.startswith(beginning):
+            return line
+    raise AssertionError(f"the command ended without a line '{beginning}...'")

@@ -1,0 +1,330 @@
+"""Bad input gets one sentence that says what, where and what would be right, before any actor."""
+
+import json
+import sys
+
+import pytest
+import ray
+from commands import finish, start
+
+from raybilevel import cli
+
+GOOD = {
+    "model": "toys:gaussian",
+    "lower_reward": "toys:first",
+    "upper_reward": "toys:near_one",
+    "pool_size": "64",
+}
+
+
+def write(here, text):
+    (here / "c.yaml").write_text(text)
+
+
+def yaml_of(**changes):
+    lines = {"problem": "reward", **GOOD} | changes
+    return "".join(f"{key}: {value}\n" for key, value in lines.items() if value is not None)
+
+
+@pytest.fixture
+def refused(run_in, monkeypatch, capsys):
+    """Runs the command; gives its one sentence. Nothing is left behind, no Ray is started."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["raybilevel", *(arguments or ("run", "c.yaml"))])
+        before, joined = set(run_in.rglob("*")), ray.is_initialized()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert ended.value.code == 2
+        assert said.out == ""
+        (sentence,) = said.err.splitlines()
+        assert sentence.startswith("raybilevel: ")
+        assert set(run_in.rglob("*")) == before
+        assert ray.is_initialized() == joined
+        return sentence.removeprefix("raybilevel: ")
+
+    return run
+
+
+def test_an_empty_file(refused, run_in):
+    write(run_in, "")
+    assert refused() == "c.yaml is empty; it must name a problem, such as 'problem: reward'"
+
+
+def test_no_mapping(refused, run_in):
+    write(run_in, "- problem\n- reward\n")
+    said = "c.yaml holds a list, but it must be a mapping of 'key: value' lines"
+    assert refused() == said
+
+
+def test_no_yaml(refused, run_in):
+    write(run_in, "problem: [reward\n")
+    assert refused().startswith("c.yaml is no YAML: ")
+
+
+def test_no_text(refused, run_in):
+    (run_in / "c.yaml").write_bytes(b"\xff\xfe\x00problem")
+    assert refused() == "c.yaml is no text; give a YAML file in UTF-8"
+
+
+def test_keys_that_are_no_names(refused, run_in):
+    write(run_in, yaml_of() + "3: 4\n")
+    assert refused() == "c.yaml has the key 3, but keys are names"
+
+
+def test_a_missing_file(refused):
+    said = "c.yaml cannot be read (No such file or directory); give a YAML file"
+    assert refused() == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bogus": 3}, "RewardTuning.bogus is not known; look for a misspelt name"),
+        ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
+        ({"upper_reward": None}, "RewardTuning.upper_reward is missing"),
+    ],
+    ids=["in the problem", "in a block", "missing"],
+)
+def test_an_unknown_key(refused, run_in, changes, said):
+    write(run_in, yaml_of(**changes))
+    assert refused() == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pool_size": "many"}, "RewardTuning.pool_size is 'many': input should be a valid int"),
+        ({"gamma": "[1]"}, "RewardTuning.gamma is [1]: input should be a valid number"),
+        ({"scaling": 3}, "c.yaml: scaling is 3, but it must be a mapping"),
+        ({"lambda_": "{init: 3}"}, "RewardTuning.lambda_.Variable.name is missing"),
+        ({"lower_reward": 3}, "RewardTuning.lower_reward"),
+        ({"lower_reward": "{}"}, "lower_reward is empty"),
+        ({"model": "[a]"}, "RewardTuning.model"),
+        ({"estimator": "guided"}, "RewardTuning.estimator is 'guided': input should be 'pool'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_wrong_type(refused, run_in, changes, said):
+    write(run_in, yaml_of(**changes))
+    assert refused().startswith(said)
+
+
+@pytest.mark.parametrize("problem", ["schedule", "[reward]", "3", None])
+def test_an_unknown_problem(refused, run_in, problem):
+    write(run_in, yaml_of(problem=problem))
+    sentence = refused()
+    assert sentence.startswith("c.yaml: problem is ")
+    assert sentence.endswith("it must be one of reward")
+
+
+def test_a_model_directory_that_is_not_there(refused, run_in):
+    write(run_in, yaml_of(model="nowhere"))
+    said = "model 'nowhere' is not a directory; give one that holds a diffusers pipeline"
+    assert refused() == said
+
+
+def test_a_directory_that_is_no_pipeline(refused, run_in):
+    (run_in / "empty").mkdir()
+    write(run_in, yaml_of(model="empty"))
+    sentence = refused()
+    assert sentence.startswith("model 'empty' is no diffusers pipeline")
+    assert sentence.endswith("give a directory written by save_pretrained")
+
+
+def test_a_text_to_image_pipeline(refused, run_in):
+    parts = {
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "PNDMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    index = {"_class_name": "StableDiffusionPipeline", **parts}
+    (run_in / "sd").mkdir()
+    (run_in / "sd" / "model_index.json").write_text(json.dumps(index))
+    write(run_in, yaml_of(model="sd"))
+    sentence = refused()
+    assert sentence.startswith("model 'sd' is a StableDiffusionPipeline")
+    assert "supported yet" in sentence
+    assert "no text-to-image" in sentence
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "{name: l, init: 1, low: 0, high: 2}"])
+def test_lambda_that_is_not_above_zero(refused, run_in, value):
+    write(run_in, yaml_of(lambda_=value, lower_reward="{a: toys:first, b: toys:second}"))
+    assert refused().endswith("but a KL strength is above 0")
+
+
+def test_low_above_high(refused, run_in):
+    write(run_in, yaml_of(lambda_="{name: lambda, init: 1, low: 2, high: 1}"))
+    assert refused() == "variable 'lambda' has low 2 >= high 1; low must be less"
+
+
+def test_init_outside_its_bounds(refused, run_in):
+    write(run_in, yaml_of(lambda_="{name: lambda, init: 3, low: 1, high: 2}"))
+    assert refused() == "variable 'lambda' has init 3 outside its bounds [1, 2]"
+
+
+def test_lambda_and_all_weights_free_together(refused, run_in):
+    write(run_in, yaml_of(weights="{lower: {name: w, init: 1, low: 0.5, high: 2}}"))
+    sentence = refused()
+    assert sentence.startswith("lambda_ and all weights are free together")
+    assert sentence.endswith("give lambda_ or one weight as a number")
+
+
+def test_nothing_free(refused, run_in):
+    write(run_in, yaml_of(lambda_="2.0"))
+    assert refused().endswith("give one as a Variable")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nomodule_at_all:f", "importing 'nomodule_at_all' from "),
+        ("toys:no_such_name", "module 'toys' has no 'no_such_name'"),
+        ("toys:", "an import path looks like 'package.module:name'"),
+        ("toys:KILL", "which is no function"),
+        ("no_such_reward", "there is no built-in 'no_such_reward'"),
+        ("unwritable(3", "a reward is written"),
+    ],
+)
+def test_a_reward_that_does_not_resolve(refused, run_in, path, said):
+    write(run_in, yaml_of(upper_reward=f"'{path}'"))
+    sentence = refused()
+    assert "upper" in sentence
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("def f(:\n", "broken.py:1 is no Python"), ("1 / 0\n", "ZeroDivisionError: division by zero")],
+    ids=["no Python", "raises"],
+)
+def test_a_reward_whose_module_is_broken(refused, run_in, text, said):
+    name = f"broken_{len(text)}"
+    (run_in / f"{name}.py").write_text(text)
+    write(run_in, yaml_of(upper_reward=f"{name}:f"))
+    sentence = refused()
+    assert "upper" in sentence
+    assert said.replace("broken", name) in sentence
+
+
+def test_a_reward_of_the_wrong_shape(refused, run_in):
+    write(run_in, yaml_of(upper_reward="toys:wrong_shape"))
+    sentence = refused()
+    assert sentence.startswith("reward 'upper' returned numbers of shape (2, 2)")
+    assert sentence.endswith("it must return 2 numbers, of shape (2,)")
+
+
+def test_a_reward_that_is_nan(refused, run_in):
+    write(run_in, yaml_of(held_out_reward="toys:nan_reward"))
+    sentence = refused()
+    assert sentence.startswith("reward 'held_out' gave nan on a probe batch")
+    assert sentence.endswith("it must be a finite number for every sample")
+
+
+USERS = """
+import torch
+def raises(samples): return samples[:, 7]
+def numpy_model(seeds): return torch.zeros(len(seeds), 2).numpy()
+def one_too_many(seeds): return torch.zeros(len(seeds) + 1, 2)
+def failing(seeds): raise RuntimeError("no\\nweights")
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "said"),
+    [
+        ("upper_reward", "raises", "reward 'upper' failed on a batch of (2, 2): IndexError: "),
+        ("model", "numpy_model", "model returned a ndarray for a list of seeds; it must be a"),
+        ("model", "one_too_many", "model returned samples of shape (3, 2) for 2 seeds; it must"),
+        ("model", "failing", "model failed on 2 seeds: RuntimeError: no weights ("),
+    ],
+)
+def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said):
+    (run_in / "users_code.py").write_text(USERS)
+    write(run_in, yaml_of(**{argument: f"users_code:{name}"}))
+    assert refused().startswith(said)
+
+
+@pytest.mark.parametrize("key", ["pool_size", "max_pool_size", "shard_size"])
+def test_a_negative_size(refused, run_in, key):
+    write(run_in, yaml_of(**{key: -4}))
+    said = f"RewardTuning.{key} is -4: input should be greater than or equal to 1"
+    assert refused() == said
+
+
+def test_fewer_workers_at_most_than_at_least(refused, run_in):
+    write(run_in, yaml_of(scaling="{num_workers: [4, 2]}"))
+    said = "num_workers is (4, 2), but it must be (min, max) with 1 <= min <= max"
+    assert refused() == said
+
+
+def begin(here, **changes):
+    """A run directory that somebody began."""
+    from raybilevel import configfile
+
+    folder = here / "runs" / "mine"
+    folder.mkdir(parents=True)
+    write(here, yaml_of(run="{name: mine}", **changes))
+    (folder / "config.yaml").write_text(configfile.dump(configfile.read(here / "c.yaml")))
+
+
+def test_a_run_directory_that_exists(refused, run_in):
+    begin(run_in)
+    sentence = refused()
+    assert sentence.startswith(f"the run directory {run_in}/runs/mine exists")
+    assert "--resume" in sentence
+    assert sentence.endswith("or give another run.name")
+
+
+def test_going_on_with_another_configuration(refused, run_in):
+    begin(run_in)
+    said = f"pool_size is 128, but the run in {run_in}/runs/mine was begun with 64; put it back or"
+    assert refused("run", "c.yaml", "pool_size=128", "--resume").startswith(said)
+
+
+def test_a_report_of_nothing(refused, run_in):
+    assert refused("report", "nowhere") == (
+        f"{run_in}/nowhere is no run directory: it has no config.yaml"
+    )
+
+
+def test_a_report_of_a_run_that_has_not_ended(refused, run_in):
+    begin(run_in)
+    said = f"the run in {run_in}/runs/mine has not ended: it has no summary.json"
+    assert refused("report", "runs/mine") == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run",), "Missing argument 'config'"),
+        (("run", "c.yaml", "--bogus"), "No such option: --bogus"),
+        (("bogus",), "No such command 'bogus'"),
+    ],
+)
+def test_a_command_that_is_no_command(refused, arguments, said):
+    assert refused(*arguments).startswith(said)
+
+
+def test_gpus_where_there_are_none(refused, run_in, cluster):
+    if ray.cluster_resources().get("GPU"):
+        pytest.skip("this machine has GPUs")
+    write(run_in, yaml_of(scaling="{use_gpu: true}", run="{name: gpus}"))
+    sentence = refused()
+    assert sentence.startswith("scaling.use_gpu is set, but the cluster has no GPU (8 CPUs)")
+    assert sentence.endswith("add GPU nodes or set use_gpu=False")
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1"])
+def test_an_address_where_no_cluster_answers(run_in, address):
+    # a process of its own: this one may have joined a cluster already
+    write(run_in, yaml_of())
+    done = finish(start("run", "c.yaml", "--address", address))
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith(f"raybilevel: no Ray cluster answers at '{address}' (")
+    assert "leave both out to start a local Ray" in sentence
+    assert not (run_in / "runs").exists()

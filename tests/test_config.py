@@ -1,0 +1,52 @@
+"""Settings are checked where they are made, in one sentence each."""
+
+import pytest
+
+from raybilevel import RunConfig, ScalingConfig
+from raybilevel.errors import InputError
+
+
+def test_one_number_of_workers_is_fewest_and_most():
+    assert ScalingConfig(num_workers=3).num_workers == (3, 3)
+    assert ScalingConfig(num_workers=(1, 4)).num_workers == (1, 4)
+
+
+@pytest.mark.parametrize("wrong", [(4, 2), (0, 2), 0, -1])
+def test_numbers_of_workers_are_ordered_and_positive(wrong):
+    with pytest.raises(InputError, match=r"num_workers is .*1 <= min <= max"):
+        ScalingConfig(num_workers=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["many", (1, 2, 3), None, 1.5])
+def test_numbers_of_workers_are_numbers(wrong):
+    with pytest.raises(InputError, match=r"ScalingConfig\.num_workers"):
+        ScalingConfig(num_workers=wrong)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", ".."])
+def test_a_runs_name_is_a_folders(name):
+    with pytest.raises(InputError, match=r"run\.name is .*no '/' and no leading"):
+        RunConfig(name=name)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"max_rounds": 0}, {"max_nfe": 0}, {"seed": -1}], ids=lambda s: next(iter(s))
+)
+def test_budgets_and_seeds_are_not_negative(setting):
+    with pytest.raises(InputError, match=rf"RunConfig\.{next(iter(setting))} is .*greater than"):
+        RunConfig(**setting)
+
+
+def test_a_misspelt_setting_is_not_swallowed():
+    with pytest.raises(InputError, match=r"RunConfig\.max_round is not known"):
+        RunConfig(max_round=3)
+
+
+def test_settings_cannot_be_changed_behind_a_runs_back():
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().seed = 3
+
+
+def test_a_default_name_does_not_replace_one_that_is_given():
+    assert RunConfig(name="mine").with_name("other").name == "mine"
+    assert RunConfig().with_name("other").name == "other"

@@ -1,0 +1,61 @@
+"""What stands in jobs/ and in the README's examples works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raybilevel import RewardTuning, configfile
+from raybilevel.demo import reward_demo
+from raybilevel.upper.variables import Variable
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
+
+
+def test_there_are_configurations():
+    assert len(CONFIGS) >= 3
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_configuration_is_a_problem_with_something_to_tune(path):
+    config = configfile.read(path)
+    assert config.problem.variables
+    assert config.run.name
+
+
+def test_the_demo_is_the_configuration_of_its_name():
+    assert configfile.read(ROOT / "jobs/configs/reward.yaml").problem == reward_demo()
+
+
+def blocks(language):
+    text = (ROOT / "README.md").read_text()
+    return re.findall(rf"```{language}\n(.+?)```", text, re.S)
+
+
+def test_the_readmes_yaml_is_a_configuration():
+    (text,) = blocks("yaml")
+    assert len(text.splitlines()) <= 10
+    config = configfile.build(yaml.safe_load(text), "README.md")
+    assert isinstance(config.problem, RewardTuning)
+
+
+def test_the_readmes_python_runs_up_to_the_fit():
+    """Its names and arguments exist: the problem is made, with rewards of the reader's own."""
+    (text,) = blocks("python")
+    names = {name: lambda images: images for name in ("my_proxy_reward", "what_i_want")}
+    names["my_sanity_check"] = names["what_i_want"]
+    exec(text.split("result = ")[0], names)
+    assert names["problem"].variables == (Variable("lambda", 1.0, 0.05, 20.0, "log"),)
+
+
+@pytest.mark.parametrize("job", ["pretrain.py", "bench_runtime.py", "bench_sweep.py"])
+def test_jobs_say_how_they_are_used(job):
+    done = subprocess.run(
+        [sys.executable, ROOT / "jobs" / job, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert job in done.stdout

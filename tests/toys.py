@@ -1,0 +1,206 @@
+"""Small problems and rewards with the real contract, that workers can import."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raybilevel.problems.base import Output, Problem, Shard, Stage, Status, Stop, Update
+from raybilevel.upper.variables import Variable
+
+KILL = signal.SIGKILL
+
+
+class Descent(Problem):
+    """Noisy gradient descent on (x - 3)^2 in two stages a round.
+
+    `mishap(shard)` runs in the worker before each shard: to sleep, raise or die there. With `leaky`
+    a shard reads numpy's global generator, which breaks the contract.
+    """
+
+    def __init__(self, rounds=4, shards=6, mishap=None, leaky=False):
+        self.rounds, self.shards, self.mishap, self.leaky = rounds, shards, mishap, leaky
+
+    @property
+    def variables(self):
+        return (Variable("x", 0.0, -10.0, 10.0),)
+
+    def check(self):
+        pass
+
+    def init(self, seed):
+        return {"x": np.zeros(1), "draws/value": np.empty(0)}
+
+    def stage(self, round_, state, done):
+        if len(done) < 2:
+            broadcast = {"x": state["x"] + (done[0].sums["g"] if done else 0.0)}
+            kinds = [
+                Shard(round_, len(done), i, "step", {"scale": 0.1}) for i in range(self.shards)
+            ]
+            return Stage(tuple(kinds), broadcast)
+        gradient = (done[0].sums["g"] + done[1].sums["g"]) / (2 * self.shards)
+        x = state["x"] - 0.2 * gradient
+        draws = np.concatenate([state["draws/value"], done[1].rows["draw"]])
+        stop = round_ + 1 >= self.rounds
+        return Update(
+            {"x": x, "draws/value": draws},
+            {"config/x": float(x[0]), "upper_loss": float((x[0] - 3) ** 2)},
+            Stop(Status.CONVERGED, "all rounds are done") if stop else None,
+        )
+
+    def worker(self, device):
+        return DescentWorker(self.mishap, self.leaky)
+
+    def trial(self, x):
+        raise NotImplementedError
+
+    def export(self, state, directory):
+        (directory / "x.txt").write_text(str(float(state["x"][0])))
+
+    def planned_rounds(self, state):
+        return self.rounds
+
+
+class DescentWorker:
+    def __init__(self, mishap, leaky):
+        self.mishap, self.leaky = mishap, leaky
+
+    def run(self, shard, broadcast, key):
+        if self.mishap:
+            self.mishap(shard)
+        rng = np.random.default_rng(key)
+        # float32 products over many entries: the bits tell a wrong order of additions
+        noise = torch.from_numpy(rng.normal(size=4096).astype(np.float32))
+        g = 2 * (broadcast["x"] - 3) + shard.args["scale"] * float((noise * noise).mean())
+        if self.leaky:
+            g = g + 1e-9 * np.random.random()  # noqa: NPY002 - the leak that tests must notice
+        return Output({"g": g}, {"draw": rng.normal(size=2)}, nfe=7)
+
+
+class Once:
+    """A mishap that happens `times` times to the shards that `hits`, counted in a folder."""
+
+    def __init__(self, folder, act, times=1, round_=1, index=2):
+        self.folder, self.act, self.times = str(folder), act, times
+        self.place = (round_, index)
+
+    def __call__(self, shard):
+        if (shard.round, shard.index) != self.place:
+            return
+        for i in range(self.times):
+            try:
+                os.close(os.open(f"{self.folder}/{shard.stage}-{i}", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            self.act(shard)
+            return
+
+    @property
+    def happened(self):
+        return len(list(Path(self.folder).iterdir()))
+
+
+def die(shard):
+    """The worker dies as a spot node does."""
+    os.kill(os.getpid(), KILL)
+
+
+def fail(shard):
+    raise ArithmeticError("the lower level blew up")
+
+
+def linger(shard):
+    time.sleep(4)
+
+
+def nap(shard):
+    time.sleep(0.15)
+
+
+def gaussian(seeds):
+    """A model: (N, 2) standard normal, a sample a seed."""
+    return torch.stack(
+        [torch.randn(2, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+
+
+class DyingGaussian:
+    """Draws from a normal; the process is killed in the middle of its fifth batch, once."""
+
+    def __init__(self, folder):
+        self.marker = f"{folder}/died"
+        self.batches = 0
+
+    def __call__(self, seeds):
+        self.batches += 1
+        if self.batches == 5 and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            os.kill(os.getpid(), KILL)
+        return gaussian(seeds)
+
+
+def first(samples):
+    """Lower reward: tilting by it moves the mean to 1 / lambda."""
+    return samples[:, 0]
+
+
+def near_one(samples):
+    """Upper reward, best at mean 1: with `first` below, lambda* = 1."""
+    return -((samples[:, 0] - 1.0).clamp(-3, 3) ** 2)
+
+
+def second(samples):
+    return samples[:, 1]
+
+
+def wrong_shape(samples):
+    return samples
+
+
+def nan_reward(samples):
+    return samples[:, 0] * torch.nan
+
+
+def nan_rarely(samples):
+    """NaN for about one in a thousand samples: a probe batch does not show it."""
+    return torch.where(samples[:, 0] > 3, torch.nan, samples[:, 0])
+
+
+class Unloadable(Descent):
+    def worker(self, device):
+        raise OSError("no weights on this machine")
+
+
+class Fatal(Descent):
+    def worker(self, device):
+        die(None)
+
+
+class WrongLater:
+    """A reward that is well-behaved on two samples only."""
+
+    def __call__(self, samples):
+        return samples[:, 0] if len(samples) == 2 else samples
+
+
+class Stall:
+    """Shard 0 of each stage is slow to whoever takes it first."""
+
+    def __init__(self, folder, seconds):
+        self.folder, self.seconds = folder, seconds
+
+    def __call__(self, shard):
+        mark = Path(f"{self.folder}/{shard.round}-{shard.stage}-{shard.index}")
+        if shard.index == 0 and not mark.exists():
+            mark.touch()
+            time.sleep(self.seconds)
+        else:
+            time.sleep(0.06)
+
+
+def bump(samples):
+    """Upper reward, bounded, best at mean 0.5: with `first` as lower reward, lambda* = 2."""
+    return torch.exp(-((samples[:, 0] - 0.5) ** 2) / 2)

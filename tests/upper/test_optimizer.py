@@ -1,0 +1,134 @@
+"""The optimiser finds minima in a box and never looks outside it or past the frontier."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raybilevel.upper.optimizer import Outcome, Point, hessian, minimise
+
+WIDE = np.full(2, 10.0)
+
+
+class Watched:
+    """A function with its gradient that refuses where `believed` is False, and remembers."""
+
+    def __init__(self, value, gradient, believed=lambda z: True):
+        self.value, self.gradient, self.believed = value, gradient, believed
+        self.seen, self.gradients = [], []
+
+    def objective(self, z):
+        self.seen.append(z)
+        return Point(self.value(z), self.gradient(z)) if self.believed(z) else None
+
+    def slope(self, z):
+        self.gradients.append(z)
+        return self.gradient(z)
+
+    def minimise(self, z, low=-WIDE, high=WIDE, **options):
+        found = minimise(self.objective, self.slope, np.array(z), low, high, **options)
+        for point in self.seen + self.gradients:
+            assert np.all((point >= low) & (point <= high))
+        return found
+
+
+def quadratic(centre, a, **options):
+    return Watched(
+        lambda z: float((z - centre) @ a @ (z - centre)) / 2, lambda z: a @ (z - centre), **options
+    )
+
+
+def rosenbrock():
+    return Watched(
+        lambda z: (1 - z[0]) ** 2 + 100 * (z[1] - z[0] ** 2) ** 2,
+        lambda z: np.array(
+            [
+                -2 * (1 - z[0]) - 400 * z[0] * (z[1] - z[0] ** 2),
+                200 * (z[1] - z[0] ** 2),
+            ]
+        ),
+    )
+
+
+numbers = st.floats(-3, 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(numbers, numbers, st.floats(-0.9, 0.9), st.floats(0.1, 20), numbers, numbers)
+def test_quadratics_are_solved_in_any_box(c0, c1, coupling, stretch, z0, z1):
+    a = np.array([[1.0, coupling], [coupling, 1.0]]) * stretch
+    low, high = np.full(2, -2.0), np.array([1.0, 2.0])
+    f = quadratic(np.array([c0, c1]), a)
+    found = f.minimise(np.clip([z0, z1], low, high), low, high)
+    gradient = f.gradient(found.z)
+    assert found.outcome in (Outcome.INTERIOR, Outcome.AT_BOUND)
+    # Karush-Kuhn-Tucker: no gradient where free, pointing out of the box where pinned
+    projected = found.z - np.clip(found.z - gradient, low, high)
+    np.testing.assert_allclose(projected, 0.0, atol=1e-6 * stretch)
+    assert (found.outcome is Outcome.AT_BOUND) == found.pinned.any()
+
+
+def test_a_curved_valley_is_followed_to_its_end():
+    found = rosenbrock().minimise([-1.2, 1.0])
+    assert found.outcome is Outcome.INTERIOR
+    np.testing.assert_allclose(found.z, [1.0, 1.0], atol=1e-7)
+
+
+def test_it_walks_off_a_hill_and_out_of_negative_curvature():
+    f = Watched(lambda z: -np.cos(z[0]) + z[1] ** 2, lambda z: np.array([np.sin(z[0]), 2 * z[1]]))
+    found = f.minimise([2.8, 1.0])
+    assert found.outcome is Outcome.INTERIOR
+    np.testing.assert_allclose(found.z, [0.0, 0.0], atol=1e-7)
+
+
+def test_convergence_is_quadratic():
+    f = Watched(lambda z: float(np.exp(z[0]) - 2 * z[0]), lambda z: np.exp(z) - 2)
+    f.minimise([0.0], np.array([-9.0]), np.array([9.0]))
+    errors = np.abs(np.array(f.seen)[:, 0] - np.log(2))
+    started = errors[errors < 0.2]
+    assert len(f.seen) < 9
+    for before, after in pairwise(started):
+        assert after < before**2 + 1e-7 * before + 1e-12
+
+
+def test_the_frontier_is_told_with_the_point_that_was_refused():
+    f = quadratic(np.array([3.0, 0.0]), np.eye(2), believed=lambda z: z[0] < 1)
+    found = f.minimise([0.0, 1.0])
+    assert found.outcome is Outcome.FRONTIER
+    assert found.z[0] < 1 <= found.refused[0]
+    assert found.refused[0] - found.z[0] < 1e-3
+
+
+def test_a_refused_detour_does_not_hide_an_optimum():
+    f = quadratic(np.array([0.9, 0.0]), np.eye(2), believed=lambda z: z[0] < 1)
+    assert f.minimise([0.0, 1.0]).outcome is Outcome.INTERIOR
+
+
+def test_a_start_that_cannot_be_believed_is_a_programming_error():
+    f = quadratic(np.zeros(2), np.eye(2), believed=lambda z: False)
+    with pytest.raises(AssertionError, match="begin where it can be believed"):
+        f.minimise([0.0, 0.0])
+
+
+def test_all_coordinates_may_end_at_bounds():
+    found = quadratic(np.array([5.0, -5.0]), np.eye(2)).minimise([0.0, 0.0], -WIDE / 10, WIDE / 10)
+    assert found.outcome is Outcome.AT_BOUND and found.pinned.all()
+    np.testing.assert_array_equal(found.z, [1.0, -1.0])
+
+
+def test_too_few_steps_are_told():
+    assert rosenbrock().minimise([-1.2, 1.0], max_steps=3).outcome is Outcome.EXHAUSTED
+
+
+def test_evaluations_are_counted():
+    f = rosenbrock()
+    assert f.minimise([-1.2, 1.0]).evaluations == len(f.seen) + len(f.gradients)
+
+
+def test_the_hessian_is_the_derivative_of_the_gradient():
+    f = rosenbrock()
+    z = np.array([0.3, -0.4])
+    expected = [[2 + 1200 * 0.09 + 160, -120.0], [-120.0, 200.0]]
+    np.testing.assert_allclose(hessian(f.gradient, z), expected, rtol=1e-6)

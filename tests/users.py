@@ -1,0 +1,47 @@
+"""A directory as a user has it: a module of their own, and a configuration that names it."""
+
+import textwrap
+
+MODULE = """
+    import os, time
+    from pathlib import Path
+    import torch
+
+    def model(seeds):
+        Path("pids").mkdir(exist_ok=True)
+        Path(f"pids/{os.getpid()}").touch()
+        time.sleep(NAP)
+        draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
+        return torch.stack([draw(seed) for seed in seeds])
+
+    def lower(samples):
+        return samples[:, 0]
+
+    def upper(samples):
+        return torch.exp(-((samples[:, 0] - 0.5) ** 2) / 2)
+"""
+
+CONFIG = """
+    problem: reward
+    model: {module}:model
+    lower_reward: {module}:lower
+    upper_reward: {module}:upper
+    held_out_reward: {module}:lower
+    lambda_: {{name: lambda, init: 3.0, low: 1.0, high: 20.0, scale: log}}
+    pool_size: {size}
+    max_pool_size: {size}
+    shard_size: 128
+    scaling: {{num_workers: [1, 2]}}
+    run: {{name: mine, seed: 3}}
+"""
+
+
+def settle(here, module, nap=0.0, size=2048):
+    """Write `<module>.py` and `c.yaml`; each test names its module anew."""
+    (here / f"{module}.py").write_text(textwrap.dedent(MODULE).replace("NAP", str(nap)))
+    (here / "c.yaml").write_text(textwrap.dedent(CONFIG).format(module=module, size=size))
+
+
+def worker_pids(here):
+    """Processes that drew samples."""
+    return [int(path.name) for path in (here / "pids").iterdir()]
