@@ -20,6 +20,7 @@ Watch = Callable[[Progress], None]
 
 _INTERVAL = 0.2  # seconds between polls
 _PATIENCE = 0.1  # seconds between looks for a signal
+_GRACE = 2.0  # seconds for which a driver that was just killed may keep its name
 
 
 def driver_name(order: Order) -> str:
@@ -56,14 +57,18 @@ def drive(order: Order, watch: Watch) -> None:
 
 def _start(order: Order) -> Any:
     options = {"name": driver_name(order), "namespace": NAMESPACE}
-    try:
-        actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
-        return actor.remote(Parcel.pack(order))
-    except ValueError as error:
-        raise InputError(
-            f"the run {order.run.storage_path}/{order.name} is going on already on this cluster; "
-            "wait for its end, stop it, or give another run.name"
-        ) from error
+    actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
+    until = time.monotonic() + _GRACE
+    while True:
+        try:
+            return actor.remote(Parcel.pack(order))
+        except ValueError as error:  # the name is taken
+            if time.monotonic() > until:
+                raise InputError(
+                    f"the run {order.run.storage_path}/{order.name} is going on already on this "
+                    "cluster; wait for its end, stop it, or give another run.name"
+                ) from error
+        time.sleep(_PATIENCE)
 
 
 def _watch(driver: Any, watch: Watch, signals: Signals) -> Progress:
