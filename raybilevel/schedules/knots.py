@@ -60,14 +60,16 @@ class _Knots(Schedule):
         """Levels (k,) of the curve through `logsnr` (n,) at rising t (n,): exact at the knots.
 
         Where the levels do not rise by `gap`, the nearest that do. With zero terminal SNR the first
-        level is free, as any can lead to the same others: it stays at its `init`.
+        level is free, as any can lead to the same others: it is set to its `low`, which leaves
+        them the most room.
         """
         k = len(self.variables)
         levels = np.interp(np.arange(k, 0, -1) / k, t, self._attainable(logsnr))
         if self.zero_terminal_snr:
-            first, last = np.sqrt(expit([self._top(), self.init[0]]))
+            lowest = self.variables[0].low
+            first, last = np.sqrt(expit([self._top(), lowest]))
             root = last + np.sqrt(expit(levels)) * (first - last) / first
-            levels = np.concatenate([self.init[:1], logit(np.square(root[1:]))])
+            levels = np.concatenate([[lowest], logit(np.square(root[1:]))])
         return self.project(levels)
 
 
@@ -139,8 +141,9 @@ def _cosine_levels(k: int) -> Vector:
 
 
 def _check(variables: Sequence[Variable], gap: float) -> None:
-    low, high = _tight(variables, gap * np.arange(len(variables)))
-    for j in np.flatnonzero(low > high):
+    shift = gap * np.arange(len(variables))
+    highs = np.array([v.high for v in variables]) - shift
+    for j in np.flatnonzero(_tight(variables, shift)[0] > highs):
         raise InputError(
             f"the bounds of the knots cross at {variables[int(j)].name}: no levels within them "
             f"rise by {gap:g}; raise its high, lower the lows before it, or use a smaller gap"

@@ -63,9 +63,8 @@ def float32_betas(betas: np.ndarray) -> np.ndarray:
     Each makes up for the rounding of those before it. Where the right one is too small for
     float32 alphas, it is 1e-20.
     """
-    rounded, wanted, got = np.empty(len(betas)), 1.0, 1.0
-    for i, beta in enumerate(betas):
-        wanted *= 1 - beta
-        rounded[i] = max(1 - np.float32(wanted / got), 0.0)  # exact, and so is its alpha
-        got *= 1 - rounded[i]
+    rounded, got = [], 1.0
+    for wanted in np.cumprod(1 - betas).tolist():
+        rounded.append(float(np.float32(1) - np.float32(wanted / got)))  # so its alpha is exact
+        got *= 1 - rounded[-1]
     return np.maximum(rounded, 1e-20)
