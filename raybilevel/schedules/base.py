@@ -119,8 +119,9 @@ class Schedule(ABC):
 
         Merge it over any config: `DDIMScheduler.from_config({**config, **these})`. The betas are
         rounded so that the scheduler's `alphas_cumprod` are abar to float32; T of them rounded one
-        by one would be off by up to 1e-5. The stock rescaling leaves alone what already ends at
-        zero SNR, and its flag makes the DPM-Solver family avoid the logarithm of zero.
+        by one would be off by up to 1e-5. With zero terminal SNR the stock rescaling is asked for
+        too: it leaves such betas alone, but for rounding of up to 1e-5, and makes the DPM-Solver
+        family avoid the logarithm of zero.
         """
         return {
             "num_train_timesteps": T,

@@ -97,11 +97,12 @@ def test_derivatives_agree_in_both_modes_with_differences(point):
     box = Box(schedule.variables)
     inside = box.from_scaled(0.8 * box.to_scaled(x) + 0.1 * (box.low + box.high))
     x, t = torch.from_numpy(inside), torch.cat([grid(7), torch.tensor([0.003, 0.5, 0.95])])
+    steps = torch.from_numpy(1e-6 * box.slopes(inside) * (box.high - box.low))
     for function in (schedule.logsnr, schedule.alphas_cumprod):
         forward = torch.func.jacfwd(lambda x, f=function: f(x, t))(x)
         reverse = torch.func.jacrev(lambda x, f=function: f(x, t))(x)
         torch.testing.assert_close(forward, reverse, rtol=1e-9, atol=1e-9)
-        for j, step in enumerate(1e-5 * x.abs().clamp(min=1e-3)):
+        for j, step in enumerate(steps):
             e = torch.nn.functional.one_hot(torch.tensor(j), len(x)) * step
             difference = (function(x + e, t) - function(x - e, t)) / (2 * step)
             torch.testing.assert_close(forward[:, j], difference, rtol=1e-4, atol=1e-5)
@@ -152,7 +153,7 @@ def test_stock_ddim_walks_the_same_levels(point, steps):
     scheduler = DDIMScheduler.from_config(schedule.scheduler_config(x, steps))
     abar = scheduler.alphas_cumprod.double().numpy()
     # The stock rescaling to zero SNR multiplies up in float32 once more.
-    tolerance = 5e-6 if schedule.zero_terminal_snr else 2e-7
+    tolerance = 2e-5 if schedule.zero_terminal_snr else 2e-7
     np.testing.assert_allclose(abar, levels(schedule, x, steps), rtol=0, atol=tolerance)
 
 
