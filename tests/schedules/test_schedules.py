@@ -97,7 +97,7 @@ def test_derivatives_agree_in_both_modes_with_differences(point):
     box = Box(schedule.variables)
     inside = box.from_scaled(0.8 * box.to_scaled(x) + 0.1 * (box.low + box.high))
     x, t = torch.from_numpy(inside), torch.cat([grid(7), torch.tensor([0.003, 0.5, 0.95])])
-    steps = torch.from_numpy(1e-6 * box.slopes(inside) * (box.high - box.low))
+    steps = torch.from_numpy(3e-6 * box.slopes(inside) * (box.high - box.low))
     for function in (schedule.logsnr, schedule.alphas_cumprod):
         forward = torch.func.jacfwd(lambda x, f=function: f(x, t))(x)
         reverse = torch.func.jacrev(lambda x, f=function: f(x, t))(x)
@@ -105,7 +105,7 @@ def test_derivatives_agree_in_both_modes_with_differences(point):
         for j, step in enumerate(steps):
             e = torch.nn.functional.one_hot(torch.tensor(j), len(x)) * step
             difference = (function(x + e, t) - function(x - e, t)) / (2 * step)
-            torch.testing.assert_close(forward[:, j], difference, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(forward[:, j], difference, rtol=1e-3, atol=1e-4)
 
 
 @given(points())
@@ -180,7 +180,8 @@ def test_fit_to_the_stock_config_finds_the_levels_again(point):
     y = schedule.from_config(schedule.scheduler_config(x, 1000))
     at = grid(len(x)) if "logsnr_0" in {v.name for v in schedule.variables} else grid(1000)
     got, want = (schedule.logsnr(torch.from_numpy(p), at).numpy() for p in (x, y))
-    np.testing.assert_allclose(got, want, atol=0.02)
+    coarse = 1e-7 * np.exp(np.maximum(got, want))  # float32 tells no finer where abar is nearly 1
+    assert np.all(np.abs(got - want) <= 0.02 + coarse)
 
 
 @pytest.mark.parametrize(
