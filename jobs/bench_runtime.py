@@ -26,18 +26,18 @@ import numpy as np
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.problems.base import Arrays, Output, Problem, Shard, Stage, Status, Stop, Update
 from raybilevel.problems.reward_model import Model
-from raybilevel.problems.reward_pool import sample_seeds, seed_base
+from raybilevel.problems.seeds import sample_seeds, seed_base
 from raybilevel.problems.reward_worker import RewardWorker
 
 _PLAIN = """
 import json, sys, time
 from raybilevel.runtime.threads import fix_threads
 fix_threads(1)
-from raybilevel.problems.reward_pool import sample_seeds, seed_base
-from raybilevel.lower.pretrain import pretrained_digits
+from raybilevel.problems.seeds import sample_seeds, seed_base
+from raybilevel.lower.pretrain import pretrained
 from raybilevel.lower.sampling import PixelSampler
 first, until, size = map(int, sys.argv[1:])
-sampler = PixelSampler(pretrained_digits(), "cpu")
+sampler = PixelSampler(pretrained(), "cpu")
 seeds = sample_seeds(seed_base(1), first, until)
 sampler.sample(seeds[:size])
 print("ready", flush=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raybilevel.config import RunConfig, ScalingConfig
     from raybilevel.problems.reward import RewardTuning
+    from raybilevel.problems.schedule import ScheduleTuning
     from raybilevel.result import Result
     from raybilevel.tuner import BilevelTuner
     from raybilevel.upper.variables import Variable
@@ -20,6 +21,7 @@ _HOMES = {
     "RewardTuning": "raybilevel.problems.reward",
     "RunConfig": "raybilevel.config",
     "ScalingConfig": "raybilevel.config",
+    "ScheduleTuning": "raybilevel.problems.schedule",
     "Variable": "raybilevel.upper.variables",
 }
 
@@ -29,6 +31,7 @@ __all__ = [
     "RewardTuning",
     "RunConfig",
     "ScalingConfig",
+    "ScheduleTuning",
     "Variable",
 ]
 

@@ -35,7 +35,7 @@ def run(
 ) -> None:
     """Run a configuration."""
     from raybilevel import configfile
-    from raybilevel.report.reward import finish
+    from raybilevel.report import finish
     from raybilevel.tuner import BilevelTuner
 
     parts = configfile.read(config, overrides or [])
@@ -48,7 +48,7 @@ def report(
     path: Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run's directory.")],
 ) -> None:
     """Print a run's table and draw its pictures."""
-    from raybilevel.report.reward import finish
+    from raybilevel.report import finish
     from raybilevel.result import Result
     from raybilevel.runtime.storage import RunDirectory
 
@@ -57,10 +57,10 @@ def report(
 
 @app.command()
 def demo(
-    problem: Annotated[str, typer.Argument(help="reward")] = "reward",
+    problem: Annotated[str, typer.Argument(help="reward or schedule")] = "reward",
     address: Address = None,
 ) -> None:
-    """Tune the KL strength of a small digits model, from pretraining to pictures."""
+    """Tune a small digits model, from pretraining to pictures."""
     from raybilevel.demo import run_demo
 
     run_demo(problem, address)

@@ -13,8 +13,9 @@ from raybilevel.config import RunConfig, ScalingConfig, Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward import RewardTuning
+from raybilevel.problems.schedule import ScheduleTuning
 
-PROBLEMS: dict[str, type[Settings]] = {"reward": RewardTuning}
+PROBLEMS: dict[str, type[Settings]] = {"reward": RewardTuning, "schedule": ScheduleTuning}
 
 _CALLABLE = "<callable "
 _FREE = {"scaling.num_workers", "run.max_rounds", "run.max_nfe", "run.storage_path"}

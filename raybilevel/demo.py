@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward import RewardTuning
-from raybilevel.report.reward import finish
+from raybilevel.problems.schedule import ScheduleTuning
+from raybilevel.report import finish
 from raybilevel.tuner import BilevelTuner
 from raybilevel.upper.variables import Variable
 
@@ -27,7 +30,14 @@ def reward_demo() -> RewardTuning:
     )
 
 
-DEMOS = {"reward": reward_demo}
+def schedule_demo() -> ScheduleTuning:
+    """Which five noise levels to sample a digits model at."""
+    return ScheduleTuning(
+        model="digits", data="digits", sampling_steps=5, compare_steps=(4, 8, 10, 20)
+    )
+
+
+DEMOS: dict[str, Callable[[], Problem]] = {"reward": reward_demo, "schedule": schedule_demo}
 
 
 def run_demo(name: str, address: str | None = None) -> None:
@@ -41,5 +51,4 @@ def run_demo(name: str, address: str | None = None) -> None:
     if name not in DEMOS:
         raise InputError(f"there is no demo '{name}'; the demos are {', '.join(DEMOS)}")
     typer.echo("a small model of handwritten digits is trained once, in a minute or two", err=True)
-    problem: Problem = DEMOS[name]()
-    finish(BilevelTuner(problem, address=address).fit())
+    finish(BilevelTuner(DEMOS[name](), address=address).fit())

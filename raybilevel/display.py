@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _QUIET = 30.0  # seconds without a line, where there is no terminal, before one says what goes on
 
+_MOST = 4  # variables that a line has room for
+
 
 @contextmanager
 def display(
@@ -75,6 +77,8 @@ def row_line(row: Row, variables: Sequence[Variable]) -> str:
 def _found(row: Row, variables: Sequence[Variable]) -> str:
     """The variables, the loss with its error, and the ESS where there is one."""
     parts = [f"{v.name} {row[f'config/{v.name}']:.4g}" for v in variables]
+    if len(parts) > _MOST:
+        parts = [parts[0], "..", parts[-1]]
     parts.append(f"loss {_with_error(row, 'upper_loss')}")
     if "ess" in row:
         parts.append(f"ESS {row['ess']:.0f}")

@@ -145,6 +145,25 @@ def kid(x: np.ndarray, y: np.ndarray) -> Measured:
     return _u_statistic(_kernel(x, x), _kernel(x, y), _kernel(y, y))
 
 
+class KidTo:
+    """KID to a fixed set of real features (m, F), m at least 4, whose own kernel is taken once."""
+
+    def __init__(self, real: np.ndarray) -> None:
+        _enough(real)
+        self._real = np.asarray(real, np.float64)
+        self._own = _off_diagonal_mean(_kernel(self._real, self._real))
+
+    def __call__(self, x: np.ndarray) -> float:
+        """Unbiased KID of features (n, F), n at least 2."""
+        between = float(_kernel(x, self._real).mean())
+        return _off_diagonal_mean(_kernel(x, x)) + self._own - 2.0 * between
+
+
+def _off_diagonal_mean(h: np.ndarray) -> float:
+    n = len(h)
+    return float((h.sum() - np.trace(h)) / (n * (n - 1)))
+
+
 def kid_difference(a: np.ndarray, b: np.ndarray, real: np.ndarray) -> Measured:
     """KID(a, real) - KID(b, real), where a_i and b_i (n, F) are drawn from the same noise.
 

@@ -6,13 +6,9 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from raybilevel import configfile
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Problem
-from raybilevel.problems.reward import RewardTuning
-from raybilevel.problems.reward_pool import resample
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.storage import RunDirectory
 
@@ -75,6 +71,16 @@ class Result:
         return frame
 
     @cached_property
+    def kind(self) -> str:
+        """The problem's name in YAML: "reward" or "schedule"."""
+        return str(self._config["problem"])
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        where = f"{self.path}/config.yaml"
+        return configfile.parse(self.directory.read("config.yaml").decode(), where)
+
+    @cached_property
     def problem(self) -> Problem:
         """What the run tuned.
 
@@ -85,9 +91,7 @@ class Result:
         """
         if self._problem is not None:
             return self._problem
-        where = f"{self.path}/config.yaml"
-        text = self.directory.read("config.yaml").decode()
-        return configfile.build(configfile.parse(text, where), where).problem
+        return configfile.build(self._config, f"{self.path}/config.yaml").problem
 
     @cached_property
     def state(self) -> Arrays:
@@ -98,7 +102,10 @@ class Result:
         return checkpoint.state
 
     def pipeline(self) -> Any:
-        """The run's diffusers pipeline; for the reward problem the pretrained one, unchanged.
+        """The run's diffusers pipeline.
+
+        For the schedule problem with the learned schedule baked in: call it with
+        `num_inference_steps=N`. For the reward problem the pretrained one, unchanged.
 
         Raises
         ------
@@ -114,19 +121,11 @@ class Result:
         )
 
     def samples(self, n: int, seed: int = 0, device: str = "cpu") -> Tensor:
-        """`n` samples (n, ...) of the tuned distribution p_x, by resampling the pool.
+        """`n` samples (n, ...) at the best parameters, on the CPU.
 
-        The pool's seeds are drawn with p_x's weights and sampled again, in batches of
-        `shard_size`; for large n against the ESS a sample may come more than once.
+        For the reward problem of p_x, by resampling the pool; for the schedule problem what the
+        exported pipeline draws with `torch.Generator().manual_seed(seed)`.
         """
-        import torch
-
         if n < 1:
             raise InputError(f"{n} samples were asked for; ask for at least one")
-        assert isinstance(self.problem, RewardTuning), "only the reward problem has a pool"
-        state = self.state
-        p = self.problem.solver(state).exact(state["x"]).tilts[0]
-        seeds = resample(state["pool/seed"], p.weights, n, np.random.default_rng(seed)).tolist()
-        sample, _ = self.problem.source.sampler(device)
-        size = self.problem.shard_size
-        return torch.cat([sample(seeds[i : i + size]) for i in range(0, n, size)])
+        return self.problem.samples(self.state, n, seed, device)

@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from raybilevel import data
 from raybilevel.cache import made_once
 from raybilevel.data import Dataset, load
 
 _TRAINED = "digits-classifier-v1.safetensors"  # rename when anything below changes what is learned
 _EPOCHS = 12
 _BATCH = 64
-_TEST_SIZE = 360
 _PROXY_LABELS = 100
 
 
@@ -60,13 +60,7 @@ class ProxyClassifier(nn.Module):
 
 def folds() -> tuple[Dataset, Dataset]:
     """Split the digits, the same way each time: 1,437 to train on, 360 held out."""
-    digits = load("digits")
-    order = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(0))
-    held_out, train = order[:_TEST_SIZE], order[_TEST_SIZE:]
-    return (
-        Dataset(digits.images[train], digits.labels[train]),
-        Dataset(digits.images[held_out], digits.labels[held_out]),
-    )
+    return data.folds(load("digits"))
 
 
 def digits_classifier() -> DigitsClassifier:
@@ -87,6 +81,7 @@ def _train(path: Path) -> None:
 
 
 def _fit(classifier: DigitsClassifier, train: Dataset) -> None:
+    assert train.labels is not None, "the digits have labels"
     optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=0.05)
     batches = len(train.labels) // _BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -108,6 +103,7 @@ def proxy_classifier() -> ProxyClassifier:
     from sklearn.linear_model import LogisticRegression
 
     train, _ = folds()
+    assert train.labels is not None, "the digits have labels"
     images = train.images[:_PROXY_LABELS].flatten(1).double().numpy()
     fit = LogisticRegression(max_iter=1000).fit(images, train.labels[:_PROXY_LABELS].numpy())
     weights = {"weight": torch.as_tensor(fit.coef_), "bias": torch.as_tensor(fit.intercept_)}

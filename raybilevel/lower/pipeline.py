@@ -9,6 +9,9 @@ from typing import Any
 
 from raybilevel.errors import InputError
 
+PRETRAINED = ("digits", "mnist5k-16")
+"""Data sets whose small model comes along: trained when it is first asked for."""
+
 _DEFAULT_STEPS = 50
 _PARTS = {"unet", "scheduler"}
 
@@ -25,6 +28,15 @@ class PipelineInfo:
 
     image_shape: tuple[int, int, int]
     sampling_steps: int
+
+
+def pipeline_directory(spec: str) -> Path:
+    """The directory of a pipeline: a path, or the name of a model that comes along."""
+    if spec not in PRETRAINED:
+        return Path(spec)
+    from raybilevel.lower.pretrain import pretrained
+
+    return pretrained(spec)
 
 
 def check_pipeline(
@@ -49,9 +61,9 @@ def check_pipeline(
     named = f"{where} '{directory}'"
     if not directory.is_dir():
         raise InputError(f"{named} is not a directory; give one that holds a diffusers pipeline")
-    _check_parts(_read(directory / "model_index.json", named), named)
-    unet = _read(directory / "unet" / "config.json", named)
-    scheduler = _read(directory / "scheduler" / "scheduler_config.json", named)
+    _check_parts(read_config(directory / "model_index.json", named), named)
+    unet = read_config(directory / "unet" / "config.json", named)
+    scheduler = read_config(directory / "scheduler" / "scheduler_config.json", named)
     if not any((directory / "unet").glob("*.safetensors")):
         raise InputError(
             f"{named} has no safetensors in unet/; save it with safe_serialization=True"
@@ -60,7 +72,8 @@ def check_pipeline(
     return PipelineInfo(_image_shape(unet, named), steps)
 
 
-def _read(path: Path, named: str) -> dict[str, Any]:
+def read_config(path: Path, named: str) -> dict[str, Any]:
+    """A JSON file of the pipeline `named`; `InputError` where there is none, or it is damaged."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:

@@ -58,10 +58,10 @@ class PixelSampler:
         mixed_precision: str = "no",
     ) -> None:
         info = check_pipeline(directory, sampling_steps)
-        pipeline = _load(directory)
+        pipeline = load_pipeline(directory)
         self.image_shape = info.image_shape
         self._steps = info.sampling_steps
-        self._unet, self._device = _prepare(pipeline.unet, device, mixed_precision)
+        self._unet, self._device = prepare(pipeline.unet, device, mixed_precision)
         self._scheduler = pipeline.scheduler
         self._scheduler.set_timesteps(self._steps)
         self._noisy = "generator" in inspect.signature(self._scheduler.step).parameters
@@ -86,7 +86,8 @@ class PixelSampler:
         return (x / 2 + 0.5).clamp(0, 1).float().cpu()
 
 
-def _load(directory: Path | str) -> DiffusionPipeline:
+def load_pipeline(directory: Path | str) -> DiffusionPipeline:
+    """The pipeline in a directory, from safetensors alone and without a progress bar."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a bar per worker helps nobody
     try:
@@ -98,10 +99,10 @@ def _load(directory: Path | str) -> DiffusionPipeline:
             logging.enable_progress_bar()
 
 
-def _prepare(
+def prepare(
     unet: torch.nn.Module, device: str, mixed_precision: str
 ) -> tuple[torch.nn.Module, torch.device]:
-    """Put the network on its device and in its precision.
+    """Put the network on its device and in its precision, for evaluation alone.
 
     A worker is alone with its device whatever launched the job, but accelerate would take a
     launcher's variables (torchrun, MPI) for its own, wait for peers that never come, or compile.

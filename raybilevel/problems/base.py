@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from raybilevel.upper.variables import Variable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Arrays = dict[str, np.ndarray]
 """All that crosses processes, and all that is checkpointed.
@@ -142,6 +145,14 @@ class Problem(ABC):
     @abstractmethod
     def export(self, state: Arrays, directory: Path) -> None:
         """Write what the user takes away, at the end of a run, to a local directory."""
+
+    @abstractmethod
+    def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
+        """`n` samples (n, ...) of the lower level at a state's x."""
+
+    def remarks(self) -> list[str]:
+        """Sentences that a user should read before the run, and need not act on."""
+        return []
 
     def planned_rounds(self, state: Arrays) -> int | None:
         """How many rounds the run will have as far as can be told, for the time left."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,13 +23,17 @@ from raybilevel.problems.base import Arrays, Output, Problem, Stage, Stop, Updat
 from raybilevel.problems.reward_export import write_curve, write_pipeline, write_samples
 from raybilevel.problems.reward_metrics import row
 from raybilevel.problems.reward_model import Model
-from raybilevel.problems.reward_pool import Plan, grown, seed_base
+from raybilevel.problems.reward_pool import Plan, grown, resample
 from raybilevel.problems.reward_solver import Found, Solver
 from raybilevel.problems.reward_stop import explain, judge, samples_needed
 from raybilevel.problems.reward_worker import RewardWorker
+from raybilevel.problems.seeds import seed_base
 from raybilevel.rewards import evaluate, load_reward
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.variables import Variable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ROUNDS = 4  # to draw pool_size in
 
@@ -244,6 +248,19 @@ class RewardTuning(Settings, Problem):
         write_samples(state, directory)
         if len(state["pool/seed"]):
             write_curve(self.solver(state), state["x"], self.variables, directory)
+
+    def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
+        """`n` samples of p_x: the pool's seeds drawn with its weights, and sampled again.
+
+        In batches of `shard_size`; for large n against the ESS a sample may come more than once.
+        """
+        import torch
+
+        weights = self.solver(state).exact(state["x"]).tilts[0].weights
+        chosen = resample(state["pool/seed"], weights, n, np.random.default_rng(seed)).tolist()
+        sample, _ = self.source.sampler(device)
+        size = self.shard_size
+        return torch.cat([sample(chosen[i : i + size]) for i in range(0, n, size)])
 
     def planned_rounds(self, state: Arrays) -> int:
         """Rounds to `pool_size`, or to the limit once the pool is beyond it."""

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.pictures import write_grid
 from raybilevel.problems.reward_solver import Solver
 from raybilevel.upper.variables import Variable
 
 _POINTS = 121
-_COLUMNS = 8
-_SCALE = 4  # pixels a pixel, for images that are small
 
 
 def write_pipeline(source: Path | None, directory: Path) -> None:
@@ -30,22 +29,7 @@ def write_samples(state: Arrays, directory: Path) -> None:
     for name in ("before", "after"):
         samples = state.get(f"samples_{name}")
         if samples is not None and samples.ndim == 4 and samples.shape[1] in (1, 3):
-            _write_grid(samples, folder / f"{name}.png")
-
-
-def _write_grid(images: np.ndarray, path: Path) -> None:
-    """A grid of images (N, C, H, W) in [0, 1], eight in a row, one pixel apart."""
-    from PIL import Image
-
-    n, c, h, w = images.shape
-    rows = -(-n // _COLUMNS)
-    grid = np.zeros((rows * _COLUMNS, c, h + 1, w + 1), dtype=np.uint8)
-    grid[:n, :, :h, :w] = np.round(images * 255)
-    grid = grid.reshape(rows, _COLUMNS, c, h + 1, w + 1).transpose(0, 3, 1, 4, 2)
-    pixels = grid.reshape(rows * (h + 1), _COLUMNS * (w + 1), c)
-    image = Image.fromarray(pixels[..., 0] if c == 1 else pixels)
-    scale = _SCALE if max(h, w) <= 64 else 1
-    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)
+            write_grid(samples, folder / f"{name}.png")
 
 
 def write_curve(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve, said_in_a_sentence
+from raybilevel.lower.pipeline import pipeline_directory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,7 @@ class Model:
 
     Parameters
     ----------
-    spec : a pipeline directory, "digits", an import path, or a callable.
+    spec : a pipeline directory, a name in `PRETRAINED`, an import path, or a callable.
     sampling_steps, mixed_precision : how a pipeline is sampled.
     """
 
@@ -39,11 +40,7 @@ class Model:
         """The pipeline's directory; None where the model is a callable."""
         if not isinstance(self.spec, str) or ":" in self.spec:
             return None
-        if self.spec == "digits":
-            from raybilevel.lower.pretrain import pretrained_digits
-
-            return pretrained_digits()
-        return Path(self.spec)
+        return pipeline_directory(self.spec)
 
     def sampler(self, device: str) -> tuple[Sample, int]:
         """What draws on `device`, and its network evaluations per sample."""

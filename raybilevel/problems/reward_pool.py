@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Shard, Stage
+from raybilevel.problems.seeds import sample_seeds
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
 
@@ -62,27 +63,6 @@ class Plan:
                 for i, a in enumerate(starts)
             )
         )
-
-
-def seed_base(seed: int) -> np.ndarray:
-    """Where the run's seeds begin among all 32-bit numbers, as a state holds it: () int64."""
-    word = np.random.SeedSequence([seed, 0x706F6F6C]).generate_state(1, np.uint32)[0]
-    return np.array(word, dtype=np.int64)
-
-
-def sample_seeds(base: np.ndarray, first: int, until: int) -> list[int]:
-    """Seeds of the pool's samples `first` to `until` (exclusive), in [0, 2**32), all different.
-
-    torch's CPU generator keeps 32 bits of a seed, of which random ones would repeat among some ten
-    thousand samples. So the seeds are consecutive numbers, mixed by a bijection of 32-bit words
-    (the finaliser of MurmurHash3).
-    """
-    word = (np.arange(first, until, dtype=np.uint64) + np.uint64(base)).astype(np.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        word ^= word >> np.uint32(shift)
-        word *= np.uint32(factor)
-    word ^= word >> np.uint32(16)
-    return [int(w) for w in word]
 
 
 def grown(state: Arrays, drawn: Output) -> Arrays:

@@ -6,6 +6,7 @@ import io
 import math
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -15,31 +16,20 @@ _PICTURE = "pictures/objective.png"
 _BAND = 1.96  # standard errors, for 95 %
 
 
-def finish(result: Result) -> None:
-    """Draw the run's picture into its directory and print its table to standard output."""
+def draw(result: Result) -> None:
+    """Draw the run's picture into its directory."""
     if result.directory.has("curve.parquet"):
         result.directory.write(_PICTURE, picture(result))
-    show(result)
 
 
-def show(result: Result) -> None:
-    """Print the table."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(soft_wrap=True, highlight=False)
-    for name, text in lines(result):
-        console.print(Text.assemble((f"{name:<16}", "bold"), text))
-
-
-def lines(result: Result) -> list[tuple[str, str]]:
+def lines(result: Result) -> list[Line]:
     """The table's lines: what was found, how sure it is, what it cost, where it is."""
     m = result.metrics
     rows = [("status", f"{result.status}: {result.reason}")]
     rows += [(name, _parameter(name, x, m)) for name, x in result.best_params.items()]
-    rows += [("upper loss", _with_error(m, "upper_loss"))]
+    rows += [("upper loss", with_error(m, "upper_loss"))]
     if "held_out" in m:
-        rows += [("held-out reward", _with_error(m, "held_out"))]
+        rows += [("held-out reward", with_error(m, "held_out"))]
     k_hat = "undefined" if m.get("pareto_k") is None else f"{m['pareto_k']:.2f}"
     rows += [
         ("pool", f"{m['pool_size']:,.0f} samples, ESS {m['ess']:,.0f}, Pareto k-hat {k_hat}; "
@@ -56,11 +46,6 @@ def _parameter(name: str, x: float, m: dict[str, Any]) -> str:
     low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
     interval = "no interval" if low is None or high is None else f"95 % in {low:.4g} to {high:.4g}"
     return f"{x:.4g} ({interval})"
-
-
-def _with_error(m: dict[str, Any], name: str) -> str:
-    value, se = m.get(name), m.get(f"{name}_se")
-    return "not known" if value is None or se is None else f"{value:.4f} ± {se:.4f}"
 
 
 def picture(result: Result) -> bytes:

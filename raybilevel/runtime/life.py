@@ -62,6 +62,7 @@ class Life:
     def _begin(self) -> Run:
         order = self._order
         checkpoint = self._checkpoints.take_up()
+        self._board.notes.extend(order.problem.remarks())
         if checkpoint is None:
             return Run.begin(order.problem, order.run)
         run = Run.resume(order.problem, order.run, checkpoint.state, checkpoint.record)

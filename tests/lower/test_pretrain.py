@@ -3,13 +3,14 @@ import pytest
 import torch
 from diffusers import DDIMPipeline
 
+from raybilevel.data import load
 from raybilevel.lower.pretrain import pretrain
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pipeline") / "digits"
-    return directory, pretrain(directory, steps=30, seed=3)
+    return directory, pretrain(directory, load("digits").images, steps=30, seed=3)
 
 
 def test_the_loss_falls(trained):
@@ -27,7 +28,7 @@ def test_a_stock_pipeline_reads_what_is_saved_and_draws_from_it(trained):
 
 def test_training_moves_the_weights_that_are_saved(trained, tmp_path):
     directory, _ = trained
-    pretrain(tmp_path / "start", steps=1, seed=3)
+    pretrain(tmp_path / "start", load("digits").images, steps=1, seed=3)
     start = DDIMPipeline.from_pretrained(tmp_path / "start").unet.conv_in.weight
     end = DDIMPipeline.from_pretrained(directory).unet.conv_in.weight
     assert (start - end).abs().max() > 1e-3
@@ -36,7 +37,7 @@ def test_training_moves_the_weights_that_are_saved(trained, tmp_path):
 def test_a_seed_gives_the_same_losses_and_leaves_the_global_generator_alone(trained, tmp_path):
     _, losses = trained
     state = torch.random.get_rng_state()
-    again = pretrain(tmp_path / "again", steps=3, seed=3)
+    again = pretrain(tmp_path / "again", load("digits").images, steps=3, seed=3)
     assert again[0] == losses[0]
-    assert pretrain(tmp_path / "other", steps=1, seed=4)[0] != losses[0]
+    assert pretrain(tmp_path / "other", load("digits").images, steps=1, seed=4)[0] != losses[0]
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -1,0 +1,284 @@
+"""`ScheduleTuning`: which noise levels a trained diffusion model should be sampled at.
+
+Upper level: min_q f(q, z), f = FID or KID of samples drawn with schedule q and network z (Xiao et
+al. 2025, arXiv 2502.08808, section 3.2), by two-point zeroth-order gradients (its Algorithm 5).
+The lower level is sampling: with a pretrained network nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from raybilevel.config import Settings
+from raybilevel.errors import InputError
+from raybilevel.lower.solvers import Sampler
+from raybilevel.metrics import few_samples_warning
+from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update
+from raybilevel.problems.schedule_compare import COLUMNS, Real, compare, real_arrays, subjects
+from raybilevel.problems.schedule_export import check_divides, write
+from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
+from raybilevel.problems.schedule_plan import Plan
+from raybilevel.problems.schedule_search import Search, make_schedule
+from raybilevel.problems.schedule_solver import Solver
+from raybilevel.problems.schedule_source import ExtractorSpec, Source
+from raybilevel.problems.schedule_stop import why_stop
+from raybilevel.problems.schedule_worker import ScheduleWorker
+from raybilevel.problems.seeds import seed_base
+from raybilevel.upper.variables import Variable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BATCH = 256  # images
+_FEWEST = 4  # two chunks of two
+_FEWEST_COMPARED = 128  # the jackknife's chunks hold four
+
+
+class ScheduleTuning(Settings, Problem):
+    """Tune the noise levels that a pretrained diffusion model is sampled at.
+
+    Parameters
+    ----------
+    model
+        A diffusers pipeline directory: unconditional, in pixel space, with a `UNet2DModel` of
+        positional time embedding; or "digits" or "mnist5k-16", small models that come along.
+    data
+        What the samples should look like: "digits", "mnist5k", "mnist5k-16", or a path to idx
+        files, npz, parquet or a folder of images. A fifth is held out of the objective.
+    sampler
+        "dpm++" (DPM-Solver++(2M)) or "ddim": what is tuned, and exported.
+    sampling_steps
+        Network evaluations a sample, N.
+    schedule
+        "knots": each of the N levels is a variable; "cosine" or "sigmoid": N levels evenly spaced
+        in the time of such a schedule.
+    schedule_options
+        Arguments of `raybilevel.schedules.knots`, `cosine` or `sigmoid`: bounds as
+        `Variable(name, init, low, high)`, or as numbers for knots.
+    metric
+        "fid" to the training data's moments, or "kid".
+    extractor
+        What the metric's features come from: None for a small classifier, trained once on the
+        data's labels; an `nn.Module`, a callable that makes one, or its import path; "inception".
+    second_extractor
+        Another, for the comparison at the end alone; None for a classifier of another kind.
+    directions, direction_kind
+        Of an update's gradient: pairs of evaluations each. "orthogonal" takes at most one for each
+        variable.
+    samples_per_evaluation, shard_size
+        Samples of an evaluation, and of a shard (None: an eighth of them).
+    updates, step_size
+        How many updates, and how far the first goes, as a share of each variable's box.
+    compare_samples, compare_steps
+        Samples that the learned levels and the stock schedulers are compared with at the end, and
+        the numbers of steps that the latter are given beside `sampling_steps`.
+    at
+        Values of all variables by name: then the objective is evaluated there, and nothing tuned.
+    mixed_precision
+        "no", "fp16" or "bf16".
+    """
+
+    model: str
+    data: str
+    sampler: Sampler = "dpm++"
+    sampling_steps: int = Field(default=10, ge=1)
+    schedule: Literal["knots", "cosine", "sigmoid"] = "knots"
+    schedule_options: dict[str, Any] = Field(default_factory=dict)
+    metric: Metric = "fid"
+    extractor: ExtractorSpec = None
+    second_extractor: ExtractorSpec = None
+    estimator: Literal["zeroth_order"] = "zeroth_order"
+    directions: int = Field(default=4, ge=1)
+    direction_kind: Literal["orthogonal", "independent"] = "orthogonal"
+    samples_per_evaluation: int = 512
+    shard_size: int | None = Field(default=None, ge=1)
+    updates: int = Field(default=12, ge=1)
+    step_size: float = Field(default=0.03, gt=0, le=0.5)
+    compare_samples: int = 2048
+    compare_steps: tuple[int, ...] = ()
+    at: dict[str, float] | None = None
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.samples_per_evaluation < _FEWEST:
+            raise InputError(
+                f"samples_per_evaluation is {self.samples_per_evaluation}, but a metric with a "
+                f"standard error needs at least {_FEWEST}, and FID more than there are features"
+            )
+        if self.compare_samples < _FEWEST_COMPARED:
+            raise InputError(
+                f"compare_samples is {self.compare_samples}; it must be at least {_FEWEST_COMPARED}"
+            )
+        if self._plan.chunks < 2 or self._plan.shard_size < 2:
+            raise InputError(
+                f"shard_size is {self._plan.shard_size}; it must be at least 2 and cut the "
+                f"{self.samples_per_evaluation} samples of an evaluation into at least two shards"
+            )
+        return self
+
+    @property
+    def _plan(self) -> Plan:
+        return Plan.of(self.samples_per_evaluation, self.shard_size, self.compare_samples)
+
+    @cached_property
+    def source(self) -> Source:
+        """What workers load."""
+        return Source(
+            self.model, self.data, self.sampler, self.mixed_precision,
+            self.extractor, self.second_extractor,
+        )  # fmt: skip
+
+    @cached_property
+    def search(self) -> Search:
+        """Variables and levels."""
+        info = self.source.info
+        made = make_schedule(
+            self.schedule, self.sampling_steps, info.bounds, _variables(self.schedule_options)
+        )
+        made.check_prediction(info.prediction_type)
+        return Search(made, self.sampling_steps, info.bounds)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The schedule's parameters."""
+        return self.search.schedule.variables
+
+    @property
+    def _solver(self) -> Solver:
+        m = self.directions
+        if self.direction_kind == "orthogonal":
+            m = min(m, len(self.variables))
+        return Solver(self.search, m, self.direction_kind, self.step_size, self.updates)
+
+    def check(self) -> None:
+        """Refuse numbers of steps that cannot be, and models, data, extractors that do not fit."""
+        train_steps = len(self.source.info.logsnr)
+        for steps in (self.sampling_steps, *self.compare_steps):
+            if not 1 <= steps <= train_steps:
+                raise InputError(
+                    f"sampling_steps is {steps}, but model '{self.model}' takes from 1 to "
+                    f"{train_steps} of them"
+                )
+        if self.sampler == "ddim":
+            check_divides(self.sampling_steps, train_steps)
+        assert self.search.schedule.variables, "a schedule has something to tune"
+        self.source.check()
+
+    def remarks(self) -> list[str]:
+        """A warning where the metric has fewer samples than features."""
+        if self.metric != "fid":
+            return []
+        shape = self.source.folds[0].images[:2]
+        features = self.source.extractor("cpu")(shape).shape[1]
+        warning = few_samples_warning(self.samples_per_evaluation, features)
+        return [] if warning is None else [f"samples_per_evaluation: {warning}"]
+
+    def worker(self, device: str) -> ScheduleWorker:
+        """Load the model, the data and the extractors."""
+        return ScheduleWorker(self.source, self.metric, device)
+
+    def trial(self, x: Mapping[str, float]) -> ScheduleTuning:
+        """The objective alone, once, at the variables `x`, by name."""
+        return self.model_copy(update={"at": dict(x)})
+
+    def init(self, seed: int) -> Arrays:
+        """No levels yet: the first round finds where to begin."""
+        return {"x": self.search.schedule.init, "seed_base": seed_base(seed)}
+
+    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
+        """Round 0 finds where to begin, each other one makes an update; the last compares."""
+        if round_ == 0:
+            return self._begin(state, done)
+        if round_ > self.updates:
+            return self._end(round_, state, done)
+        solver = self._solver
+        if not done:
+            points = solver.points(solver.pairs(round_, state))
+            return self._plan.evaluate(round_, 0, state, points)
+        return Update(*solver.step(round_, state, self._objective(state), done[0]))
+
+    def _begin(self, state: Arrays, done: list[Output]) -> Stage | Update:
+        """See real images, then the schedules nearest to the stock spacings, and take the best."""
+        seen = len(done)
+        if seen < len(self.source.folds):
+            return self._plan.real(0, seen, seen, len(self.source.folds[seen].images))
+        starts = self._starts()
+        if seen == len(self.source.folds):
+            return self._plan.evaluate(0, seen, state, [self.search.levels(x) for x in starts])
+        state = state | real_arrays(done[0].rows, done[1].rows)
+        state, row = self._solver.begin(state, self._objective(state), done[2], starts)
+        stop = None if self.at is None else Stop(Status.CONVERGED, "evaluated as asked for")
+        return Update(state | {"x_before": state["x"]}, row, stop)
+
+    def _starts(self) -> list[np.ndarray]:
+        if self.at is not None:
+            return [np.array([self.at[v.name] for v in self.variables])]
+        from raybilevel.lower.rivals import stock_levels_visited
+
+        visited = stock_levels_visited(self.source.info.scheduler, self.sampling_steps)
+        return [self.search.nearest(levels) for levels in visited.values()]
+
+    def _objective(self, state: Arrays) -> Objective:
+        return Fid(Real.of(state, "objective").train) if self.metric == "fid" else Kid()
+
+    def _end(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
+        """Compare on fresh noises, and stop."""
+        subjects = self._subjects(state)
+        if not done:
+            return self._plan.compare(round_, 0, state, subjects)
+        rows, size = done[0].rows, len(subjects)
+        table = compare(state, rows, size)
+        evaluations = rows["steps"].reshape(size, -1)[:, 0]
+        ended = {"comparison": table, "comparison_steps": evaluations, "shown": rows["shown"]}
+        u = self.search.to_unit(state["x"])
+        stop = why_stop(self.variables, u, state["gradient"], state["gradient_se"], self.updates)
+        return Update(state | ended, self._last_row(state, table, done[0].nfe), stop)
+
+    def _subjects(self, state: Arrays) -> list[dict[str, Any]]:
+        """What is compared: learned levels, those begun with, their stock form, and the rivals."""
+        return subjects(self.search, self.source, state, self.compare_steps)
+
+    def _last_row(self, state: Arrays, table: np.ndarray, nfe: int) -> dict[str, float]:
+        values = zip(self.variables, state["x"], strict=True)
+        learned = dict(zip(COLUMNS, table[0].tolist(), strict=True))
+        row = {f"config/{v.name}": float(x) for v, x in values}
+        return row | {
+            "upper_loss": learned[self.metric],
+            "upper_loss_se": learned[f"{self.metric}_se"],
+            "fid_floor": Real.of(state, "objective").floor,
+            "fid_second_floor": Real.of(state, "second").floor,
+            "nfe_comparison": float(nfe),
+        }
+
+    def export(self, state: Arrays, directory: Path) -> None:
+        """A stock pipeline with the schedule baked in, levels, comparison, and samples."""
+        if "x_before" in state:
+            write(state, self.search, self.source, self._subjects(state), directory)
+
+    def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
+        """`n` images (n, C, H, W), as the exported pipeline draws them from one generator."""
+        import torch
+
+        sampler = self.source.sampler_on(device)
+        levels = self.search.levels(state["x"]).tolist()
+        batches = sampler.noise(seed, n).split(_BATCH)
+        return torch.cat([sampler.sample(noise, levels).cpu() for noise in batches])
+
+    def planned_rounds(self, state: Arrays) -> int:
+        """The first look, the updates, and the comparison."""
+        return 1 if self.at is not None else self.updates + 2
+
+
+def _variables(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with each mapping, as YAML has it, made a `Variable`."""
+    return {
+        name: Variable(**value) if isinstance(value, Mapping) else value
+        for name, value in options.items()
+    }

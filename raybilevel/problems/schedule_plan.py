@@ -1,0 +1,77 @@
+"""Which shards the schedule problem runs: the same noises for whatever is compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Shard, Stage
+from raybilevel.problems.seeds import sample_seeds
+
+_SLICE = 1024  # real images a shard
+_FEWEST_CHUNKS = 8
+_LAST_WORDS = 1 << 20  # chunks from here on are for the comparison at the end alone
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How samples are cut into shards.
+
+    Attributes
+    ----------
+    samples : of an evaluation.
+    shard_size : samples a shard; the jackknife leaves out one shard's worth at a time.
+    compared : samples of the comparison at the end.
+    """
+
+    samples: int
+    shard_size: int
+    compared: int
+
+    @classmethod
+    def of(cls, samples: int, shard_size: int | None, compared: int) -> Plan:
+        """With shards of at least an eighth of an evaluation where no size is given."""
+        return cls(samples, shard_size or math.ceil(samples / _FEWEST_CHUNKS), compared)
+
+    @property
+    def chunks(self) -> int:
+        """Shards of one evaluation."""
+        return math.ceil(self.samples / self.shard_size)
+
+    def real(self, round_: int, number: int, fold: int, count: int) -> Stage:
+        """Real images of a fold, cut into slices."""
+        starts = range(0, count, _SLICE)
+        args = [{"fold": fold, "first": a, "until": min(a + _SLICE, count)} for a in starts]
+        kind = ("reference", "held_out")[fold]
+        return Stage(tuple(Shard(round_, number, i, kind, a) for i, a in enumerate(args)))
+
+    def evaluate(
+        self, round_: int, number: int, state: Arrays, points: Sequence[np.ndarray]
+    ) -> Stage:
+        """Every list of levels on every chunk of one evaluation's noises: the same in every round.
+
+        So the objective is one fixed smooth function of the levels, whose gradient a few points
+        give; the comparison at the end is on noises that it has not seen.
+        """
+        chunks = self._chunks(state, self.samples, self.shard_size, 0)
+        shards = [{"levels": p.tolist(), **chunk} for p in points for chunk in chunks]
+        return Stage(tuple(Shard(round_, number, i, "sample", a) for i, a in enumerate(shards)))
+
+    def compare(
+        self, round_: int, number: int, state: Arrays, subjects: Sequence[dict[str, object]]
+    ) -> Stage:
+        """Every subject on fresh noises."""
+        size = max(self.shard_size, math.ceil(self.compared / _FEWEST_CHUNKS / 2))
+        chunks = self._chunks(state, self.compared, size, _LAST_WORDS)
+        shards = [{**s, **c, "show": i == 0} for s in subjects for i, c in enumerate(chunks)]
+        return Stage(tuple(Shard(round_, number, i, "compare", a) for i, a in enumerate(shards)))
+
+    def _chunks(self, state: Arrays, samples: int, size: int, first: int) -> list[dict[str, int]]:
+        count = math.ceil(samples / size)
+        seeds = sample_seeds(state["seed_base"], first, first + count)
+        return [
+            {"seed": seed, "count": min(size, samples - i * size)} for i, seed in enumerate(seeds)
+        ]

@@ -1,0 +1,129 @@
+"""The upper level of the schedule problem: from variables to levels, and one step downhill.
+
+The search goes on in the unit box: every variable's scaled coordinate from its low (0) to its
+high (1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from raybilevel import schedules
+from raybilevel.errors import InputError
+from raybilevel.schedules import Schedule
+from raybilevel.upper.variables import Box, Vector
+from raybilevel.upper.zeroth_order import Kind, Pairs, draw_directions
+
+_DELTA = 0.004  # half a pair's distance, as a share of the box
+_GAP = 0.25  # least rise in log-SNR from one knot to the next
+_CROWDED = 0.25  # at most this share of the box may go into gaps
+_TOUCH = 0.45  # pairs move a knot by at most this share of the gap: neighbours never cross
+_LOWEST = -12.0  # below, float32 images carry more rounding than an export may differ by
+_RAMP = 1e-3  # levels that leave the trained range stay this far apart at its end
+
+
+def make_schedule(
+    kind: str, steps: int, bounds: tuple[float, float], options: Mapping[str, Any]
+) -> Schedule:
+    """The schedule that is tuned.
+
+    Parameters
+    ----------
+    kind : "cosine", "sigmoid" or "knots".
+    steps : knots, one for each level that is visited.
+    bounds : least and greatest log-SNR that the network knows: the default bounds of knots.
+    options : arguments of the schedule's function, such as `{"tau": Variable(...)}`.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or wrong, as where bounds cross.
+    """
+    try:
+        if kind != "knots":
+            make: Callable[..., Schedule] = getattr(schedules, kind)
+            return make(**options)
+        low, high = max(bounds[0], _LOWEST), min(bounds[1], -_LOWEST)
+        gap = min(_GAP, _CROWDED * (high - low) / steps)
+        return schedules.knots(steps, **{"low": low, "high": high, "gap": gap, **options})
+    except TypeError as error:
+        raise InputError(f"schedule_options do not fit schedule '{kind}': {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A schedule whose levels a sampler visits in `steps` steps.
+
+    Attributes
+    ----------
+    schedule : what is tuned.
+    steps : levels visited.
+    bounds : least and greatest log-SNR that the network knows.
+    """
+
+    schedule: Schedule
+    steps: int
+    bounds: tuple[float, float]
+
+    @cached_property
+    def box(self) -> Box:
+        """The variables' bounds in scaled coordinates."""
+        return Box(self.schedule.variables)
+
+    def to_unit(self, x: Vector) -> Vector:
+        """Unit coordinates (d,) of values (d,)."""
+        return (self.box.to_scaled(x) - self.box.low) / self._width
+
+    def from_unit(self, u: Vector) -> Vector:
+        """Values (d,) at unit coordinates (d,)."""
+        return self.box.from_scaled(self.box.low + u * self._width)
+
+    def project(self, u: Vector) -> Vector:
+        """Nearest admissible unit coordinates (d,)."""
+        x = self.box.from_scaled(self.box.project(self.box.low + u * self._width))
+        return self.to_unit(self.schedule.project(x))
+
+    @property
+    def _width(self) -> Vector:
+        return self.box.high - self.box.low
+
+    def levels(self, x: Vector) -> Vector:
+        """Log-SNR (steps,), rising, at t = 1, (steps - 1)/steps, ..., 1/steps.
+
+        Where the schedule leaves what the network was trained on, its levels stay at the end of
+        it, a little apart.
+        """
+        import torch
+
+        k = self.steps
+        t = torch.arange(k, 0, -1, dtype=torch.float64) / k
+        logsnr = self.schedule.logsnr(torch.from_numpy(x), t).numpy()
+        apart = _RAMP * np.arange(k)
+        low, high = max(self.bounds[0], _LOWEST), self.bounds[1]
+        return np.clip(logsnr, low + apart, high - apart[::-1])
+
+    def nearest(self, levels: Vector) -> Vector:
+        """The variables (d,) whose levels are nearest to `levels` (k,), rising."""
+        k = len(levels)
+        return self.schedule.fit(levels[::-1].copy(), np.arange(1, k + 1) / k)
+
+    def pairs(self, x: Vector, rng: np.random.Generator, directions: int, kind: Kind) -> Pairs:
+        """Points about values `x` (d,) in the unit box, along fresh directions."""
+        d = len(x)
+        rows = draw_directions(rng, directions, d, kind)
+        return Pairs.inside(self.to_unit(x), rows, self.delta, np.zeros(d), np.ones(d))
+
+    @property
+    def delta(self) -> float:
+        """Half the distance of a pair, in the unit box."""
+        gap = getattr(self.schedule, "gap", None)
+        return _DELTA if gap is None else min(_DELTA, _TOUCH * gap / float(self._width.max()))
+
+    def in_values(self, x: Vector, gradient: Vector) -> Vector:
+        """A gradient (d,) in unit coordinates as one in the variables themselves."""
+        return gradient / self._width / self.box.slopes(x)

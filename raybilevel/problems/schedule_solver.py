@@ -1,0 +1,119 @@
+"""Rounds of the schedule problem: where to begin, and one step from what the pairs gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybilevel.metrics import jackknife
+from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.schedule_objective import Objective
+from raybilevel.problems.schedule_search import Search
+from raybilevel.upper.adam import Adam, cosine_decay
+from raybilevel.upper.zeroth_order import Kind, Pairs
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Solver:
+    """What the driver computes between stages.
+
+    Attributes
+    ----------
+    search : variables and levels.
+    directions, kind : of the pairs.
+    step_size : of the first update, as a share of the box; it decays to nothing.
+    updates : how many there will be.
+    """
+
+    search: Search
+    directions: int
+    kind: Kind
+    step_size: float
+    updates: int
+
+    def pairs(self, round_: int, state: Arrays) -> Pairs:
+        """The points of round `round_`, about the state's x."""
+        rng = np.random.default_rng([int(state["seed_base"]), round_])
+        return self.search.pairs(state["x"], rng, self.directions, self.kind)
+
+    def points(self, pairs: Pairs) -> list[np.ndarray]:
+        """Levels at each of the pairs' points."""
+        return [self.search.levels(self.search.from_unit(u)) for u in pairs.points]
+
+    def begin(
+        self, state: Arrays, objective: Objective, out: Output, starts: Sequence[np.ndarray]
+    ) -> tuple[Arrays, Metrics]:
+        """The best of the starting points (s, d), and its row of the history."""
+        found = [_measure(objective, parts) for parts in _split(objective, out, len(starts))]
+        best = int(np.argmin([value for value, _ in found]))
+        x = starts[best]
+        adam = Adam.begin(self.search.to_unit(x))
+        return state | _stored(x, adam), self._row(x, *found[best])
+
+    def step(
+        self, round_: int, state: Arrays, objective: Objective, out: Output
+    ) -> tuple[Arrays, Metrics]:
+        """One update of x, and the row of where it was made; round 1 makes the first."""
+        x, pairs = state["x"], self.pairs(round_, state)
+        sets = _split(objective, out, 2 * self.directions)
+
+        def both(*totals: object) -> np.ndarray:
+            values = np.array([objective.value(total) for total in totals])  # type: ignore[arg-type]
+            return np.append(pairs.gradient(values), values.mean())
+
+        found, errors = jackknife(both, *sets)
+        gradient, se = (self.search.in_values(x, a[:-1]) for a in (found, errors))
+        row = self._row(x, float(found[-1]), float(errors[-1]), gradient, se)
+        size = self.step_size * cosine_decay(round_ - 1, self.updates)
+        adam = _restored(self.search.to_unit(x), state)
+        adam = adam.step(found[:-1], size, self.search.project)
+        last = {"gradient": gradient, "gradient_se": se}
+        return state | _stored(self.search.from_unit(adam.z), adam) | last, row
+
+    def _row(
+        self,
+        x: np.ndarray,
+        loss: float,
+        loss_se: float,
+        gradient: np.ndarray | None = None,
+        se: np.ndarray | None = None,
+    ) -> Metrics:
+        nothing = np.full(len(x), np.nan)
+        gradient, se = (nothing if a is None else a for a in (gradient, se))
+        row = {"upper_loss": loss, "upper_loss_se": loss_se}
+        for i, v in enumerate(self.search.schedule.variables):
+            row[f"config/{v.name}"] = float(x[i])
+            row[f"gradient/{v.name}"], row[f"gradient_se/{v.name}"] = (
+                float(gradient[i]),
+                float(se[i]),
+            )
+        return row
+
+
+def _split(objective: Objective, out: Output, points: int) -> list[list[object]]:
+    """The chunks of each point: shards go point by point."""
+    parts = objective.parts(out.rows)
+    chunks = len(parts) // points
+    return [list(parts[i * chunks : (i + 1) * chunks]) for i in range(points)]
+
+
+def _measure(objective: Objective, parts: Sequence[object]) -> tuple[float, float]:
+    value, se = jackknife(objective.value, parts)
+    return float(value), float(se)
+
+
+def _stored(x: np.ndarray, adam: Adam) -> Arrays:
+    return {
+        "x": x,
+        "adam_mean": adam.mean,
+        "adam_square": adam.square,
+        "adam_steps": np.array(adam.steps),
+    }
+
+
+def _restored(u: np.ndarray, state: Mapping[str, np.ndarray]) -> Adam:
+    return Adam(u, state["adam_mean"], state["adam_square"], int(state["adam_steps"]))

@@ -1,0 +1,105 @@
+"""What the schedule problem is given: a pretrained model, data, and feature extractors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybilevel import data
+from raybilevel.data import Dataset
+from raybilevel.errors import InputError
+from raybilevel.lower.level_info import LevelInfo, read_levels
+from raybilevel.lower.pipeline import pipeline_directory
+
+if TYPE_CHECKING:
+    from raybilevel.lower.levels import LevelSampler
+
+ExtractorSpec = str | Callable[..., Any] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Names of what workers load, each in its own process.
+
+    Parameters
+    ----------
+    model : a pipeline directory, or a name in `PRETRAINED`.
+    data : a data set's name or a path.
+    sampler, mixed_precision : how the model is sampled.
+    extractor, second_extractor : as `load_extractor` takes them; the second is None for none.
+    """
+
+    model: str
+    data: str
+    sampler: Any
+    mixed_precision: str
+    extractor_spec: ExtractorSpec
+    second_spec: ExtractorSpec
+
+    @property
+    def directory(self) -> Path:
+        """The model's pipeline directory."""
+        return pipeline_directory(self.model)
+
+    @property
+    def info(self) -> LevelInfo:
+        """The model's noise levels."""
+        return read_levels(self.directory)
+
+    @property
+    def folds(self) -> tuple[Dataset, Dataset]:
+        """Training data, and data held out."""
+        return _folds(self.data)
+
+    def check(self) -> None:
+        """Refuse a model that cannot be used, data that do not fit it, and bad extractors.
+
+        Raises
+        ------
+        InputError
+            One sentence on what is wrong.
+        """
+        shape, wanted = self.folds[0].shape, self.info.image_shape
+        if shape != wanted:
+            raise InputError(
+                f"data '{self.data}' has images of {_said(shape)}, but model '{self.model}' draws "
+                f"{_said(wanted)}; give the data that it was trained on"
+            )
+        self.extractor("cpu")
+        self.second_extractor("cpu")
+
+    def sampler_on(self, device: str) -> LevelSampler:
+        """What draws images with any levels."""
+        from raybilevel.lower.levels import LevelSampler
+
+        return LevelSampler(self.directory, self.sampler, device, self.mixed_precision)
+
+    def extractor(self, device: str) -> Any:
+        """The objective's feature extractor."""
+        return self._load(self.extractor_spec, device, "extractor")
+
+    def second_extractor(self, device: str) -> Any:
+        """The extractor that is never optimised; the objective's where there is no other."""
+        spec = self.second_spec
+        if spec is None and self.folds[0].labels is None:
+            spec = self.extractor_spec
+        return self._load("second" if spec is None else spec, device, "second_extractor")
+
+    def _load(self, spec: ExtractorSpec, device: str, where: str) -> Any:
+        from raybilevel.lower.extractors import load_extractor
+
+        return load_extractor(spec, self.folds[0], device, where)
+
+
+@lru_cache(maxsize=2)
+def _folds(name: str) -> tuple[Dataset, Dataset]:
+    """Loaded once a process; never part of a problem, which travels."""
+    return data.folds(data.load(name))
+
+
+def _said(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"{channels} x {height} x {width}"

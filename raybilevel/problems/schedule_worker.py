@@ -1,0 +1,131 @@
+"""The schedule problem's lower level in one process: draws images at given levels and sums them up.
+
+Kinds of shards, and the rows that each returns:
+
+    reference   fold, first, until                moments of real images, for both extractors
+    held_out    the same                          features of real images, for both
+    sample      levels, seed, count               what the objective sums over a chunk of samples
+    compare     subject, steps, seed, count,      features of samples, for both, and the first
+                levels, show                      few of the images where they are to be shown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raybilevel.errors import RunError
+from raybilevel.metrics import Moments
+from raybilevel.problems.base import Arrays, Output, Shard
+from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective, moment_rows
+from raybilevel.problems.schedule_source import Source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EXTRACTORS = ("objective", "second")
+_SHOWN = 32  # images of a subject in the run directory
+_MOST_REAL = 2048  # that KID is taken to: its kernel is that number squared
+
+
+class ScheduleWorker:
+    """Runs the shards of `ScheduleTuning` on one device.
+
+    Parameters
+    ----------
+    source : the pretrained model, the data and the extractors.
+    metric : what is minimised.
+    """
+
+    def __init__(self, source: Source, metric: Metric, device: str) -> None:
+        self._source, self._device = source, device
+        self._sampler = source.sampler_on(device)
+        self._extractor = source.extractor(device)
+        self._objective: Objective = Fid() if metric == "fid" else Kid(self._real_features())
+
+    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+        """Run one shard; what is random about it is in the seed that it names."""
+        run = {
+            "reference": self._reference,
+            "held_out": self._held_out,
+            "sample": self._sample,
+            "compare": self._compare,
+        }[shard.kind]
+        return run(shard.args)
+
+    def _reference(self, args: Mapping[str, Any]) -> Output:
+        found = self._features(self._real(args))
+        rows = {
+            f"{column}/{name}": value
+            for name in EXTRACTORS
+            for column, value in moment_rows(Moments.of(found[f"features/{name}"])).items()
+        }
+        return Output(rows=rows)
+
+    def _held_out(self, args: Mapping[str, Any]) -> Output:
+        return Output(rows=self._features(self._real(args)))
+
+    def _sample(self, args: Mapping[str, Any]) -> Output:
+        images = self._sampler.sample(self._noise(args), args["levels"])
+        rows = self._objective.rows(_extract(self._extractor, images))
+        return Output(rows=rows, nfe=len(images) * len(args["levels"]))
+
+    def _compare(self, args: Mapping[str, Any]) -> Output:
+        images, evaluations = self._draw(args)
+        shown = images[:_SHOWN] if args["show"] else images[:0]
+        rows = {
+            **self._features(images),
+            "shown": shown.cpu().numpy(),
+            "steps": np.array([float(evaluations)]),
+        }
+        return Output(rows=rows, nfe=len(images) * evaluations)
+
+    def _draw(self, args: Mapping[str, Any]) -> tuple[Tensor, int]:
+        if args["levels"]:
+            return self._sampler.sample(self._noise(args), args["levels"]), len(args["levels"])
+        from raybilevel.lower.rivals import sample_stock
+
+        rival = self._rivals[args["subject"]]
+        return sample_stock(self._sampler.unet, rival, self._noise(args), args["steps"])
+
+    def _noise(self, args: Mapping[str, Any]) -> Tensor:
+        return self._sampler.noise(args["seed"], args["count"])
+
+    def _real(self, args: Mapping[str, Any]) -> Tensor:
+        return self._source.folds[args["fold"]].images[args["first"] : args["until"]]
+
+    def _real_features(self) -> np.ndarray:
+        return _extract(self._extractor, self._source.folds[0].images[:_MOST_REAL])
+
+    def _features(self, images: Tensor) -> Arrays:
+        """Features (n, F) float32 of both extractors."""
+        extractors = zip(EXTRACTORS, (self._extractor, self._second), strict=True)
+        return {
+            f"features/{name}": _extract(extractor, images).astype(np.float32)
+            for name, extractor in extractors
+        }
+
+    @cached_property
+    def _second(self) -> Any:
+        return self._source.second_extractor(self._device)
+
+    @cached_property
+    def _rivals(self) -> dict[str, Any]:
+        from raybilevel.lower.rivals import rivals
+
+        return rivals(self._sampler.info.scheduler)
+
+
+def _extract(extractor: Any, images: Tensor) -> np.ndarray:
+    from raybilevel.lower.extractors import features
+
+    found = features(extractor, images)
+    if not np.isfinite(found).all():
+        raise RunError(
+            "samples have features that are not finite: the network or the extractor overflows; "
+            "try mixed_precision 'no'"
+        )
+    return found

@@ -1,0 +1,137 @@
+"""A schedule run as a table and pictures: levels, FID beside the rivals, samples of one noise."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from raybilevel.report.table import Line, with_error
+from raybilevel.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PICTURE = "pictures/schedule.png"
+_SAMPLES = "pictures/samples.png"
+_BAND = 1.96  # standard errors, for 95 %
+_OWN = ("learned", "learned, rounded", "start")
+
+
+def draw(result: Result) -> None:
+    """Draw the run's pictures into its directory, where it came to its comparison."""
+    if result.directory.has("comparison.parquet"):
+        result.directory.write(_PICTURE, picture(result))
+        result.directory.write(_SAMPLES, samples_picture(result))
+
+
+def lines(result: Result) -> list[Line]:
+    """The table's lines: what was found, beside what, how sure it is, what it cost, where it is."""
+    m, summary = result.metrics, result.summary
+    rows = [("status", f"{result.status}: {result.reason}")]
+    if result.directory.has("schedule.json"):
+        levels = json.loads(result.directory.read("schedule.json"))["levels"]
+        rows += [("log-SNR visited", ", ".join(f"{level:.3f}" for level in levels))]
+    rows += [("upper loss", with_error(m, "upper_loss"))]
+    if result.directory.has("comparison.parquet"):
+        rows += _compared(result)
+    tuning = summary["nfe_total"] - (m.get("nfe_comparison") or 0)
+    rows += [
+        ("cost", f"{tuning:,.0f} NFE for the tuning, {m.get('nfe_comparison') or 0:,.0f} for the "
+                 f"comparison, {summary['worker_seconds_total']:.0f} worker-seconds"),
+        ("run", result.path),
+    ]  # fmt: skip
+    files = [_PICTURE, _SAMPLES, "comparison.parquet", "pipeline"]
+    there = [f for f in files if result.directory.has(f) or f == "pipeline"]
+    return rows + [("", f"{result.path}/{f}") for f in there]
+
+
+def _compared(result: Result) -> list[Line]:
+    """Learned levels and every rival of the same number of steps, the best first."""
+    table, m = result.directory.read_frame("comparison.parquet"), result.metrics
+    learned = table.iloc[0]
+    here = table[table["steps"] == learned["steps"]].sort_values("fid")
+    real = f"real against real {m['fid_floor']:.3f} and {m['fid_second_floor']:.3f}"
+    rows = [
+        (
+            "FID",
+            "to the training data, on noises not tuned on; in brackets learned minus this, 95 %; "
+            f"behind it by the second extractor ({real})",
+        )
+    ]
+    for _, row in here.iterrows():
+        rows += [("", f"{row['subject']:<22}{row['fid']:>8.3f}  {_gap(row, 'fid', ''):<20}"
+                      f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}")]  # fmt: skip
+    rows += [("KID", "to held-out data, in thousandths: learned "
+                     f"{1e3 * learned['kid']:.2f}, best rival {1e3 * _best(here)['kid']:.2f} "
+                     f"({_best(here)['subject']})")]  # fmt: skip
+    return [(name, text.rstrip()) for name, text in rows]
+
+
+def _gap(row: pd.Series, metric: str, judge: str) -> str:
+    gap, margin = row[f"{metric}_gap{judge}"], _BAND * row[f"{metric}_gap_se{judge}"]
+    return "" if row["subject"] == "learned" else f"({gap - margin:+.3f} to {gap + margin:+.3f})"
+
+
+def _best(table: pd.DataFrame) -> pd.Series:
+    """The best of the stock schedulers."""
+    return table[~table["subject"].isin(_OWN)].sort_values("fid").iloc[0]
+
+
+def picture(result: Result) -> bytes:
+    """PNG: the log-SNR visited before and after, and FID over the number of steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_levels(left, json.loads(result.directory.read("schedule.json")))
+    _draw_fid(right, result.directory.read_frame("comparison.parquet"), result.metrics)
+    for axes in (left, right):
+        axes.legend(frameon=False, fontsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def _draw_levels(axes: Any, levels: dict[str, list[float]]) -> None:
+    steps = range(1, len(levels["levels"]) + 1)
+    axes.plot(steps, levels["before"], "o--", color="0.6", label="the best stock spacing: start")
+    axes.plot(steps, levels["levels"], "o-", color="C1", label="learned")
+    axes.set(xlabel="sampling step", ylabel="log-SNR visited")
+
+
+def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
+    rivals = table[~table["subject"].isin(_OWN)]
+    by_steps = rivals.sort_values("steps", kind="stable")
+    for i, (name, rows) in enumerate(by_steps.groupby("subject", sort=False)):
+        style = "--" if str(name).startswith("ddim") else "-"
+        axes.plot(rows["steps"], rows["fid"], f".{style}", lw=1, label=name, color=f"C{i % 10}")
+    learned = table.iloc[0]
+    axes.errorbar(
+        learned["steps"], learned["fid"], _BAND * learned["fid_se"],
+        fmt="*", ms=12, color="k", label="learned",
+    )  # fmt: skip
+    axes.axhline(m["fid_floor"], color="0.7", ls=":", label="held-out real images")
+    axes.set(xlabel="sampling steps", ylabel="FID to the training data", yscale="log")
+
+
+def samples_picture(result: Result) -> bytes:
+    """PNG: the same noises by the levels begun with, the best rival, and the learned levels."""
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    table = result.directory.read_frame("comparison.parquet")
+    best = _best(table[table["steps"] == table.iloc[0]["steps"]])["subject"]
+    names = list(dict.fromkeys(["start", best, "learned"]))
+    figure = Figure(figsize=(4.2 * len(names), 2.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        file = f"samples/{name.replace(' ', '-')}-{table.iloc[0]['steps']}.png"
+        axes.imshow(imread(io.BytesIO(result.directory.read(file))), cmap="gray")
+        axes.set_title(name)
+        axes.set_axis_off()
+    return _png(figure)
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()

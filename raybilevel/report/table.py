@@ -1,0 +1,25 @@
+"""Tables on standard output, and numbers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Line = tuple[str, str]
+"""A name and what there is to say."""
+
+
+def print_lines(lines: Sequence[Line]) -> None:
+    """Print a run's lines, names in bold."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+    for name, text in lines:
+        console.print(Text.assemble((f"{name:<16}", "bold"), text))
+
+
+def with_error(m: Mapping[str, Any], name: str) -> str:
+    """A number of the metrics and its standard error."""
+    value, se = m.get(name), m.get(f"{name}_se")
+    return "not known" if value is None or se is None else f"{value:.4f} ± {se:.4f}"
