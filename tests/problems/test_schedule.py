@@ -1,0 +1,210 @@
+"""The schedule problem without Ray: rounds, what they promise, what is left behind."""
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from schedule_toys import save_pipeline, tiny_unet, tuning
+
+from raybilevel import RunConfig, Variable
+from raybilevel.errors import InputError
+from raybilevel.runtime.run import run_locally
+
+SEED = RunConfig(seed=5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
+
+
+@pytest.fixture(scope="module")
+def played(model):
+    problem = tuning(model, compare_steps=[2])
+    return problem, *run_locally(problem, SEED)
+
+
+def test_a_run_begins_at_the_best_stock_spacing_updates_and_compares(played):
+    problem, run, rows = played
+    assert len(rows) == problem.planned_rounds(run.state) == 4
+    losses = [row["upper_loss"] for row in rows]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)  # the same levels, the same noises
+    assert losses[2] < losses[1]
+    assert run.stop is not None
+
+
+def test_every_gradient_has_a_standard_error(played):
+    problem, _, rows = played
+    for v in problem.variables:
+        for row in rows[1:-1]:
+            assert np.isfinite(row[f"gradient/{v.name}"])
+            assert row[f"gradient_se/{v.name}"] > 0
+
+
+def test_nfe_is_what_the_shards_cost(played):
+    _, _, rows = played
+    spent = np.diff([0, *(row["nfe_total"] for row in rows)])
+    starts = spent[0] / (24 * 4)
+    assert starts == int(starts)
+    assert starts > 1
+    assert spent[1] == spent[2] == 2 * 3 * 24 * 4
+    assert spent[3] == rows[3]["nfe_comparison"]
+
+
+def test_levels_rise_and_stay_where_the_network_was_trained(played):
+    problem, run, _ = played
+    levels = problem.search.levels(run.state["x"])
+    low, high = problem.source.info.bounds
+    assert np.all(np.diff(levels) > 0)
+    assert low <= levels[0]
+    assert levels[-1] <= high
+
+
+def test_the_comparison_is_of_everything_on_the_same_fresh_noises(played, tmp_path):
+    problem, run, _ = played
+    problem.export(run.state, tmp_path)
+    table = pd.read_parquet(tmp_path / "comparison.parquet").set_index(["subject", "steps"])
+    assert {"learned", "start", "learned, rounded", "ddim trailing", "dpm++ karras"} <= set(
+        table.index.get_level_values(0)
+    )
+    assert ("ddim leading", 2) in table.index
+    assert table.loc[("learned", 4), "fid_gap"] == 0
+    gaps = table["fid_gap"] + table["fid"]
+    assert np.allclose(gaps, table.loc[("learned", 4), "fid"])
+    assert np.all(table.drop(index=("learned", 4))["fid_gap_se"] > 0)
+    assert np.isfinite(table.to_numpy(float)).all()
+
+
+@pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
+def test_a_stock_pipeline_draws_the_learned_samples(model, tmp_path, sampler):
+    problem = tuning(model, sampler=sampler, updates=1)
+    run, _ = run_locally(problem, SEED)
+    problem.export(run.state, tmp_path)
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
+    images = pipeline(
+        batch_size=4, generator=torch.Generator().manual_seed(9), num_inference_steps=4,
+        output_type="np",
+    ).images  # fmt: skip
+    ours = problem.samples(run.state, 4, 9, "cpu").permute(0, 2, 3, 1).numpy()
+    assert np.abs(images - ours).max() < 1e-4
+    assert images.std() > 0.05
+
+
+def test_what_is_exported_says_which_levels_and_which_timesteps(played, tmp_path):
+    problem, run, _ = played
+    problem.export(run.state, tmp_path)
+    lists = json.loads((tmp_path / "schedule.json").read_text())
+    assert lists["levels"] == problem.search.levels(run.state["x"]).tolist()
+    assert len(set(lists["timesteps"])) == 4
+    assert sorted(lists["timesteps"], reverse=True) == lists["timesteps"]
+    assert (tmp_path / "samples" / "learned-4.png").exists()
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
+def test_parametric_schedules_are_tuned_too(model, schedule):
+    problem = tuning(model, schedule=schedule, directions=2, updates=1)
+    run, rows = run_locally(problem, SEED)
+    assert [v.name for v in problem.variables] == {
+        "cosine": ["start", "end", "tau"], "sigmoid": ["start", "end"]
+    }[schedule]  # fmt: skip
+    assert rows[-1]["config/start"] != rows[0]["config/start"]
+    assert np.all(np.diff(problem.search.levels(run.state["x"])) > 0)
+
+
+def test_kid_can_be_the_objective(model):
+    _, rows = run_locally(tuning(model, metric="kid", updates=1), SEED)
+    assert rows[1]["upper_loss_se"] > 0
+    assert np.isfinite(rows[-1]["upper_loss"])
+
+
+def test_a_trial_is_the_objective_at_fixed_levels(model, played):
+    problem, _, rows = played
+    at = {v.name: rows[1][f"config/{v.name}"] for v in problem.variables}
+    run, (row,) = run_locally(problem.trial(at), SEED)
+    assert row["upper_loss"] == rows[0]["upper_loss"]
+    assert run.stop.status == "converged"
+
+
+def test_a_problem_travels_without_its_data(played):
+    problem, _, _ = played
+    assert len(pickle.dumps(problem)) < 20_000
+
+
+def test_few_samples_for_the_features_are_remarked_upon(model):
+    (said,) = tuning(model).remarks()
+    assert "24 samples of 64 features is rank-deficient" in said
+    assert tuning(model, samples_per_evaluation=65).remarks() == []
+
+
+def options(**changes):
+    return {"schedule": "cosine", "schedule_options": changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampling_steps": 41}, "sampling_steps is 41, but model '.*' takes from 1 to 40 of them"),
+        ({"compare_steps": [0]}, "sampling_steps is 0, but model '.*' takes from 1 to 40 of them"),
+        (
+            {"sampling_steps": 6, "sampler": "ddim"},
+            "6, which does not divide the model's 40 training steps.*nearest that do are 5 and 8",
+        ),
+        (
+            options(start=Variable("start", 0.5, 0.0, 0.8), end=Variable("end", 0.9, 0.7, 1.0)),
+            "start up to 0.8 and end down to 0.7; start must stay at least 0.01 below end",
+        ),
+        ({"schedule_options": {"low": 5.0, "high": -5.0}}, "low 5 >= high -5"),
+        (options(bogus=1), "schedule_options do not fit schedule 'cosine'.*bogus"),
+        ({"samples_per_evaluation": 1}, "samples_per_evaluation is 1, but .* at least 4"),
+        ({"shard_size": 24}, "shard_size is 24; it must be at least 2 and cut the 24"),
+        ({"compare_samples": 5}, "compare_samples is 5; it must be at least 128"),
+        ({"data": "mnist5k"}, "images of 1 x 28 x 28, but model '.*' draws 1 x 8 x 8"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"extractor": "no.such:thing"}, "extractor is 'no.such:thing'"),
+        (options(zero_terminal_snr=True), "needs prediction_type 'v_prediction' or 'sample'"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)),
+)
+def test_bad_input_is_one_sentence(model, changes, said):
+    with pytest.raises(InputError, match=said) as error:
+        tuning(model, **changes).check()
+    assert "\n" not in str(error.value)
+
+
+def test_no_sampling_steps_are_refused(model):
+    with pytest.raises(InputError, match="sampling_steps is 0: input should be greater"):
+        tuning(model, sampling_steps=0)
+
+
+@pytest.mark.parametrize("kind", ["fourier", "learned"])
+def test_a_network_that_knows_no_steps_between_is_refused(kind, tmp_path):
+    unet = tiny_unet(time_embedding_type=kind, num_train_timesteps=40)
+    model = save_pipeline(tmp_path / "pipeline", unet)
+    with pytest.raises(InputError, match=f"{kind} time embedding, which cannot be asked"):
+        tuning(model).check()
+
+
+def test_data_without_labels_need_another_extractor(model, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images)
+    with pytest.raises(InputError, match=r"labels, but the data have none: give .*'inception'"):
+        tuning(model, data=str(tmp_path / "d.npz")).check()
+
+
+class Pixels(torch.nn.Module):
+    """The image itself as features."""
+
+    def forward(self, images):
+        return images.flatten(1)
+
+
+def test_data_without_labels_do_with_an_extractor_of_ones_own(model, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images)
+    problem = tuning(model, data=str(tmp_path / "d.npz"), extractor=Pixels, updates=1)
+    _, rows = run_locally(problem, SEED)
+    assert np.isfinite(rows[-1]["upper_loss"])
