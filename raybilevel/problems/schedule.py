@@ -190,7 +190,8 @@ class ScheduleTuning(Settings, Problem):
 
     def init(self, seed: int) -> Arrays:
         """No levels yet: the first round finds where to begin."""
-        return {"x": self.search.schedule.init, "seed_base": seed_base(seed)}
+        x = self.search.schedule.init
+        return {"x": x, "seed_base": seed_base(seed), "losses": np.empty(0)}
 
     def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
         """Round 0 finds where to begin, each other one makes an update; the last compares."""
@@ -237,8 +238,8 @@ class ScheduleTuning(Settings, Problem):
         table = compare(state, rows, size)
         evaluations = rows["steps"].reshape(size, -1)[:, 0]
         ended = {"comparison": table, "comparison_steps": evaluations, "shown": rows["shown"]}
-        u = self.search.to_unit(state["x"])
-        stop = why_stop(self.variables, u, state["gradient"], state["gradient_se"], self.updates)
+        u, last = self.search.to_unit(state["x"]), ("gradient", "gradient_se", "losses")
+        stop = why_stop(self.variables, u, *(state[name] for name in last))
         return Update(state | ended, self._last_row(state, table, done[0].nfe), stop)
 
     def _subjects(self, state: Arrays) -> list[dict[str, Any]]:

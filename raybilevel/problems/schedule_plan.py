@@ -13,6 +13,7 @@ from raybilevel.problems.seeds import sample_seeds
 
 _SLICE = 1024  # real images a shard
 _FEWEST_CHUNKS = 8
+_COMPARED_CHUNKS = 4  # subjects are many: they spread the work by themselves
 _LAST_WORDS = 1 << 20  # chunks from here on are for the comparison at the end alone
 
 
@@ -64,7 +65,7 @@ class Plan:
         self, round_: int, number: int, state: Arrays, subjects: Sequence[dict[str, object]]
     ) -> Stage:
         """Every subject on fresh noises."""
-        size = max(self.shard_size, math.ceil(self.compared / _FEWEST_CHUNKS / 2))
+        size = max(self.shard_size, math.ceil(self.compared / _COMPARED_CHUNKS))
         chunks = self._chunks(state, self.compared, size, _LAST_WORDS)
         shards = [{**s, **c, "show": i == 0} for s in subjects for i, c in enumerate(chunks)]
         return Stage(tuple(Shard(round_, number, i, "compare", a) for i, a in enumerate(shards)))

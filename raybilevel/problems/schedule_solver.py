@@ -71,7 +71,8 @@ class Solver:
         size = self.step_size * cosine_decay(round_ - 1, self.updates)
         adam = _restored(self.search.to_unit(x), state)
         adam = adam.step(found[:-1], size, self.search.project)
-        last = {"gradient": gradient, "gradient_se": se}
+        losses = np.append(state["losses"], found[-1])
+        last = {"gradient": gradient, "gradient_se": se, "losses": losses}
         return state | _stored(self.search.from_unit(adam.z), adam) | last, row
 
     def _row(
