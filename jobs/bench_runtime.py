@@ -26,8 +26,8 @@ import numpy as np
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.problems.base import Arrays, Output, Problem, Shard, Stage, Status, Stop, Update
 from raybilevel.problems.reward_model import Model
-from raybilevel.problems.seeds import sample_seeds, seed_base
 from raybilevel.problems.reward_worker import RewardWorker
+from raybilevel.problems.seeds import sample_seeds, seed_base
 
 _PLAIN = """
 import json, sys, time

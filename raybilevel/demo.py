@@ -33,7 +33,11 @@ def reward_demo() -> RewardTuning:
 def schedule_demo() -> ScheduleTuning:
     """Which five noise levels to sample a digits model at."""
     return ScheduleTuning(
-        model="digits", data="digits", sampling_steps=5, compare_steps=(4, 8, 10, 20)
+        model="digits",
+        data="digits",
+        sampling_steps=5,
+        compare_samples=1024,
+        compare_steps=(4, 8, 10),
     )
 
 

@@ -1,7 +1,11 @@
 """Small real pipelines, with random weights, for the schedule problem's tests."""
 
+import os
+from pathlib import Path
+
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from toys import KILL
 
 from raybilevel import ScheduleTuning
 
@@ -35,3 +39,25 @@ def tuning(model, **changes):
         "directions": 3, "updates": 2, "compare_samples": 128,
     }  # fmt: skip
     return ScheduleTuning(model=model, **settings | changes)
+
+
+class Pixels(torch.nn.Module):
+    """The image itself as features."""
+
+    def forward(self, images):
+        return images.flatten(1)
+
+
+class DyingPixels(Pixels):
+    """The same; the process is killed on its seventh chunk of eight samples, once."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.marker, self.chunks = f"{folder}/died", 0
+
+    def forward(self, images):
+        self.chunks += len(images) == 8
+        if self.chunks == 7 and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            os.kill(os.getpid(), KILL)
+        return super().forward(images)

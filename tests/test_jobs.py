@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from raybilevel import RewardTuning, configfile
-from raybilevel.demo import reward_demo
+from raybilevel.demo import reward_demo, schedule_demo
 from raybilevel.upper.variables import Variable
 
 ROOT = Path(__file__).parent.parent
@@ -21,14 +21,18 @@ def test_there_are_configurations():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_configuration_is_a_problem_with_something_to_tune(path):
+def test_every_configuration_is_a_problem_of_a_named_run(path):
     config = configfile.read(path)
-    assert config.problem.variables
     assert config.run.name
+    if isinstance(config.problem, RewardTuning):  # a schedule's variables need its model
+        assert config.problem.variables
 
 
-def test_the_demo_is_the_configuration_of_its_name():
-    assert configfile.read(ROOT / "jobs/configs/reward.yaml").problem == reward_demo()
+@pytest.mark.parametrize(
+    ("name", "demo"), [("reward", reward_demo), ("sampling_schedule", schedule_demo)]
+)
+def test_the_demo_is_the_configuration_of_its_name(name, demo):
+    assert configfile.read(ROOT / f"jobs/configs/{name}.yaml").problem == demo()
 
 
 def blocks(language):

@@ -65,7 +65,7 @@ def read_levels(directory: Path | str, where: str = "model") -> LevelInfo:
             "without thresholding is supported"
         )
     logsnr = np.maximum(stock_levels(scheduler)[0], LOGSNR_FLOOR)
-    if len(logsnr) < 2 or not np.all(np.diff(logsnr) < 0):
+    if len(logsnr) < 2 or np.isinf(logsnr[0]) or not np.all(np.diff(logsnr) < 0):
         raise InputError(f"{named} has a scheduler whose alphas_cumprod do not fall at every step")
     clip = scheduler.get("clip_sample_range", 1.0) if scheduler.get("clip_sample", True) else None
     return LevelInfo(info.image_shape, logsnr, prediction, clip, scheduler, unet)

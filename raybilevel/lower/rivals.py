@@ -11,6 +11,20 @@ from torch import Tensor
 
 _SPACINGS = ("leading", "trailing", "linspace")
 _CLIP = -5.1  # diffusers' own advice for the cosine schedule (`lambda_min_clipped`)
+_MODEL = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+    "prediction_type",
+    "clip_sample",
+    "clip_sample_range",
+    "set_alpha_to_one",
+    "steps_offset",
+)
+"""What belongs to the model; the rest of a config says how the pipeline's own sampler steps."""
 
 
 def rivals(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,7 +36,7 @@ def rivals(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-    own = {key: value for key, value in config.items() if not key.startswith("_")}
+    own = _of_the_model(config)
     dpm: dict[str, dict[str, Any]] = {f"dpm++ {s}": {"timestep_spacing": s} for s in _SPACINGS}
     dpm |= {"dpm++ karras": {"use_karras_sigmas": True}, "dpm++ lu": {"use_lu_lambdas": True}}
     if DPMSolverMultistepScheduler.from_config(own).lambda_t.min() < _CLIP:
@@ -30,6 +44,16 @@ def rivals(config: Mapping[str, Any]) -> dict[str, Any]:
         dpm |= {f"{name} clipped": {**dpm[name], **clipped} for name in list(dpm)[:3]}
     ddim = {f"ddim {s}": DDIMScheduler.from_config(own, timestep_spacing=s) for s in _SPACINGS}
     return ddim | {n: DPMSolverMultistepScheduler.from_config(own, **o) for n, o in dpm.items()}
+
+
+def _of_the_model(config: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: config[key] for key in _MODEL if key in config}
+    if own.get("beta_schedule") != "sigmoid":
+        return own
+    from diffusers import DDPMScheduler  # the only one that knows it: for the others, its betas
+
+    betas = DDPMScheduler.from_config({**own, "rescale_betas_zero_snr": False}).betas
+    return {**own, "beta_schedule": "linear", "trained_betas": betas.tolist()}
 
 
 def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.ndarray]:

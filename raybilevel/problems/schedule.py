@@ -20,7 +20,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.solvers import Sampler
 from raybilevel.metrics import few_samples_warning
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update
-from raybilevel.problems.schedule_compare import COLUMNS, Real, compare, real_arrays, subjects
+from raybilevel.problems.schedule_compare import COLUMNS, Real, compare, list_subjects, real_arrays
 from raybilevel.problems.schedule_export import check_divides, write
 from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
 from raybilevel.problems.schedule_plan import Plan
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = 256  # images
+_LOOK = 0.5  # of an evaluation's samples, to choose where to begin
 _FEWEST = 4  # two chunks of two
 _FEWEST_COMPARED = 128  # the jackknife's chunks hold four
 
@@ -206,32 +207,36 @@ class ScheduleTuning(Settings, Problem):
         return Update(*solver.step(round_, state, self._objective(state), done[0]))
 
     def _begin(self, state: Arrays, done: list[Output]) -> Stage | Update:
-        """See real images, then the schedules nearest to the stock spacings, and take the best."""
+        """See real images, then look at many schedules on half the samples, and take the best."""
         seen = len(done)
         if seen < len(self.source.folds):
             return self._plan.real(0, seen, seen, len(self.source.folds[seen].images))
-        starts = self._starts()
+        starts, stock = self._starts()
         if seen == len(self.source.folds):
-            return self._plan.evaluate(0, seen, state, [self.search.levels(x) for x in starts])
+            whole = self.at is not None
+            points = [self.search.levels(x) for x in starts]
+            return self._plan.evaluate(0, seen, state, points, share=1.0 if whole else _LOOK)
         state = state | real_arrays(done[0].rows, done[1].rows)
         state, row = self._solver.begin(state, self._objective(state), done[2], starts)
         stop = None if self.at is None else Stop(Status.CONVERGED, "evaluated as asked for")
-        return Update(state | {"x_before": state["x"]}, row, stop)
+        before = starts[int(np.argmin(state["start_losses"][:stock]))]
+        return Update(state | {"x_before": before}, row, stop)
 
-    def _starts(self) -> list[np.ndarray]:
+    def _starts(self) -> tuple[list[np.ndarray], int]:
+        """Where the search may begin, and how many of these, the first, are stock spacings."""
         if self.at is not None:
-            return [np.array([self.at[v.name] for v in self.variables])]
+            return [np.array([self.at[v.name] for v in self.variables])], 1
         from raybilevel.lower.rivals import stock_levels_visited
 
         visited = stock_levels_visited(self.source.info.scheduler, self.sampling_steps)
-        return [self.search.nearest(levels) for levels in visited.values()]
+        return self.search.starts(visited.values()), len(visited)
 
     def _objective(self, state: Arrays) -> Objective:
         return Fid(Real.of(state, "objective").train) if self.metric == "fid" else Kid()
 
     def _end(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
         """Compare on fresh noises, and stop."""
-        subjects = self._subjects(state)
+        subjects = self.subjects(state)
         if not done:
             return self._plan.compare(round_, 0, state, subjects)
         rows, size = done[0].rows, len(subjects)
@@ -242,9 +247,9 @@ class ScheduleTuning(Settings, Problem):
         stop = why_stop(self.variables, u, *(state[name] for name in last))
         return Update(state | ended, self._last_row(state, table, done[0].nfe), stop)
 
-    def _subjects(self, state: Arrays) -> list[dict[str, Any]]:
+    def subjects(self, state: Arrays) -> list[dict[str, Any]]:
         """What is compared: learned levels, those begun with, their stock form, and the rivals."""
-        return subjects(self.search, self.source, state, self.compare_steps)
+        return list_subjects(self.search, self.source, state, self.compare_steps)
 
     def _last_row(self, state: Arrays, table: np.ndarray, nfe: int) -> dict[str, float]:
         values = zip(self.variables, state["x"], strict=True)
@@ -261,7 +266,7 @@ class ScheduleTuning(Settings, Problem):
     def export(self, state: Arrays, directory: Path) -> None:
         """A stock pipeline with the schedule baked in, levels, comparison, and samples."""
         if "x_before" in state:
-            write(state, self.search, self.source, self._subjects(state), directory)
+            write(state, self.search, self.source, self.subjects(state), directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` images (n, C, H, W), as the exported pipeline draws them from one generator."""

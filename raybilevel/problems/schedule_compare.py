@@ -72,7 +72,7 @@ def compare(state: Arrays, rows: Mapping[str, np.ndarray], subjects: int) -> np.
     return np.concatenate(judged, axis=1)
 
 
-def subjects(
+def list_subjects(
     search: Search, source: Source, state: Arrays, more_steps: Sequence[int]
 ) -> list[dict[str, Any]]:
     """What is compared, learned first; stock schedulers are given other numbers of steps too.

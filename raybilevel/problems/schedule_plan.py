@@ -50,14 +50,24 @@ class Plan:
         return Stage(tuple(Shard(round_, number, i, kind, a) for i, a in enumerate(args)))
 
     def evaluate(
-        self, round_: int, number: int, state: Arrays, points: Sequence[np.ndarray]
+        self,
+        round_: int,
+        number: int,
+        state: Arrays,
+        points: Sequence[np.ndarray],
+        share: float = 1.0,
     ) -> Stage:
         """Every list of levels on every chunk of one evaluation's noises: the same in every round.
 
         So the objective is one fixed smooth function of the levels, whose gradient a few points
         give; the comparison at the end is on noises that it has not seen.
+
+        Parameters
+        ----------
+        share : of the chunks that are used, at least two of them.
         """
         chunks = self._chunks(state, self.samples, self.shard_size, 0)
+        chunks = chunks[: max(2, math.ceil(share * len(chunks)))]
         shards = [{"levels": p.tolist(), **chunk} for p in points for chunk in chunks]
         return Stage(tuple(Shard(round_, number, i, "sample", a) for i, a in enumerate(shards)))
 

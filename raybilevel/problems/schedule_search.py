@@ -6,12 +6,13 @@ high (1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.stats.qmc import Halton
 
 from raybilevel import schedules
 from raybilevel.errors import InputError
@@ -24,6 +25,8 @@ _GAP = 0.25  # least rise in log-SNR from one knot to the next
 _CROWDED = 0.25  # at most this share of the box may go into gaps
 _TOUCH = 0.45  # pairs move a knot by at most this share of the gap: neighbours never cross
 _LOWEST = -12.0  # below, float32 images carry more rounding than an export may differ by
+_TRIED = 32  # starting points beside the stock spacings
+_LADDERS = ((-7.0, -1.5), (1.5, 7.0), (0.6, 1.6))  # first and last log-SNR, power
 _RAMP = 1e-3  # levels that leave the trained range stay this far apart at its end
 
 
@@ -53,6 +56,16 @@ def make_schedule(
         return schedules.knots(steps, **{"low": low, "high": high, "gap": gap, **options})
     except TypeError as error:
         raise InputError(f"schedule_options do not fit schedule '{kind}': {error}") from error
+
+
+def _spread(d: int) -> np.ndarray:
+    """Points (n, d) of the unit box, the same each time; without Halton's first, a corner."""
+    return Halton(d, scramble=False).random(_TRIED + 1)[1:]
+
+
+def _ladder(k: int, first: float, last: float, power: float) -> Vector:
+    """Levels (k,) from log-SNR `first` to `last`, denser at the noisy end for powers above 1."""
+    return first + (last - first) * np.linspace(0, 1, k) ** power
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +125,26 @@ class Search:
         k = len(levels)
         return self.schedule.fit(levels[::-1].copy(), np.arange(1, k + 1) / k)
 
+    def starts(self, stock: Iterable[Vector]) -> list[Vector]:
+        """Where the search may begin: at what is nearest to each of `stock` levels, or elsewhere.
+
+        The objective has several minima, and the nearest to a stock spacing need not be the best:
+        so low-discrepancy points are looked at too, over the box, or for knots over ladders of
+        levels from low to high that are denser at one end or at the other.
+        """
+        if self.has_knots:
+            low, high = np.transpose(_LADDERS)
+            ladders = low + _spread(len(_LADDERS)) * (high - low)
+            tried = [self.nearest(_ladder(self.steps, *ladder)) for ladder in ladders]
+        else:
+            tried = [self.from_unit(u) for u in _spread(len(self.box.low))]
+        return [*(self.nearest(levels) for levels in stock), *tried]
+
+    @property
+    def has_knots(self) -> bool:
+        """Whether the variables are the levels themselves."""
+        return hasattr(self.schedule, "gap")
+
     def pairs(self, x: Vector, rng: np.random.Generator, directions: int, kind: Kind) -> Pairs:
         """Points about values `x` (d,) in the unit box, along fresh directions."""
         d = len(x)
@@ -121,8 +154,10 @@ class Search:
     @property
     def delta(self) -> float:
         """Half the distance of a pair, in the unit box."""
-        gap = getattr(self.schedule, "gap", None)
-        return _DELTA if gap is None else min(_DELTA, _TOUCH * gap / float(self._width.max()))
+        if not self.has_knots:
+            return _DELTA
+        gap: float = self.schedule.gap  # type: ignore[attr-defined]
+        return min(_DELTA, _TOUCH * gap / float(self._width.max()))
 
     def in_values(self, x: Vector, gradient: Vector) -> Vector:
         """A gradient (d,) in unit coordinates as one in the variables themselves."""

@@ -47,12 +47,16 @@ class Solver:
     def begin(
         self, state: Arrays, objective: Objective, out: Output, starts: Sequence[np.ndarray]
     ) -> tuple[Arrays, Metrics]:
-        """The best of the starting points (s, d), and its row of the history."""
+        """The best of the starting points (s, d), and its row of the history.
+
+        The state keeps the losses (s,) of all of them too.
+        """
         found = [_measure(objective, parts) for parts in _split(objective, out, len(starts))]
-        best = int(np.argmin([value for value, _ in found]))
+        losses = np.array([value for value, _ in found])
+        best = int(np.argmin(losses))
         x = starts[best]
-        adam = Adam.begin(self.search.to_unit(x))
-        return state | _stored(x, adam), self._row(x, *found[best])
+        began = _stored(x, Adam.begin(self.search.to_unit(x))) | {"start_losses": losses}
+        return state | began, self._row(x, *found[best])
 
     def step(
         self, round_: int, state: Arrays, objective: Objective, out: Output

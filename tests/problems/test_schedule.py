@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from schedule_toys import save_pipeline, tiny_unet, tuning
+from schedule_toys import Pixels, save_pipeline, tiny_unet, tuning
 
 from raybilevel import RunConfig, Variable
 from raybilevel.errors import InputError
@@ -193,13 +193,6 @@ def test_data_without_labels_need_another_extractor(model, tmp_path):
     np.savez(tmp_path / "d.npz", images=images)
     with pytest.raises(InputError, match=r"labels, but the data have none: give .*'inception'"):
         tuning(model, data=str(tmp_path / "d.npz")).check()
-
-
-class Pixels(torch.nn.Module):
-    """The image itself as features."""
-
-    def forward(self, images):
-        return images.flatten(1)
 
 
 def test_data_without_labels_do_with_an_extractor_of_ones_own(model, tmp_path):

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import ray
+from schedule_toys import DyingPixels, Pixels, save_pipeline, tuning
 from toys import KILL, Descent, DyingGaussian, Once, die, first, gaussian, nap, near_one
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
@@ -68,6 +69,26 @@ def reward_problem():
 )
 def test_bits_do_not_depend_on_the_number_of_workers(make, workers, tmp_path):
     assert_same_bits(drive_quietly(order(make(), tmp_path, workers)), locally(make()))
+
+
+@pytest.fixture(scope="module")
+def schedule_problem(tmp_path_factory):
+    """Makes the problem of a small pipeline's sampling schedule: stages of many kinds."""
+    model = save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
+    return lambda extractor: tuning(
+        model, sampling_steps=2, updates=1, extractor=extractor, second_extractor=Pixels()
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bits_of_a_schedule_do_not_depend_on_workers_nor_on_one_that_is_killed(
+    schedule_problem, workers, tmp_path
+):
+    """One undisturbed worker; and two, of which one is killed."""
+    extractor = Pixels() if workers == 1 else DyingPixels(tmp_path)
+    driven = drive_quietly(order(schedule_problem(extractor), tmp_path, workers))
+    assert (tmp_path / "died").exists() == (workers == 2)
+    assert_same_bits(driven, locally(schedule_problem(Pixels())))
 
 
 def test_bits_survive_a_worker_killed_in_mid_shard(tmp_path):

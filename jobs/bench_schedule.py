@@ -1,0 +1,339 @@
+"""Print what tuning a sampling schedule gains, and whether its parts are what they claim.
+
+    python jobs/bench_schedule.py gain [--data digits] [--steps 4,5,8,10,20] [--seeds 5,6,7,8,9]
+    python jobs/bench_schedule.py optimality [--steps 5,10] [--seeds 5,6,7] [--schedules 100]
+    python jobs/bench_schedule.py estimator
+    python jobs/bench_schedule.py speed
+
+Settings were chosen on seeds 0 to 4; the defaults here were looked at once, afterwards. A seed
+decides the noises that are tuned on and those that are compared on; the network is one for all.
+Everything runs without Ray, in as many processes of one thread as there are cores.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from scipy.stats import t as student
+
+from raybilevel import RunConfig, ScheduleTuning
+from raybilevel.metrics import FrechetTo, Moments, jackknife
+from raybilevel.problems.base import Shard, Stage
+from raybilevel.problems.schedule_compare import Real, frame
+from raybilevel.problems.seeds import sample_seeds
+from raybilevel.runtime.run import run_locally
+from raybilevel.upper.zeroth_order import Pairs, draw_directions
+
+app = typer.Typer(help=__doc__, add_completion=False)
+OWN = ("learned", "learned, rounded", "start")
+CHUNK = 128
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def in_processes(function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Iterable[Any]:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _one_thread) as pool:
+        yield from pool.imap(_call, [(function, task) for task in tasks])
+
+
+def _one_thread() -> None:
+    from raybilevel.runtime.threads import fix_threads
+
+    fix_threads(1)
+
+
+def _call(work: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    function, task = work
+    return function(*task)
+
+
+def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:
+    return ScheduleTuning(model=data, data=data, sampling_steps=steps, shard_size=CHUNK, **changes)
+
+
+# --- gain ---------------------------------------------------------------------------------------
+
+
+@app.command()
+def gain(
+    data: str = "digits",
+    steps: str = "4,5,8,10,20",
+    seeds: str = "5,6,7,8,9",
+    samples: Annotated[int, typer.Option(help="Samples an evaluation.")] = 512,
+    updates: Annotated[int, typer.Option(help="Updates.")] = 12,
+    compared: Annotated[int, typer.Option(help="Fresh samples compared on.")] = 2048,
+    sampler: str = "dpm++",
+) -> None:
+    tasks = [
+        (data, n, seed, samples, updates, compared, sampler)
+        for n in numbers(steps)
+        for seed in numbers(seeds)
+    ]
+    tables, costs, floors = [], [], (math.nan, math.nan)
+    for (_, n, seed, *_), (table, nfe, floors, seconds) in zip(
+        tasks, in_processes(_tuned, tasks), strict=True
+    ):
+        tables.append(table.assign(seed=seed))
+        costs.append(nfe)
+        print(f"# {n} steps, seed {seed}: {nfe:,} NFE of tuning, {seconds:.0f} s", flush=True)
+    print(f"real against real: FID {floors[0]:.3f}, by the second extractor {floors[1]:.3f}")
+    _print_gain(pd.concat(tables))
+    print(f"NFE of tuning: {min(costs):,} to {max(costs):,}")
+
+
+def _tuned(
+    data: str, steps: int, seed: int, samples: int, updates: int, compared: int, sampler: Any
+) -> tuple[pd.DataFrame, int, tuple[float, float], float]:
+    started = time.monotonic()
+    p = problem(
+        data, steps, samples_per_evaluation=samples, updates=updates, compare_samples=compared,
+        sampler=sampler,
+    )  # fmt: skip
+    run, rows = run_locally(p, RunConfig(seed=seed))
+    table = frame(run.state["comparison"], p.subjects(run.state), run.state["comparison_steps"])
+    floors = rows[-1]["fid_floor"], rows[-1]["fid_second_floor"]
+    return table, int(rows[-2]["nfe_total"]), floors, time.monotonic() - started
+
+
+def _print_gain(tables: pd.DataFrame) -> None:
+    """Means over seeds; intervals of the paired difference by Student's t over seeds."""
+    print("steps  subject                  FID   learned minus it, 95 %   FID 2nd  minus it, 95 %"
+          "         KID*1000  minus it, 95 %")  # fmt: skip
+    for n, here in tables.groupby("steps"):
+        order = here.groupby("subject")["fid"].mean().sort_values().index
+        for name in order:
+            rows = here[here["subject"] == name]
+            cells = [
+                f"{scale * rows[column].mean():8.3f} {_interval(scale * rows[gap]):>22s}"
+                for column, gap, scale in (
+                    ("fid", "fid_gap", 1),
+                    ("fid_second", "fid_gap_second", 1),
+                    ("kid", "kid_gap", 1000),
+                )
+            ]
+            print(f"{n:5d}  {name:21s}{' '.join(cells)}")
+        rivals = here[~here["subject"].isin(OWN)].groupby("subject")["fid"].mean()
+        best = here[here["subject"] == rivals.idxmin()]
+        learned = here[here["subject"] == "learned"]["fid"].mean()
+        gaps = here[~here["subject"].isin(OWN)].groupby("subject")["fid_gap"]
+        high = max(_bounds(gap)[1] for _, gap in gaps)
+        print(f"{n:5d}  gain over the best rival ({rivals.idxmin()}): {1 - learned / best['fid'].mean():.0%}"
+              f"; every interval below zero: {'yes' if high < 0 else 'no'}")  # fmt: skip
+
+
+def _bounds(gaps: pd.Series) -> tuple[float, float]:
+    margin = student.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
+    return gaps.mean() - margin, gaps.mean() + margin
+
+
+def _interval(gaps: pd.Series) -> str:
+    low, high = _bounds(gaps)
+    return f"({low:+.3f} to {high:+.3f})"
+
+
+# --- optimality ---------------------------------------------------------------------------------
+
+
+@app.command()
+def optimality(
+    data: str = "digits",
+    steps: str = "5,10",
+    seeds: str = "5,6,7",
+    schedules: Annotated[int, typer.Option(help="Random schedules of the same box.")] = 100,
+    samples: int = 512,
+    updates: int = 12,
+) -> None:
+    """Learned levels beside the best five of random ones, on five fresh sets of noises."""
+    tasks = [
+        (data, n, seed, schedules, samples, updates)
+        for n in numbers(steps)
+        for seed in numbers(seeds)
+    ]
+    for (_, n, seed, *_), (learned, top) in zip(tasks, in_processes(_against, tasks), strict=True):
+        gap = (learned - top) / top
+        margin = student.ppf(0.975, len(gap) - 1) * gap.std(ddof=1) / math.sqrt(len(gap))
+        print(
+            f"{n} steps, seed {seed}: learned {learned.mean():.3f}, best of {schedules} random "
+            f"{top.mean():.3f}, gap {gap.mean():+.1%}, lower 95 % bound {gap.mean() - margin:+.1%}",
+            flush=True,
+        )
+
+
+def _against(
+    data: str, steps: int, seed: int, schedules: int, samples: int, updates: int
+) -> tuple[np.ndarray, np.ndarray]:
+    p = problem(data, steps, samples_per_evaluation=samples, updates=updates, compare_samples=128)
+    run, _ = run_locally(p, RunConfig(seed=seed))
+    score = Scorer(p, run.state)
+    rng = np.random.default_rng(seed)
+    random = [_random_levels(p, rng) for _ in range(schedules)]
+    first = [score(levels, 0, samples) for levels in random]
+    top = [random[i] for i in np.argsort(first)[:5]]
+    fresh = range(1, 6)
+    learned = p.search.levels(run.state["x"])
+    scores = np.array([[score(levels, i, 1024) for i in fresh] for levels in top])
+    ours = np.array([score(learned, i, 1024) for i in fresh])
+    return ours, scores[scores.mean(axis=1).argmin()]
+
+
+def _random_levels(p: ScheduleTuning, rng: np.random.Generator) -> np.ndarray:
+    """Uniform in the box, put into order: what a random search over levels would try."""
+    low, high = np.array([(v.low, v.high) for v in p.variables]).T
+    return p.search.levels(p.search.schedule.project(np.sort(rng.uniform(low, high))))
+
+
+class Scorer:
+    """FID of levels on a numbered set of noises that no run has seen."""
+
+    def __init__(self, p: ScheduleTuning, state: dict[str, np.ndarray]) -> None:
+        self._worker, self._to = p.worker("cpu"), FrechetTo(Real.of(state, "objective").train)
+        self._base = state["seed_base"] + 7
+
+    def moments(self, levels: np.ndarray, number: int, samples: int) -> list[Moments]:
+        seeds = sample_seeds(
+            self._base, (number + 1) << 12, ((number + 1) << 12) + samples // CHUNK
+        )
+        shards = [
+            Shard(0, 0, 0, "sample", {"levels": levels.tolist(), "seed": s, "count": CHUNK})
+            for s in seeds
+        ]
+        rows = [self._worker.run(shard, {}, 0).rows for shard in shards]
+        return [Moments(float(r["count"][0]), r["sum"][0], r["outer"][0]) for r in rows]
+
+    def __call__(self, levels: np.ndarray, number: int, samples: int) -> float:
+        chunks = self.moments(levels, number, samples)
+        return self._to(sum(chunks[1:], start=chunks[0]))
+
+    @property
+    def to(self) -> FrechetTo:
+        return self._to
+
+
+# --- estimator ----------------------------------------------------------------------------------
+
+
+@app.command()
+def estimator(
+    data: str = "digits", steps: int = 5, samples: int = 256, replicates: int = 200
+) -> None:
+    """Bias and 1/m law of the gradient, and what common random numbers save."""
+    _one_thread()
+    p = problem(data, steps, samples_per_evaluation=samples)
+    state = p.init(0)
+    worker = p.worker("cpu")
+    done = []
+    for fold in range(2):
+        stage = p.stage(0, state, done)
+        assert isinstance(stage, Stage)
+        outs = [worker.run(s, {}, 0) for s in stage.shards]
+        keys = outs[0].rows
+        done.append(
+            type(outs[0])(rows={k: np.concatenate([o.rows[k] for o in outs]) for k in keys})
+        )
+    from raybilevel.problems.schedule_compare import real_arrays
+
+    state |= real_arrays(done[0].rows, done[1].rows)
+    score, search = Scorer(p, state), p.search
+    u = search.to_unit(search.nearest(np.linspace(-4.5, 4.0, steps)))
+    d, delta = len(u), search.delta
+
+    def f(point: np.ndarray, number: int = 0) -> float:
+        return score(search.levels(search.from_unit(point)), number, samples)
+
+    _print_bias(f, u, d, delta, replicates)
+    _print_common(score, search, u, d, delta, samples)
+
+
+def _print_bias(
+    f: Callable[..., float], u: np.ndarray, d: int, delta: float, replicates: int
+) -> None:
+    truth = Pairs(u, np.eye(d), delta)
+    g = truth.gradient(np.array([f(x) for x in truth.points]))
+    print(f"finite differences at the same delta: {np.round(g, 2)}")
+    rng, found = np.random.default_rng(0), []
+    for _ in range(replicates):
+        pairs = Pairs(u, draw_directions(rng, 1, d, "independent"), delta)
+        found.append(pairs.gradient(np.array([f(x) for x in pairs.points])))
+    one = np.array(found)
+    z = (one.mean(axis=0) - g) / (one.std(axis=0, ddof=1) / math.sqrt(replicates))
+    print(
+        f"one independent direction, {replicates} replicates: bias in standard errors {np.round(z, 2)}"
+    )
+    for m in (1, 2, 4, 8):
+        means = one[: replicates // m * m].reshape(-1, m, d).mean(axis=1)
+        print(f"  m = {m}: m * variance {m * means.var(axis=0, ddof=1).sum():.1f}")
+
+
+def _print_common(
+    score: Scorer, search: Any, u: np.ndarray, d: int, delta: float, samples: int
+) -> None:
+    """Variance of one slope over sets of noises, with both sides on the same, and on different."""
+    direction = draw_directions(np.random.default_rng(1), 1, d)
+    pairs = Pairs(u, direction, delta)
+    plus, minus = (search.levels(search.from_unit(x)) for x in pairs.points)
+    ups = np.array([score(plus, i, samples) for i in range(24)])
+    downs = np.array([score(minus, i, samples) for i in range(24)])
+    common = np.var(ups - downs, ddof=1)
+    apart = np.var(ups - np.roll(downs, 1), ddof=1)
+    print(f"variance of a pair's difference: {common:.3g} on common noises, {apart:.3g} on different "
+          f"ones: a factor of {apart / common:,.0f}")  # fmt: skip
+    sets = score.moments(plus, 0, 2048), score.moments(minus, 0, 2048)
+    value, se = jackknife(lambda a, b: score.to(a) - score.to(b), *sets)
+    print(f"jackknife standard error of that difference: {float(se):.3g} on 2,048 samples; spread on "
+          f"{samples}, scaled: {math.sqrt(common * samples / 2048):.3g}")  # fmt: skip
+
+
+# --- speed --------------------------------------------------------------------------------------
+
+
+@app.command()
+def speed(data: str = "digits", steps: int = 10, batch: int = 256, repeats: int = 9) -> None:
+    """Images a second of our DDIM against the stock DDIMPipeline, one after the other."""
+    import torch
+    from diffusers import DDIMPipeline
+
+    from raybilevel.lower.levels import LevelSampler
+    from raybilevel.lower.pipeline import pipeline_directory
+
+    _one_thread()
+    directory = pipeline_directory(data)
+    sampler = LevelSampler(directory, "ddim")
+    stock = DDIMPipeline.from_pretrained(str(directory))
+    stock.set_progress_bar_config(disable=True)
+    levels = sampler.info.logsnr[np.arange(len(sampler.info.logsnr), 0, -100 * 10 // steps) - 1]
+    assert len(levels) == steps
+
+    def ours() -> None:
+        sampler.sample(sampler.noise(0, batch), levels.tolist())
+
+    def theirs() -> None:
+        generator = torch.Generator().manual_seed(0)
+        stock(batch, generator=generator, num_inference_steps=steps, output_type="np")
+
+    ours(), theirs()
+    ratios = []
+    for _ in range(repeats):
+        ours_s, theirs_s = _seconds(ours), _seconds(theirs)
+        ratios.append(theirs_s / ours_s)
+    print(f"images a second: ours {batch / ours_s:,.0f}, stock {batch / theirs_s:,.0f} (the last pair); "
+          f"ratio, median of {repeats}: {np.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")  # fmt: skip
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    app()
