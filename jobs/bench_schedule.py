@@ -70,7 +70,7 @@ def gain(
     steps: str = "4,5,8,10,20",
     seeds: str = "5,6,7,8,9",
     samples: Annotated[int, typer.Option(help="Samples an evaluation.")] = 512,
-    updates: Annotated[int, typer.Option(help="Updates.")] = 12,
+    updates: Annotated[int, typer.Option(help="Updates.")] = 16,
     compared: Annotated[int, typer.Option(help="Fresh samples compared on.")] = 2048,
     sampler: str = "dpm++",
 ) -> None:
@@ -80,9 +80,10 @@ def gain(
         for seed in numbers(seeds)
     ]
     tables, costs, floors = [], [], (math.nan, math.nan)
-    for (_, n, seed, *_), (table, nfe, floors, seconds) in zip(
+    for (_, n, seed, *_), (table, nfe, floor, seconds) in zip(
         tasks, in_processes(_tuned, tasks), strict=True
     ):
+        floors = floor
         tables.append(table.assign(seed=seed))
         costs.append(nfe)
         print(f"# {n} steps, seed {seed}: {nfe:,} NFE of tuning, {seconds:.0f} s", flush=True)
@@ -127,8 +128,10 @@ def _print_gain(tables: pd.DataFrame) -> None:
         learned = here[here["subject"] == "learned"]["fid"].mean()
         gaps = here[~here["subject"].isin(OWN)].groupby("subject")["fid_gap"]
         high = max(_bounds(gap)[1] for _, gap in gaps)
-        print(f"{n:5d}  gain over the best rival ({rivals.idxmin()}): {1 - learned / best['fid'].mean():.0%}"
-              f"; every interval below zero: {'yes' if high < 0 else 'no'}")  # fmt: skip
+        share = 1 - learned / best["fid"].mean()
+        below = "yes" if high < 0 else "no"
+        print(f"{n:5d}  gain over the best rival ({rivals.idxmin()}): {share:.0%}; ", end="")
+        print(f"every interval below zero: {below}")
 
 
 def _bounds(gaps: pd.Series) -> tuple[float, float]:
@@ -151,7 +154,7 @@ def optimality(
     seeds: str = "5,6,7",
     schedules: Annotated[int, typer.Option(help="Random schedules of the same box.")] = 100,
     samples: int = 512,
-    updates: int = 12,
+    updates: int = 16,
 ) -> None:
     """Learned levels beside the best five of random ones, on five fresh sets of noises."""
     tasks = [
@@ -232,7 +235,7 @@ def estimator(
     state = p.init(0)
     worker = p.worker("cpu")
     done = []
-    for fold in range(2):
+    for _ in range(2):
         stage = p.stage(0, state, done)
         assert isinstance(stage, Stage)
         outs = [worker.run(s, {}, 0) for s in stage.shards]
@@ -267,7 +270,7 @@ def _print_bias(
     one = np.array(found)
     z = (one.mean(axis=0) - g) / (one.std(axis=0, ddof=1) / math.sqrt(replicates))
     print(
-        f"one independent direction, {replicates} replicates: bias in standard errors {np.round(z, 2)}"
+        f"one independent direction, {replicates} times: bias in standard errors {np.round(z, 2)}"
     )
     for m in (1, 2, 4, 8):
         means = one[: replicates // m * m].reshape(-1, m, d).mean(axis=1)
@@ -285,12 +288,15 @@ def _print_common(
     downs = np.array([score(minus, i, samples) for i in range(24)])
     common = np.var(ups - downs, ddof=1)
     apart = np.var(ups - np.roll(downs, 1), ddof=1)
-    print(f"variance of a pair's difference: {common:.3g} on common noises, {apart:.3g} on different "
-          f"ones: a factor of {apart / common:,.0f}")  # fmt: skip
+    print(f"variance of a pair's difference: {common:.3g} on common noises, ", end="")
+    print(f"{apart:.3g} on different ones: a factor of {apart / common:,.0f}")
     sets = score.moments(plus, 0, 2048), score.moments(minus, 0, 2048)
-    value, se = jackknife(lambda a, b: score.to(a) - score.to(b), *sets)
-    print(f"jackknife standard error of that difference: {float(se):.3g} on 2,048 samples; spread on "
-          f"{samples}, scaled: {math.sqrt(common * samples / 2048):.3g}")  # fmt: skip
+    _, se = jackknife(lambda a, b: score.to(a) - score.to(b), *sets)
+    scaled = math.sqrt(common * samples / 2048)
+    print(
+        f"jackknife standard error of that difference on 2,048 samples: {float(se):.3g}; ", end=""
+    )
+    print(f"its spread on {samples}, scaled: {scaled:.3g}")
 
 
 # --- speed --------------------------------------------------------------------------------------
@@ -325,8 +331,10 @@ def speed(data: str = "digits", steps: int = 10, batch: int = 256, repeats: int 
     for _ in range(repeats):
         ours_s, theirs_s = _seconds(ours), _seconds(theirs)
         ratios.append(theirs_s / ours_s)
-    print(f"images a second: ours {batch / ours_s:,.0f}, stock {batch / theirs_s:,.0f} (the last pair); "
-          f"ratio, median of {repeats}: {np.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")  # fmt: skip
+    rates = [batch / seconds for seconds in (ours_s, theirs_s)]
+    print(f"images a second, last pair: ours {rates[0]:,.0f}, stock {rates[1]:,.0f}; ", end="")
+    low, mid, high = min(ratios), np.median(ratios), max(ratios)
+    print(f"ratio, median of {repeats}: {mid:.3f} ({low:.3f} to {high:.3f})")
 
 
 def _seconds(function: Callable[[], None]) -> float:

@@ -111,12 +111,12 @@ def test_a_wrong_type(refused, run_in, changes, said):
     assert refused().startswith(said)
 
 
-@pytest.mark.parametrize("problem", ["schedule", "[reward]", "3", None])
+@pytest.mark.parametrize("problem", ["sweep", "[reward]", "3", None])
 def test_an_unknown_problem(refused, run_in, problem):
     write(run_in, yaml_of(problem=problem))
     sentence = refused()
     assert sentence.startswith("c.yaml: problem is ")
-    assert sentence.endswith("it must be one of reward")
+    assert sentence.endswith("it must be one of reward, schedule")
 
 
 def test_a_model_directory_that_is_not_there(refused, run_in):
@@ -328,3 +328,20 @@ def test_an_address_where_no_cluster_answers(run_in, address):
     assert sentence.startswith(f"raybilevel: no Ray cluster answers at '{address}' (")
     assert "leave both out to start a local Ray" in sentence
     assert not (run_in / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "model 'nowhere' is not a directory; give one that holds a diffusers pipeline"),
+        ({"sampling_steps": 0}, "ScheduleTuning.sampling_steps is 0: input should be greater th"),
+        ({"samples_per_evaluation": 1}, "samples_per_evaluation is 1, but a metric with a standa"),
+        ({"schedule": "linear"}, "ScheduleTuning.schedule is 'linear': input should be 'knots'"),
+        ({"model": None}, "ScheduleTuning.model is missing"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)) or "no model",
+)
+def test_a_schedule_that_cannot_be_tuned(refused, run_in, changes, said):
+    lines = {"problem": "schedule", "model": "nowhere", "data": "digits"} | changes
+    write(run_in, "".join(f"{k}: {v}\n" for k, v in lines.items() if v is not None))
+    assert refused().startswith(said)

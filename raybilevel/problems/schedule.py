@@ -75,7 +75,8 @@ class ScheduleTuning(Settings, Problem):
     samples_per_evaluation, shard_size
         Samples of an evaluation, and of a shard (None: an eighth of them).
     updates, step_size
-        How many updates, and how far the first goes, as a share of each variable's box.
+        How many updates, and how far the first goes, as a share of each variable's box. What is
+        found is the mean of the last third.
     compare_samples, compare_steps
         Samples that the learned levels and the stock schedulers are compared with at the end, and
         the numbers of steps that the latter are given beside `sampling_steps`.
@@ -99,8 +100,8 @@ class ScheduleTuning(Settings, Problem):
     direction_kind: Literal["orthogonal", "independent"] = "orthogonal"
     samples_per_evaluation: int = 512
     shard_size: int | None = Field(default=None, ge=1)
-    updates: int = Field(default=12, ge=1)
-    step_size: float = Field(default=0.03, gt=0, le=0.5)
+    updates: int = Field(default=16, ge=1)
+    step_size: float = Field(default=0.02, gt=0, le=0.5)
     compare_samples: int = 2048
     compare_steps: tuple[int, ...] = ()
     at: dict[str, float] | None = None
@@ -192,7 +193,8 @@ class ScheduleTuning(Settings, Problem):
     def init(self, seed: int) -> Arrays:
         """No levels yet: the first round finds where to begin."""
         x = self.search.schedule.init
-        return {"x": x, "seed_base": seed_base(seed), "losses": np.empty(0)}
+        nothing = np.empty((0, len(x)))
+        return {"x": x, "seed_base": seed_base(seed), "gradients": nothing, "trace": nothing}
 
     def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
         """Round 0 finds where to begin, each other one makes an update; the last compares."""
@@ -243,8 +245,8 @@ class ScheduleTuning(Settings, Problem):
         table = compare(state, rows, size)
         evaluations = rows["steps"].reshape(size, -1)[:, 0]
         ended = {"comparison": table, "comparison_steps": evaluations, "shown": rows["shown"]}
-        u, last = self.search.to_unit(state["x"]), ("gradient", "gradient_se", "losses")
-        stop = why_stop(self.variables, u, *(state[name] for name in last))
+        u = self.search.to_unit(state["x"])
+        stop = why_stop(self.variables, u, state["gradients"])
         return Update(state | ended, self._last_row(state, table, done[0].nfe), stop)
 
     def subjects(self, state: Arrays) -> list[dict[str, Any]]:

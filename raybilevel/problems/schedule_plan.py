@@ -57,17 +57,17 @@ class Plan:
         points: Sequence[np.ndarray],
         share: float = 1.0,
     ) -> Stage:
-        """Every list of levels on every chunk of one evaluation's noises: the same in every round.
+        """Every list of levels on every chunk of the round's noises, which no other round has.
 
-        So the objective is one fixed smooth function of the levels, whose gradient a few points
-        give; the comparison at the end is on noises that it has not seen.
+        The same noises for all points of a round, so that what they have in common cancels in
+        differences; new ones in each, so that the levels are not fitted to any of them.
 
         Parameters
         ----------
         share : of the chunks that are used, at least two of them.
         """
-        chunks = self._chunks(state, self.samples, self.shard_size, 0)
-        chunks = chunks[: max(2, math.ceil(share * len(chunks)))]
+        count = max(2, math.ceil(share * self.chunks))
+        chunks = self._chunks(state, self.samples, self.shard_size, round_ * self.chunks)[:count]
         shards = [{"levels": p.tolist(), **chunk} for p in points for chunk in chunks]
         return Stage(tuple(Shard(round_, number, i, "sample", a) for i, a in enumerate(shards)))
 

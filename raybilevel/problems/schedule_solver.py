@@ -17,6 +17,11 @@ from raybilevel.upper.zeroth_order import Kind, Pairs
 Metrics = dict[str, float]
 
 
+def late(updates: int) -> int:
+    """How many updates the last third is: their mean is what is found."""
+    return max(1, round(updates / 3))
+
+
 @dataclass(frozen=True, eq=False)
 class Solver:
     """What the driver computes between stages.
@@ -75,9 +80,20 @@ class Solver:
         size = self.step_size * cosine_decay(round_ - 1, self.updates)
         adam = _restored(self.search.to_unit(x), state)
         adam = adam.step(found[:-1], size, self.search.project)
-        losses = np.append(state["losses"], found[-1])
-        last = {"gradient": gradient, "gradient_se": se, "losses": losses}
-        return state | _stored(self.search.from_unit(adam.z), adam) | last, row
+        x = self.search.from_unit(adam.z)
+        seen = {
+            "gradients": np.vstack([state["gradients"], found[None, :-1]]),
+            "trace": np.vstack([state["trace"], x[None]]),
+        }
+        if round_ == self.updates:
+            x = self._average(seen["trace"])
+        return state | seen | _stored(x, adam), row
+
+    def _average(self, trace: np.ndarray) -> np.ndarray:
+        """Mean of the last updates' x, whose noise averages out (Polyak & Juditsky 1992)."""
+        last = trace[-late(len(trace)) :]
+        mean = np.mean([self.search.to_unit(x) for x in last], axis=0)
+        return self.search.from_unit(self.search.project(mean))
 
     def _row(
         self,

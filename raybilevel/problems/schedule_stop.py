@@ -5,42 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import t as student
 
 from raybilevel.problems.base import Status, Stop
+from raybilevel.problems.schedule_solver import late
 from raybilevel.upper.variables import Variable
 
-_SURE = 2.58  # standard errors, for 99 % of one variable's gradient
+_CHANCE = 0.01  # that a gradient of zero is taken for one that is not, among all variables
 _TOUCHES = 0.01  # of the box
-_LATE = 1 / 3  # of the updates
-_LITTLE = 0.05  # of the objective's whole fall
+_FEWEST = 3  # updates that can tell
 
 
-def why_stop(
-    variables: Sequence[Variable],
-    u: np.ndarray,
-    gradient: np.ndarray,
-    gradient_se: np.ndarray,
-    losses: np.ndarray,
-) -> Stop:
+def why_stop(variables: Sequence[Variable], u: np.ndarray, gradients: np.ndarray) -> Stop:
     """The end after all updates.
 
     Parameters
     ----------
     u : (d,) unit coordinates of what was found.
-    gradient, gradient_se : (d,) of the last update.
-    losses : (updates,) the objective before each update, on the same noises.
+    gradients : (updates, d) in unit coordinates.
     """
-    updates = len(losses)
-    late = _late_share(losses)
-    if late > _LITTLE:
+    last = gradients[-late(len(gradients)) :]
+    falls, rises = _slopes(last)
+    held = ((u < _TOUCHES) & rises) | ((u > 1 - _TOUCHES) & falls)
+    if np.any((falls | rises) & ~held):
         return Stop(
             Status.BUDGET,
-            f"{updates} updates were made and the objective still falls (the last third brought "
-            f"{late:.0%} of its fall); give more updates",
+            f"{len(gradients)} updates were made and the objective still falls: the mean gradient "
+            f"of the last {len(last)} is not zero; give more updates",
         )
-    outward = np.where(gradient > 0, u < _TOUCHES, u > 1 - _TOUCHES)
-    sure = np.abs(gradient) > _SURE * gradient_se
-    stuck = [v.name for v, o in zip(variables, outward & sure, strict=True) if o]
+    stuck = [v.name for v, is_held in zip(variables, held, strict=True) if is_held]
     if stuck:
         return Stop(
             Status.AT_BOUND,
@@ -49,12 +42,19 @@ def why_stop(
         )
     return Stop(
         Status.CONVERGED,
-        f"the last third of {updates} updates brought {max(late, 0):.0%} of the objective's fall",
+        f"the mean gradient of the last {len(last)} of {len(gradients)} updates is zero within its "
+        "standard error",
     )
 
 
-def _late_share(losses: np.ndarray) -> float:
-    """Share of the objective's fall that the last third of the updates brought."""
-    before = losses[-1 - round(_LATE * len(losses))] if len(losses) > 2 else losses[0]
-    fall = losses[0] - losses[-1]
-    return float((before - losses[-1]) / fall) if fall > 0 else 0.0
+def _slopes(gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the objective surely falls, and rises, as a variable grows: (d,), (d,).
+
+    By Student's t over the updates, whose noises and directions are independent.
+    """
+    k, d = gradients.shape
+    if k < _FEWEST:
+        return np.zeros(d, bool), np.zeros(d, bool)
+    mean, se = gradients.mean(axis=0), gradients.std(axis=0, ddof=1) / np.sqrt(k)
+    sure = student.ppf(1 - _CHANCE / (2 * d), k - 1) * se
+    return mean < -sure, mean > sure

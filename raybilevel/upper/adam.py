@@ -10,7 +10,7 @@ import numpy as np
 
 from raybilevel.upper.variables import Vector
 
-_BETAS = (0.7, 0.9)  # short memories: an upper level makes tens of steps, not thousands
+_BETAS = (0.8, 0.95)  # short memories: an upper level makes tens of steps, not thousands
 _TINY = 1e-12
 
 
