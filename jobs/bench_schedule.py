@@ -70,7 +70,7 @@ def gain(
     steps: str = "4,5,8,10,20",
     seeds: str = "5,6,7,8,9",
     samples: Annotated[int, typer.Option(help="Samples an evaluation.")] = 512,
-    updates: Annotated[int, typer.Option(help="Updates.")] = 16,
+    updates: Annotated[int, typer.Option(help="Updates.")] = 12,
     compared: Annotated[int, typer.Option(help="Fresh samples compared on.")] = 2048,
     sampler: str = "dpm++",
 ) -> None:
@@ -154,7 +154,7 @@ def optimality(
     seeds: str = "5,6,7",
     schedules: Annotated[int, typer.Option(help="Random schedules of the same box.")] = 100,
     samples: int = 512,
-    updates: int = 16,
+    updates: int = 12,
 ) -> None:
     """Learned levels beside the best five of random ones, on five fresh sets of noises."""
     tasks = [

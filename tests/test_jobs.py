@@ -49,14 +49,23 @@ def test_the_readmes_yaml_is_a_configuration():
 
 def test_the_readmes_python_runs_up_to_the_fit():
     """Its names and arguments exist: the problem is made, with rewards of the reader's own."""
-    (text,) = blocks("python")
+    text, _ = blocks("python")
     names = {name: lambda images: images for name in ("my_proxy_reward", "what_i_want")}
     names["my_sanity_check"] = names["what_i_want"]
     exec(text.split("result = ")[0], names)
     assert names["problem"].variables == (Variable("lambda", 1.0, 0.05, 20.0, "log"),)
 
 
-@pytest.mark.parametrize("job", ["pretrain.py", "bench_runtime.py", "bench_sweep.py"])
+def test_the_readmes_schedule_is_a_problem():
+    _, text = blocks("python")
+    names = {}
+    exec(text.split("result = ")[0], names)
+    assert names["problem"].sampling_steps == 5
+
+
+@pytest.mark.parametrize(
+    "job", ["pretrain.py", "bench_runtime.py", "bench_sweep.py", "bench_schedule.py"]
+)
 def test_jobs_say_how_they_are_used(job):
     done = subprocess.run(
         [sys.executable, ROOT / "jobs" / job, "--help"], capture_output=True, text=True, check=False

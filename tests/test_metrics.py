@@ -245,3 +245,14 @@ def test_the_jackknifed_error_of_a_paired_difference_of_fids_is_its_spread():
 
     ratio, _ = calibration(300, measure)
     assert 0.8 < ratio < 1.2
+
+
+def test_the_corrected_jackknife_takes_the_bias_of_fid_off():
+    """FID of 256 samples of the reference's own distribution is 0 but for its bias."""
+    rng = np.random.default_rng(0)
+    to = FrechetTo(Moments.of(rng.standard_normal((200_000, 16))))
+    chunks = [[Moments.of(rng.standard_normal((32, 16))) for _ in range(8)] for _ in range(60)]
+    plain = np.array([jackknife(to, c)[0] for c in chunks])
+    corrected = np.array([jackknife(to, c, corrected=True)[0] for c in chunks])
+    assert plain.mean() > 0.3
+    assert abs(corrected.mean()) < 0.1 * plain.mean()

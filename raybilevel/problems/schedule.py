@@ -7,6 +7,7 @@ The lower level is sampling: with a pretrained network nothing is trained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = 256  # images
-_LOOK = 0.5  # of an evaluation's samples, to choose where to begin
+_LOOKS = 3  # at where to begin
+_KEEP = 3  # one of so many is looked at again
 _FEWEST = 4  # two chunks of two
 _FEWEST_COMPARED = 128  # the jackknife's chunks hold four
 
@@ -76,7 +78,7 @@ class ScheduleTuning(Settings, Problem):
         Samples of an evaluation, and of a shard (None: an eighth of them).
     updates, step_size
         How many updates, and how far the first goes, as a share of each variable's box. What is
-        found is the mean of the last third.
+        found is the mean of the last third, or where they began if that is better on new noises.
     compare_samples, compare_steps
         Samples that the learned levels and the stock schedulers are compared with at the end, and
         the numbers of steps that the latter are given beside `sampling_steps`.
@@ -100,8 +102,8 @@ class ScheduleTuning(Settings, Problem):
     direction_kind: Literal["orthogonal", "independent"] = "orthogonal"
     samples_per_evaluation: int = 512
     shard_size: int | None = Field(default=None, ge=1)
-    updates: int = Field(default=16, ge=1)
-    step_size: float = Field(default=0.02, gt=0, le=0.5)
+    updates: int = Field(default=12, ge=1)
+    step_size: float = Field(default=0.005, gt=0, le=0.5)
     compare_samples: int = 2048
     compare_steps: tuple[int, ...] = ()
     at: dict[str, float] | None = None
@@ -209,25 +211,41 @@ class ScheduleTuning(Settings, Problem):
         return Update(*solver.step(round_, state, self._objective(state), done[0]))
 
     def _begin(self, state: Arrays, done: list[Output]) -> Stage | Update:
-        """See real images, then look at many schedules on half the samples, and take the best."""
+        """See real images; then look at many schedules, at fewer and fewer of them more closely.
+
+        Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), a third each time.
+        """
         seen = len(done)
         if seen < len(self.source.folds):
             return self._plan.real(0, seen, seen, len(self.source.folds[seen].images))
-        starts, stock = self._starts()
-        if seen == len(self.source.folds):
-            whole = self.at is not None
-            points = [self.search.levels(x) for x in starts]
-            return self._plan.evaluate(0, seen, state, points, share=1.0 if whole else _LOOK)
         state = state | real_arrays(done[0].rows, done[1].rows)
-        state, row = self._solver.begin(state, self._objective(state), done[2], starts)
-        stop = None if self.at is None else Stop(Status.CONVERGED, "evaluated as asked for")
-        before = starts[int(np.argmin(state["start_losses"][:stock]))]
-        return Update(state | {"x_before": before}, row, stop)
+        if self.at is not None:
+            return self._evaluate_at(state, done)
+        starts, stock = self._starts()
+        field, found = list(range(len(starts))), None
+        for rung, looked in enumerate(done[len(self.source.folds) :]):
+            found = self._solver.measure(self._objective(state), looked, len(field))
+            ranking = np.argsort([value for value, _ in found], kind="stable")
+            if rung == 0:  # what the picture calls before: the best that diffusers offers
+                state |= {"x_before": starts[next(i for i in ranking.tolist() if i < stock)]}
+            if rung == _LOOKS - 1:
+                best = int(ranking[0])
+                return Update(*self._solver.begin(state, starts[field[best]], found[best]))
+            field = [field[int(i)] for i in ranking[: math.ceil(len(field) / _KEEP)]]
+        points = [self.search.levels(starts[i]) for i in field]
+        return self._plan.look(seen - len(self.source.folds), 0, seen, state, points)
+
+    def _evaluate_at(self, state: Arrays, done: list[Output]) -> Stage | Update:
+        assert self.at is not None
+        x = np.array([self.at[v.name] for v in self.variables])
+        if len(done) == len(self.source.folds):
+            return self._plan.evaluate(0, len(done), state, [self.search.levels(x)])
+        (found,) = self._solver.measure(self._objective(state), done[-1], 1)
+        state, row = self._solver.begin(state | {"x_before": x}, x, found)
+        return Update(state, row, Stop(Status.CONVERGED, "evaluated as asked for"))
 
     def _starts(self) -> tuple[list[np.ndarray], int]:
         """Where the search may begin, and how many of these, the first, are stock spacings."""
-        if self.at is not None:
-            return [np.array([self.at[v.name] for v in self.variables])], 1
         from raybilevel.lower.rivals import stock_levels_visited
 
         visited = stock_levels_visited(self.source.info.scheduler, self.sampling_steps)
@@ -237,17 +255,23 @@ class ScheduleTuning(Settings, Problem):
         return Fid(Real.of(state, "objective").train) if self.metric == "fid" else Kid()
 
     def _end(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """Compare on fresh noises, and stop."""
-        subjects = self.subjects(state)
+        """Take the mean of the last updates, or the start if that is better; compare, and stop."""
+        found = [self._solver.average(state["trace"]), state["trace"][0]]
         if not done:
-            return self._plan.compare(round_, 0, state, subjects)
-        rows, size = done[0].rows, len(subjects)
+            points = [self.search.levels(x) for x in found]
+            return self._plan.look(_LOOKS, round_, 0, state, points)
+        measured = self._solver.measure(self._objective(state), done[0], len(found))
+        state = state | {"x": found[int(np.argmin([value for value, _ in measured]))]}
+        subjects = self.subjects(state)
+        if len(done) == 1:
+            return self._plan.compare(round_, 1, state, subjects)
+        rows, size = done[1].rows, len(subjects)
         table = compare(state, rows, size)
         evaluations = rows["steps"].reshape(size, -1)[:, 0]
         ended = {"comparison": table, "comparison_steps": evaluations, "shown": rows["shown"]}
         u = self.search.to_unit(state["x"])
         stop = why_stop(self.variables, u, state["gradients"])
-        return Update(state | ended, self._last_row(state, table, done[0].nfe), stop)
+        return Update(state | ended, self._last_row(state, table, done[1].nfe), stop)
 
     def subjects(self, state: Arrays) -> list[dict[str, Any]]:
         """What is compared: learned levels, those begun with, their stock form, and the rivals."""

@@ -15,7 +15,14 @@ Metric = Literal["fid", "kid"]
 
 
 class Objective(Protocol):
-    """Sees samples in chunks: rows cross processes, and a chunk's parts add."""
+    """Sees samples in chunks: rows cross processes, and a chunk's parts add.
+
+    Attributes
+    ----------
+    biased : whether the value has a bias of order 1/n, for n samples.
+    """
+
+    biased: bool
 
     def rows(self, features: np.ndarray) -> Arrays:
         """What one chunk of features (n, F) comes to, each of shape (1, ...)."""
@@ -32,6 +39,8 @@ class Objective(Protocol):
 
 class Fid:
     """FID to the moments of the training data; `reference` may be left out where rows are made."""
+
+    biased = True
 
     def __init__(self, reference: Moments | None = None) -> None:
         self._to = None if reference is None else FrechetTo(reference)
@@ -66,6 +75,8 @@ class Mean:
 
 class Kid:
     """Unbiased KID to real features (m, F), a chunk at a time; they are needed for rows alone."""
+
+    biased = False
 
     def __init__(self, real: np.ndarray | None = None) -> None:
         self._to = None if real is None else KidTo(real)

@@ -14,6 +14,8 @@ from raybilevel.problems.seeds import sample_seeds
 _SLICE = 1024  # real images a shard
 _FEWEST_CHUNKS = 8
 _COMPARED_CHUNKS = 4  # subjects are many: they spread the work by themselves
+_RUNGS = (0.5, 1, 2, 4)  # evaluations that a look takes: three at the start, one at the end
+_LOOKS = 1 << 19  # chunks from here on are for looks
 _LAST_WORDS = 1 << 20  # chunks from here on are for the comparison at the end alone
 
 
@@ -50,26 +52,29 @@ class Plan:
         return Stage(tuple(Shard(round_, number, i, kind, a) for i, a in enumerate(args)))
 
     def evaluate(
-        self,
-        round_: int,
-        number: int,
-        state: Arrays,
-        points: Sequence[np.ndarray],
-        share: float = 1.0,
+        self, round_: int, number: int, state: Arrays, points: Sequence[np.ndarray]
     ) -> Stage:
-        """Every list of levels on every chunk of the round's noises, which no other round has.
+        """Every list of levels on the round's noises, which no other round has.
 
         The same noises for all points of a round, so that what they have in common cancels in
         differences; new ones in each, so that the levels are not fitted to any of them.
-
-        Parameters
-        ----------
-        share : of the chunks that are used, at least two of them.
         """
-        count = max(2, math.ceil(share * self.chunks))
-        chunks = self._chunks(state, self.samples, self.shard_size, round_ * self.chunks)[:count]
-        shards = [{"levels": p.tolist(), **chunk} for p in points for chunk in chunks]
-        return Stage(tuple(Shard(round_, number, i, "sample", a) for i, a in enumerate(shards)))
+        chunks = self._chunks(state, self.samples, self.shard_size, round_ * self.chunks)
+        return _on(round_, number, points, chunks)
+
+    def look(
+        self, rung: int, round_: int, number: int, state: Arrays, points: Sequence[np.ndarray]
+    ) -> Stage:
+        """Lists of levels to choose from, on more and more samples as they get fewer."""
+        first = _LOOKS + sum(self.rungs[:rung])
+        samples = self.rungs[rung] * self.shard_size
+        chunks = self._chunks(state, samples, self.shard_size, first)
+        return _on(round_, number, points, chunks)
+
+    @property
+    def rungs(self) -> list[int]:
+        """Chunks that each rung takes."""
+        return [max(2, round(share * self.chunks)) for share in _RUNGS]
 
     def compare(
         self, round_: int, number: int, state: Arrays, subjects: Sequence[dict[str, object]]
@@ -86,3 +91,11 @@ class Plan:
         return [
             {"seed": seed, "count": min(size, samples - i * size)} for i, seed in enumerate(seeds)
         ]
+
+
+def _on(
+    round_: int, number: int, points: Sequence[np.ndarray], chunks: Sequence[dict[str, int]]
+) -> Stage:
+    """Every point on every chunk of noises, point by point."""
+    shards = [{"levels": p.tolist(), **chunk} for p in points for chunk in chunks]
+    return Stage(tuple(Shard(round_, number, i, "sample", a) for i, a in enumerate(shards)))

@@ -25,7 +25,7 @@ _GAP = 0.25  # least rise in log-SNR from one knot to the next
 _CROWDED = 0.25  # at most this share of the box may go into gaps
 _TOUCH = 0.45  # pairs move a knot by at most this share of the gap: neighbours never cross
 _LOWEST = -12.0  # below, float32 images carry more rounding than an export may differ by
-_TRIED = 32  # starting points beside the stock spacings
+_TRIED = 24  # starting points beside the stock spacings
 _LADDERS = ((-7.0, -1.5), (1.5, 7.0), (0.6, 1.6))  # first and last log-SNR, power
 _RAMP = 1e-3  # levels that leave the trained range stay this far apart at its end
 

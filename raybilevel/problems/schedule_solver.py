@@ -49,19 +49,15 @@ class Solver:
         """Levels at each of the pairs' points."""
         return [self.search.levels(self.search.from_unit(u)) for u in pairs.points]
 
-    def begin(
-        self, state: Arrays, objective: Objective, out: Output, starts: Sequence[np.ndarray]
-    ) -> tuple[Arrays, Metrics]:
-        """The best of the starting points (s, d), and its row of the history.
+    def measure(self, objective: Objective, out: Output, points: int) -> list[tuple[float, float]]:
+        """The objective and its standard error at each of the points that were evaluated."""
+        return [_measure(objective, parts) for parts in _split(objective, out, points)]
 
-        The state keeps the losses (s,) of all of them too.
-        """
-        found = [_measure(objective, parts) for parts in _split(objective, out, len(starts))]
-        losses = np.array([value for value, _ in found])
-        best = int(np.argmin(losses))
-        x = starts[best]
-        began = _stored(x, Adam.begin(self.search.to_unit(x))) | {"start_losses": losses}
-        return state | began, self._row(x, *found[best])
+    def begin(
+        self, state: Arrays, x: np.ndarray, found: tuple[float, float]
+    ) -> tuple[Arrays, Metrics]:
+        """Begin at x (d,), where the objective was found to be so much; and the history's row."""
+        return state | _stored(x, Adam.begin(self.search.to_unit(x))), self._row(x, *found)
 
     def step(
         self, round_: int, state: Arrays, objective: Objective, out: Output
@@ -74,23 +70,21 @@ class Solver:
             values = np.array([objective.value(total) for total in totals])  # type: ignore[arg-type]
             return np.append(pairs.gradient(values), values.mean())
 
-        found, errors = jackknife(both, *sets)
+        found, errors = jackknife(both, *sets, corrected=objective.biased)
         gradient, se = (self.search.in_values(x, a[:-1]) for a in (found, errors))
         row = self._row(x, float(found[-1]), float(errors[-1]), gradient, se)
         size = self.step_size * cosine_decay(round_ - 1, self.updates)
         adam = _restored(self.search.to_unit(x), state)
         adam = adam.step(found[:-1], size, self.search.project)
-        x = self.search.from_unit(adam.z)
         seen = {
             "gradients": np.vstack([state["gradients"], found[None, :-1]]),
             "trace": np.vstack([state["trace"], x[None]]),
         }
-        if round_ == self.updates:
-            x = self._average(seen["trace"])
+        x = self.search.from_unit(adam.z)
         return state | seen | _stored(x, adam), row
 
-    def _average(self, trace: np.ndarray) -> np.ndarray:
-        """Mean of the last updates' x, whose noise averages out (Polyak & Juditsky 1992)."""
+    def average(self, trace: np.ndarray) -> np.ndarray:
+        """Mean (d,) of the last third of x (updates, d): noise averages out (Polyak & Juditsky)."""
         last = trace[-late(len(trace)) :]
         mean = np.mean([self.search.to_unit(x) for x in last], axis=0)
         return self.search.from_unit(self.search.project(mean))
@@ -123,7 +117,7 @@ def _split(objective: Objective, out: Output, points: int) -> list[list[object]]
 
 
 def _measure(objective: Objective, parts: Sequence[object]) -> tuple[float, float]:
-    value, se = jackknife(objective.value, parts)
+    value, se = jackknife(objective.value, parts, corrected=objective.biased)
     return float(value), float(se)
 
 
