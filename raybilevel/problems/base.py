@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from raybilevel.errors import InputError
 from raybilevel.upper.variables import Variable
 
 if TYPE_CHECKING:
@@ -146,9 +147,9 @@ class Problem(ABC):
     def export(self, state: Arrays, directory: Path) -> None:
         """Write what the user takes away, at the end of a run, to a local directory."""
 
-    @abstractmethod
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
-        """`n` samples (n, ...) of the lower level at a state's x."""
+        """`n` samples (n, ...) of the lower level at a state's x; `InputError` if it has none."""
+        raise InputError(f"{type(self).__name__} has no samples to draw")
 
     def remarks(self) -> list[str]:
         """Sentences that a user should read before the run, and need not act on."""
