@@ -27,13 +27,12 @@ from scipy.stats import t as student
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.metrics import FrechetTo, Moments, jackknife
 from raybilevel.problems.base import Shard, Stage
-from raybilevel.problems.schedule_compare import Real, frame
+from raybilevel.problems.schedule_compare import OURS, Real, frame
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.runtime.run import run_locally
 from raybilevel.upper.zeroth_order import Pairs, draw_directions
 
 app = typer.Typer(help=__doc__, add_completion=False)
-OWN = ("learned", "learned, rounded", "start")
 CHUNK = 128
 
 
@@ -103,7 +102,12 @@ def _tuned(
     run, rows = run_locally(p, RunConfig(seed=seed))
     table = frame(run.state["comparison"], p.subjects(run.state), run.state["comparison_steps"])
     floors = rows[-1]["fid_floor"], rows[-1]["fid_second_floor"]
-    return table, int(rows[-2]["nfe_total"]), floors, time.monotonic() - started
+    return (
+        table,
+        int(rows[-1]["nfe_total"] - rows[-1]["nfe_comparison"]),
+        floors,
+        time.monotonic() - started,
+    )
 
 
 def _print_gain(tables: pd.DataFrame) -> None:
@@ -123,10 +127,10 @@ def _print_gain(tables: pd.DataFrame) -> None:
                 )
             ]
             print(f"{n:5d}  {name:21s}{' '.join(cells)}")
-        rivals = here[~here["subject"].isin(OWN)].groupby("subject")["fid"].mean()
+        rivals = here[~here["subject"].isin(OURS)].groupby("subject")["fid"].mean()
         best = here[here["subject"] == rivals.idxmin()]
         learned = here[here["subject"] == "learned"]["fid"].mean()
-        gaps = here[~here["subject"].isin(OWN)].groupby("subject")["fid_gap"]
+        gaps = here[~here["subject"].isin(OURS)].groupby("subject")["fid_gap"]
         high = max(_bounds(gap)[1] for _, gap in gaps)
         share = 1 - learned / best["fid"].mean()
         below = "yes" if high < 0 else "no"
@@ -200,7 +204,7 @@ class Scorer:
 
     def __init__(self, p: ScheduleTuning, state: dict[str, np.ndarray]) -> None:
         self._worker, self._to = p.worker("cpu"), FrechetTo(Real.of(state, "objective").train)
-        self._base = state["seed_base"] + 7
+        self._base = state["seed_base"]
 
     def moments(self, levels: np.ndarray, number: int, samples: int) -> list[Moments]:
         seeds = sample_seeds(
@@ -316,8 +320,10 @@ def speed(data: str = "digits", steps: int = 10, batch: int = 256, repeats: int 
     sampler = LevelSampler(directory, "ddim")
     stock = DDIMPipeline.from_pretrained(str(directory))
     stock.set_progress_bar_config(disable=True)
-    levels = sampler.info.logsnr[np.arange(len(sampler.info.logsnr), 0, -100 * 10 // steps) - 1]
-    assert len(levels) == steps
+    train_steps = len(sampler.info.logsnr)
+    if train_steps % steps:
+        raise typer.BadParameter(f"steps must divide {train_steps}")
+    levels = sampler.info.logsnr[np.arange(train_steps, 0, -train_steps // steps) - 1]
 
     def ours() -> None:
         sampler.sample(sampler.noise(0, batch), levels.tolist())

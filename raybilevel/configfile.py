@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from raybilevel.config import RunConfig, ScalingConfig, Settings
@@ -153,8 +154,10 @@ def _plain(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(v) for name, v in value.items()}
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
     if callable(value):
         name = getattr(value, "__qualname__", type(value).__qualname__)
         return f"{_CALLABLE}{getattr(value, '__module__', '?')}.{name}>"

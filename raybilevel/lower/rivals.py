@@ -56,6 +56,20 @@ def _of_the_model(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, "beta_schedule": "linear", "trained_betas": betas.tolist()}
 
 
+def rivals_of(config: Mapping[str, Any], steps: int) -> list[str]:
+    """Names of the rivals that can take so many steps: of many steps, some repeat their levels."""
+    return [name for name, rival in rivals(config).items() if _can_take(rival, steps)]
+
+
+def _can_take(scheduler: Any, steps: int) -> bool:
+    scheduler.set_timesteps(steps)
+    timesteps = scheduler.timesteps
+    if timesteps.min() < 0 or timesteps.max() >= scheduler.config.num_train_timesteps:
+        return False
+    sigmas = getattr(scheduler, "sigmas", None)
+    return sigmas is None or bool((sigmas.diff() < 0).all())
+
+
 def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.ndarray]:
     """Log-SNR levels (k,), rising, that each DPM-Solver++ rival visits: where a search can begin.
 
@@ -63,7 +77,7 @@ def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.
     """
     visited = {}
     for name, scheduler in rivals(config).items():
-        if name.startswith("dpm++"):
+        if name.startswith("dpm++") and _can_take(scheduler, steps):
             scheduler.set_timesteps(steps)
             visited[name] = -2 * np.log(scheduler.sigmas[:-1].double().numpy())
     return visited

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -21,7 +21,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.solvers import Sampler
 from raybilevel.metrics import few_samples_warning
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update
-from raybilevel.problems.schedule_compare import COLUMNS, Real, compare, list_subjects, real_arrays
+from raybilevel.problems.schedule_compare import Real, compare, list_subjects, real_arrays
 from raybilevel.problems.schedule_export import check_divides, write
 from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
 from raybilevel.problems.schedule_plan import Plan
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = 256  # images
+_MOST_HELD_OUT = 2048  # images that KID is taken to: its kernels are that number squared
 _LOOKS = 3  # at where to begin
 _KEEP = 3  # one of so many is looked at again
 _FEWEST = 4  # two chunks of two
@@ -70,7 +71,8 @@ class ScheduleTuning(Settings, Problem):
         What the metric's features come from: None for a small classifier, trained once on the
         data's labels; an `nn.Module`, a callable that makes one, or its import path; "inception".
     second_extractor
-        Another, for the comparison at the end alone; None for a classifier of another kind.
+        Another, for the comparison at the end alone; None for a classifier of another kind, or,
+        where the data have no labels to train one on, for the same.
     directions, direction_kind
         Of an update's gradient: pairs of evaluations each. "orthogonal" takes at most one for each
         variable.
@@ -78,7 +80,7 @@ class ScheduleTuning(Settings, Problem):
         Samples of an evaluation, and of a shard (None: an eighth of them).
     updates, step_size
         How many updates, and how far the first goes, as a share of each variable's box. What is
-        found is the mean of the last third, or where they began if that is better on new noises.
+        found is the mean of the second half, or where they began if that is better on new noises.
     compare_samples, compare_steps
         Samples that the learned levels and the stock schedulers are compared with at the end, and
         the numbers of steps that the latter are given beside `sampling_steps`.
@@ -87,6 +89,8 @@ class ScheduleTuning(Settings, Problem):
     mixed_precision
         "no", "fp16" or "bf16".
     """
+
+    resumable: ClassVar[frozenset[str]] = frozenset({"compare_samples", "compare_steps"})
 
     model: str
     data: str
@@ -120,7 +124,7 @@ class ScheduleTuning(Settings, Problem):
             raise InputError(
                 f"compare_samples is {self.compare_samples}; it must be at least {_FEWEST_COMPARED}"
             )
-        if self._plan.chunks < 2 or self._plan.shard_size < 2:
+        if self._plan.chunks < 2 or self.samples_per_evaluation < 2 * self._plan.chunks:
             raise InputError(
                 f"shard_size is {self._plan.shard_size}; it must be at least 2 and cut the "
                 f"{self.samples_per_evaluation} samples of an evaluation into at least two shards"
@@ -164,25 +168,49 @@ class ScheduleTuning(Settings, Problem):
     def check(self) -> None:
         """Refuse numbers of steps that cannot be, and models, data, extractors that do not fit."""
         train_steps = len(self.source.info.logsnr)
-        for steps in (self.sampling_steps, *self.compare_steps):
+        given = [("sampling_steps", self.sampling_steps)]
+        given += [("compare_steps", steps) for steps in self.compare_steps]
+        for name, steps in given:
             if not 1 <= steps <= train_steps:
                 raise InputError(
-                    f"sampling_steps is {steps}, but model '{self.model}' takes from 1 to "
-                    f"{train_steps} of them"
+                    f"{name} is {steps}, but model '{self.model}' takes from 1 to {train_steps} of "
+                    "them"
                 )
         if self.sampler == "ddim":
             check_divides(self.sampling_steps, train_steps)
-        assert self.search.schedule.variables, "a schedule has something to tune"
+        self._check_at()
         self.source.check()
 
+    def _check_at(self) -> None:
+        """Refuse values of other variables, or levels that do not rise."""
+        names = [v.name for v in self.variables]
+        if self.at is None:
+            return
+        if sorted(self.at) != sorted(names):
+            raise InputError(f"at names {sorted(self.at)}, but the variables are {names}")
+        x = np.array([self.at[name] for name in names])
+        if not np.allclose(self.search.schedule.project(x), x, atol=1e-9):
+            raise InputError(f"at is {self.at}, which is outside the variables' bounds")
+
     def remarks(self) -> list[str]:
-        """A warning where the metric has fewer samples than features."""
-        if self.metric != "fid":
-            return []
-        shape = self.source.folds[0].images[:2]
-        features = self.source.extractor("cpu")(shape).shape[1]
-        warning = few_samples_warning(self.samples_per_evaluation, features)
-        return [] if warning is None else [f"samples_per_evaluation: {warning}"]
+        """Warnings: fewer samples than features, and no second extractor."""
+        train, _ = self.source.folds
+        features = self.source.extractor("cpu")(train.images[:2]).shape[1]
+        counts = {
+            "samples_per_evaluation": self.samples_per_evaluation if self.metric == "fid" else None,
+            "compare_samples": self.compare_samples,
+            "data": len(train.images),
+        }
+        warnings = {
+            name: few_samples_warning(count, features)
+            for name, count in counts.items()
+            if count is not None
+        }
+        said = [f"{name}: {warning}" for name, warning in warnings.items() if warning is not None]
+        if self.source.has_second:
+            return said
+        return [*said, "second_extractor: data without labels have no second one, so its columns "
+                "repeat the objective's; give one"]  # fmt: skip
 
     def worker(self, device: str) -> ScheduleWorker:
         """Load the model, the data and the extractors."""
@@ -217,8 +245,9 @@ class ScheduleTuning(Settings, Problem):
         """
         seen = len(done)
         if seen < len(self.source.folds):
-            return self._plan.real(0, seen, seen, len(self.source.folds[seen].images))
-        state = state | real_arrays(done[0].rows, done[1].rows)
+            count = len(self.source.folds[seen].images)
+            return self._plan.real(0, seen, seen, min(count, _MOST_HELD_OUT) if seen else count)
+        state = state | real_arrays(done[0].sums, done[1].rows)
         if self.at is not None:
             return self._evaluate_at(state, done)
         starts, stock = self._starts()
@@ -256,12 +285,13 @@ class ScheduleTuning(Settings, Problem):
 
     def _end(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
         """Take the mean of the last updates, or the start if that is better; compare, and stop."""
-        found = [self._solver.average(state["trace"]), state["trace"][0]]
+        found = [self._solver.average(state["trace"]), state["x_start"]]
         if not done:
             points = [self.search.levels(x) for x in found]
             return self._plan.look(_LOOKS, round_, 0, state, points)
         measured = self._solver.measure(self._objective(state), done[0], len(found))
-        state = state | {"x": found[int(np.argmin([value for value, _ in measured]))]}
+        best = int(np.argmin([value for value, _ in measured]))
+        state = state | {"x": found[best]}
         subjects = self.subjects(state)
         if len(done) == 1:
             return self._plan.compare(round_, 1, state, subjects)
@@ -271,19 +301,18 @@ class ScheduleTuning(Settings, Problem):
         ended = {"comparison": table, "comparison_steps": evaluations, "shown": rows["shown"]}
         u = self.search.to_unit(state["x"])
         stop = why_stop(self.variables, u, state["gradients"])
-        return Update(state | ended, self._last_row(state, table, done[1].nfe), stop)
+        return Update(state | ended, self._last_row(state, measured[best], done[1].nfe), stop)
 
     def subjects(self, state: Arrays) -> list[dict[str, Any]]:
         """What is compared: learned levels, those begun with, their stock form, and the rivals."""
         return list_subjects(self.search, self.source, state, self.compare_steps)
 
-    def _last_row(self, state: Arrays, table: np.ndarray, nfe: int) -> dict[str, float]:
+    def _last_row(self, state: Arrays, measured: tuple[float, float], nfe: int) -> dict[str, float]:
         values = zip(self.variables, state["x"], strict=True)
-        learned = dict(zip(COLUMNS, table[0].tolist(), strict=True))
         row = {f"config/{v.name}": float(x) for v, x in values}
         return row | {
-            "upper_loss": learned[self.metric],
-            "upper_loss_se": learned[f"{self.metric}_se"],
+            "upper_loss": measured[0],
+            "upper_loss_se": measured[1],
             "fid_floor": Real.of(state, "objective").floor,
             "fid_second_floor": Real.of(state, "second").floor,
             "nfe_comparison": float(nfe),
@@ -291,8 +320,7 @@ class ScheduleTuning(Settings, Problem):
 
     def export(self, state: Arrays, directory: Path) -> None:
         """A stock pipeline with the schedule baked in, levels, comparison, and samples."""
-        if "x_before" in state:
-            write(state, self.search, self.source, self.subjects(state), directory)
+        write(state, self.search, self.source, self.subjects(state), directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` images (n, C, H, W), as the exported pipeline draws them from one generator."""
@@ -309,8 +337,22 @@ class ScheduleTuning(Settings, Problem):
 
 
 def _variables(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with each mapping, as YAML has it, made a `Variable`."""
-    return {
-        name: Variable(**value) if isinstance(value, Mapping) else value
-        for name, value in options.items()
-    }
+    """Options with each mapping, as YAML has it, made a `Variable`, and other values numbers."""
+    return {name: _option(name, value) for name, value in options.items()}
+
+
+def _option(name: str, value: Any) -> Any:
+    where = f"schedule_options.{name}"
+    if isinstance(value, Mapping):
+        try:
+            return Variable(**value)
+        except TypeError as error:
+            raise InputError(
+                f"{where} is {dict(value)}, but a variable has name, init, low, high and scale"
+            ) from error
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)  # YAML takes 1e-4 for a word
+    except ValueError:
+        raise InputError(f"{where} is '{value}'; it must be a number or a variable") from None

@@ -17,6 +17,9 @@ from raybilevel.problems.schedule_source import Source
 from raybilevel.problems.schedule_worker import EXTRACTORS
 
 LEARNED = "learned"
+ROUNDED = "learned, rounded"  # to timesteps that a stock scheduler takes
+NEAREST = "nearest to stock"  # the best stock spacing, as near as the schedule comes to it
+OURS = (LEARNED, ROUNDED, NEAREST)
 _CHUNKS = 32  # of the jackknife
 COLUMNS = tuple(
     f"{metric}{column}{judge}"
@@ -26,7 +29,7 @@ COLUMNS = tuple(
 )
 """Of each subject: FID to the training data and unbiased KID to the held-out data, their standard
 errors, and the gap: the learned levels' minus the subject's, on the same noises; by the objective's
-extractor and by the second, which was never optimised."""
+extractor and by the second, which was never optimised. FID is without its bias of order 1/n."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +52,10 @@ class Real:
 
 
 def real_arrays(reference: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]) -> Arrays:
-    """What a state keeps of real images, from the rows of the two stages that saw them."""
+    """What a state keeps of real images: sums over the training fold, rows of the held-out one."""
     state: Arrays = {}
     for name in EXTRACTORS:
-        parts = moments(reference, f"/{name}")
-        total = sum(parts[1:], start=parts[0])
+        (total,) = moments(reference, f"/{name}")
         state |= {
             f"real_count_{name}": np.array(float(total.count)),
             f"real_sum_{name}": total.sum,
@@ -77,15 +79,16 @@ def list_subjects(
 ) -> list[dict[str, Any]]:
     """What is compared, learned first; stock schedulers are given other numbers of steps too.
 
+    Those that cannot walk so many steps are left out.
+
     With `levels` empty a subject is the stock scheduler of its name.
     """
-    from raybilevel.lower.rivals import rivals
+    from raybilevel.lower.rivals import rivals_of
 
     learned, n = search.levels(state["x"]), search.steps
-    ours = {LEARNED: learned, "start": search.levels(state["x_before"])}
+    ours = {LEARNED: learned, NEAREST: search.levels(state["x_before"])}
     if source.sampler == "dpm++":
-        ours["learned, rounded"] = source.info.logsnr[nearest_timesteps(source.info, learned)]
-    names = list(rivals(source.info.scheduler))
+        ours[ROUNDED] = source.info.logsnr[nearest_timesteps(source.info, learned)]
     return [
         *(
             {"subject": name, "levels": levels.tolist(), "steps": n}
@@ -94,7 +97,7 @@ def list_subjects(
         *(
             {"subject": name, "levels": [], "steps": steps}
             for steps in (n, *(s for s in more_steps if s != n))
-            for name in names
+            for name in rivals_of(source.info.scheduler, steps)
         ),
     ]
 
@@ -103,7 +106,12 @@ def _judge(real: Real, learned: np.ndarray, subject: np.ndarray) -> list[float]:
     """One subject by one extractor: `COLUMNS` up to the second."""
     to = FrechetTo(real.train)
     sets = [[Moments.of(c) for c in np.array_split(f, _CHUNKS)] for f in (subject, learned)]
-    values, errors = jackknife(lambda s, t: np.array([to(s), to(t) - to(s)]), *sets)
+
+    def both(of_subject: Moments, of_learned: Moments) -> np.ndarray:
+        alone = to(of_subject)
+        return np.array([alone, to(of_learned) - alone])
+
+    values, errors = jackknife(both, *sets, corrected=True)
     alone = kid(subject, real.held_out)
     gap = kid_difference(learned, subject, real.held_out)
     return [values[0], errors[0], values[1], errors[1], *alone, *gap]

@@ -79,4 +79,4 @@ def _write_shown(shown: np.ndarray, subjects: Any, folder: Path) -> None:
     folder.mkdir()
     for images, subject in zip(np.split(shown, len(subjects)), subjects, strict=True):
         name = subject["subject"].replace(",", "").replace(" ", "-")
-        write_grid(images, folder / f"{name}-{subject['steps']}.png")
+        write_grid(images / 255, folder / f"{name}-{subject['steps']}.png")

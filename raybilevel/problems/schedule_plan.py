@@ -37,7 +37,8 @@ class Plan:
     @classmethod
     def of(cls, samples: int, shard_size: int | None, compared: int) -> Plan:
         """With shards of at least an eighth of an evaluation where no size is given."""
-        return cls(samples, shard_size or math.ceil(samples / _FEWEST_CHUNKS), compared)
+        chunks = max(1, min(_FEWEST_CHUNKS, samples // 2))
+        return cls(samples, shard_size or math.ceil(samples / chunks), compared)
 
     @property
     def chunks(self) -> int:
@@ -82,15 +83,19 @@ class Plan:
         """Every subject on fresh noises."""
         size = max(self.shard_size, math.ceil(self.compared / _COMPARED_CHUNKS))
         chunks = self._chunks(state, self.compared, size, _LAST_WORDS)
-        shards = [{**s, **c, "show": i == 0} for s in subjects for i, c in enumerate(chunks)]
+        shards = [
+            {**s, **c, "show": i == 0, "batch": self.shard_size}
+            for s in subjects
+            for i, c in enumerate(chunks)
+        ]
         return Stage(tuple(Shard(round_, number, i, "compare", a) for i, a in enumerate(shards)))
 
     def _chunks(self, state: Arrays, samples: int, size: int, first: int) -> list[dict[str, int]]:
-        count = math.ceil(samples / size)
-        seeds = sample_seeds(state["seed_base"], first, first + count)
-        return [
-            {"seed": seed, "count": min(size, samples - i * size)} for i, seed in enumerate(seeds)
-        ]
+        """Seeds and counts of as few chunks of at most `size` as there can be, about equal."""
+        chunks = math.ceil(samples / size)
+        seeds = sample_seeds(state["seed_base"], first, first + chunks)
+        each, more = divmod(samples, chunks)
+        return [{"seed": seed, "count": each + (i < more)} for i, seed in enumerate(seeds)]
 
 
 def _on(

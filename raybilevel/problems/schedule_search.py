@@ -23,7 +23,7 @@ from raybilevel.upper.zeroth_order import Kind, Pairs, draw_directions
 _DELTA = 0.004  # half a pair's distance, as a share of the box
 _GAP = 0.25  # least rise in log-SNR from one knot to the next
 _CROWDED = 0.25  # at most this share of the box may go into gaps
-_TOUCH = 0.45  # pairs move a knot by at most this share of the gap: neighbours never cross
+_TOUCH = 0.4  # pairs move a knot by at most this share of the gap: neighbours never cross
 _LOWEST = -12.0  # below, float32 images carry more rounding than an export may differ by
 _TRIED = 24  # starting points beside the stock spacings
 _LADDERS = ((-7.0, -1.5), (1.5, 7.0), (0.6, 1.6))  # first and last log-SNR, power
@@ -54,7 +54,9 @@ def make_schedule(
         low, high = max(bounds[0], _LOWEST), min(bounds[1], -_LOWEST)
         gap = min(_GAP, _CROWDED * (high - low) / steps)
         return schedules.knots(steps, **{"low": low, "high": high, "gap": gap, **options})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"schedule_options do not fit schedule '{kind}': {error}") from error
 
 
@@ -126,7 +128,7 @@ class Search:
         return self.schedule.fit(levels[::-1].copy(), np.arange(1, k + 1) / k)
 
     def starts(self, stock: Iterable[Vector]) -> list[Vector]:
-        """Where the search may begin: at what is nearest to each of `stock` levels, or elsewhere.
+        """Where the search may begin: nearest to each of `stock` levels, at init, or elsewhere.
 
         The objective has several minima, and the nearest to a stock spacing need not be the best:
         so low-discrepancy points are looked at too, over the box, or for knots over ladders of
@@ -138,7 +140,7 @@ class Search:
             tried = [self.nearest(_ladder(self.steps, *ladder)) for ladder in ladders]
         else:
             tried = [self.from_unit(u) for u in _spread(len(self.box.low))]
-        return [*(self.nearest(levels) for levels in stock), *tried]
+        return [*(self.nearest(levels) for levels in stock), self.schedule.init, *tried]
 
     @property
     def has_knots(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,8 @@ Metrics = dict[str, float]
 
 
 def late(updates: int) -> int:
-    """How many updates the last third is: their mean is what is found."""
-    return max(1, round(updates / 3))
+    """How many updates the second half is: their mean is what is found."""
+    return math.ceil(updates / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ class Solver:
         self, state: Arrays, x: np.ndarray, found: tuple[float, float]
     ) -> tuple[Arrays, Metrics]:
         """Begin at x (d,), where the objective was found to be so much; and the history's row."""
-        return state | _stored(x, Adam.begin(self.search.to_unit(x))), self._row(x, *found)
+        begun = _stored(x, Adam.begin(self.search.to_unit(x))) | {"x_start": x}
+        return state | begun, self._row(x, *found)
 
     def step(
         self, round_: int, state: Arrays, objective: Objective, out: Output
@@ -76,15 +78,15 @@ class Solver:
         size = self.step_size * cosine_decay(round_ - 1, self.updates)
         adam = _restored(self.search.to_unit(x), state)
         adam = adam.step(found[:-1], size, self.search.project)
+        x = self.search.from_unit(adam.z)
         seen = {
             "gradients": np.vstack([state["gradients"], found[None, :-1]]),
             "trace": np.vstack([state["trace"], x[None]]),
         }
-        x = self.search.from_unit(adam.z)
         return state | seen | _stored(x, adam), row
 
     def average(self, trace: np.ndarray) -> np.ndarray:
-        """Mean (d,) of the last third of x (updates, d): noise averages out (Polyak & Juditsky)."""
+        """Mean (d,) of the second half of x (updates, d), over which noise averages out."""
         last = trace[-late(len(trace)) :]
         mean = np.mean([self.search.to_unit(x) for x in last], axis=0)
         return self.search.from_unit(self.search.project(mean))

@@ -17,6 +17,8 @@ from raybilevel.lower.pipeline import pipeline_directory
 if TYPE_CHECKING:
     from raybilevel.lower.levels import LevelSampler
 
+_FEWEST = 4  # images of a fold
+
 ExtractorSpec = str | Callable[..., Any] | None
 
 
@@ -29,7 +31,7 @@ class Source:
     model : a pipeline directory, or a name in `PRETRAINED`.
     data : a data set's name or a path.
     sampler, mixed_precision : how the model is sampled.
-    extractor, second_extractor : as `load_extractor` takes them; the second is None for none.
+    extractor_spec, second_spec : as `load_extractor` takes them; None for a second that is trained.
     """
 
     model: str
@@ -68,6 +70,11 @@ class Source:
                 f"data '{self.data}' has images of {_said(shape)}, but model '{self.model}' draws "
                 f"{_said(wanted)}; give the data that it was trained on"
             )
+        if min(len(fold.images) for fold in self.folds) < _FEWEST:
+            raise InputError(
+                f"data '{self.data}' has {sum(len(fold.images) for fold in self.folds)} images, of "
+                f"which a fifth is held out; give at least {5 * _FEWEST}"
+            )
         self.extractor("cpu")
         self.second_extractor("cpu")
 
@@ -81,12 +88,17 @@ class Source:
         """The objective's feature extractor."""
         return self._load(self.extractor_spec, device, "extractor")
 
+    @property
+    def has_second(self) -> bool:
+        """Whether there is a second extractor: one was given, or labels of two classes train it."""
+        labels = self.folds[0].labels
+        return self.second_spec is not None or (labels is not None and bool(labels.max() > 0))
+
     def second_extractor(self, device: str) -> Any:
         """The extractor that is never optimised; the objective's where there is no other."""
-        spec = self.second_spec
-        if spec is None and self.folds[0].labels is None:
-            spec = self.extractor_spec
-        return self._load("second" if spec is None else spec, device, "second_extractor")
+        if not self.has_second:
+            return self.extractor(device)
+        return self._load(self.second_spec or "second", device, "second_extractor")
 
     def _load(self, spec: ExtractorSpec, device: str, where: str) -> Any:
         from raybilevel.lower.extractors import load_extractor

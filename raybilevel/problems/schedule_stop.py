@@ -27,11 +27,17 @@ def why_stop(variables: Sequence[Variable], u: np.ndarray, gradients: np.ndarray
     last = gradients[-late(len(gradients)) :]
     falls, rises = _slopes(last)
     held = ((u < _TOUCHES) & rises) | ((u > 1 - _TOUCHES) & falls)
+    if len(last) < _FEWEST:
+        return Stop(
+            Status.BUDGET,
+            f"{len(gradients)} updates were made, too few to tell whether the objective still "
+            f"falls; give {2 * _FEWEST - 1} or more in a new run",
+        )
     if np.any((falls | rises) & ~held):
         return Stop(
             Status.BUDGET,
             f"{len(gradients)} updates were made and the objective still falls: the mean gradient "
-            f"of the last {len(last)} is not zero; give more updates",
+            f"of the last {len(last)} is not zero; give more in a new run",
         )
     stuck = [v.name for v, is_held in zip(variables, held, strict=True) if is_held]
     if stuck:
@@ -42,8 +48,8 @@ def why_stop(variables: Sequence[Variable], u: np.ndarray, gradients: np.ndarray
         )
     return Stop(
         Status.CONVERGED,
-        f"the mean gradient of the last {len(last)} of {len(gradients)} updates is zero within its "
-        "standard error",
+        f"the mean gradient of the last {len(last)} of {len(gradients)} updates cannot be told "
+        "from zero",
     )
 
 

@@ -2,11 +2,11 @@
 
 Kinds of shards, and the rows that each returns:
 
-    reference   fold, first, until                moments of real images, for both extractors
+    reference   fold, first, until                moments of real images, for both extractors (sums)
     held_out    the same                          features of real images, for both
     sample      levels, seed, count               what the objective sums over a chunk of samples
     compare     subject, steps, seed, count,      features of samples, for both, and the first
-                levels, show                      few of the images where they are to be shown
+                levels, batch, show               few of the images where they are to be shown
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class ScheduleWorker:
 
     def _reference(self, args: Mapping[str, Any]) -> Output:
         found = self._features(self._real(args))
-        rows = {
+        sums = {
             f"{column}/{name}": value
             for name in EXTRACTORS
             for column, value in moment_rows(Moments.of(found[f"features/{name}"])).items()
         }
-        return Output(rows=rows)
+        return Output(sums=sums)
 
     def _held_out(self, args: Mapping[str, Any]) -> Output:
         return Output(rows=self._features(self._real(args)))
@@ -74,22 +74,26 @@ class ScheduleWorker:
         return Output(rows=rows, nfe=len(images) * len(args["levels"]))
 
     def _compare(self, args: Mapping[str, Any]) -> Output:
-        images, evaluations = self._draw(args)
-        shown = images[:_SHOWN] if args["show"] else images[:0]
+        import torch
+
+        drawn = [self._draw(args, noise) for noise in self._noise(args).split(args["batch"])]
+        batches, evaluations = [images for images, _ in drawn], drawn[0][1]
+        features = [self._features(images) for images in batches]
+        shown = torch.cat(batches)[: _SHOWN if args["show"] else 0]
         rows = {
-            **self._features(images),
-            "shown": shown.cpu().numpy(),
+            **{name: np.concatenate([f[name] for f in features]) for name in features[0]},
+            "shown": (shown * 255).round().byte().cpu().numpy(),
             "steps": np.array([float(evaluations)]),
         }
-        return Output(rows=rows, nfe=len(images) * evaluations)
+        return Output(rows=rows, nfe=args["count"] * evaluations)
 
-    def _draw(self, args: Mapping[str, Any]) -> tuple[Tensor, int]:
+    def _draw(self, args: Mapping[str, Any], noise: Tensor) -> tuple[Tensor, int]:
         if args["levels"]:
-            return self._sampler.sample(self._noise(args), args["levels"]), len(args["levels"])
+            return self._sampler.sample(noise, args["levels"]), len(args["levels"])
         from raybilevel.lower.rivals import sample_stock
 
         rival = self._rivals[args["subject"]]
-        return sample_stock(self._sampler.unet, rival, self._noise(args), args["steps"])
+        return sample_stock(self._sampler.unet, rival, noise, args["steps"])
 
     def _noise(self, args: Mapping[str, Any]) -> Tensor:
         return self._sampler.noise(args["seed"], args["count"])

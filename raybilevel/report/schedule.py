@@ -6,6 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.problems.schedule_compare import LEARNED, NEAREST, OURS
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 _PICTURE = "pictures/schedule.png"
 _SAMPLES = "pictures/samples.png"
 _BAND = 1.96  # standard errors, for 95 %
-_OWN = ("learned", "learned, rounded", "start")
 
 
 def draw(result: Result) -> None:
@@ -62,20 +62,20 @@ def _compared(result: Result) -> list[Line]:
     for _, row in here.iterrows():
         rows += [("", f"{row['subject']:<22}{row['fid']:>8.3f}  {_gap(row, 'fid', ''):<20}"
                       f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}")]  # fmt: skip
-    rows += [("KID", "to held-out data, in thousandths: learned "
-                     f"{1e3 * learned['kid']:.2f}, best rival {1e3 * _best(here)['kid']:.2f} "
-                     f"({_best(here)['subject']})")]  # fmt: skip
+    best = _best(here, "kid")
+    rows += [("KID", f"to held-out data, in thousandths: learned {1e3 * learned['kid']:.2f}, best "
+                     f"rival {1e3 * best['kid']:.2f} ({best['subject']})")]  # fmt: skip
     return [(name, text.rstrip()) for name, text in rows]
 
 
 def _gap(row: pd.Series, metric: str, judge: str) -> str:
     gap, margin = row[f"{metric}_gap{judge}"], _BAND * row[f"{metric}_gap_se{judge}"]
-    return "" if row["subject"] == "learned" else f"({gap - margin:+.3f} to {gap + margin:+.3f})"
+    return "" if row["subject"] == LEARNED else f"({gap - margin:+.3f} to {gap + margin:+.3f})"
 
 
-def _best(table: pd.DataFrame) -> pd.Series:
+def _best(table: pd.DataFrame, metric: str = "fid") -> pd.Series:
     """The best of the stock schedulers."""
-    return table[~table["subject"].isin(_OWN)].sort_values("fid").iloc[0]
+    return table[~table["subject"].isin(OURS)].sort_values(metric).iloc[0]
 
 
 def picture(result: Result) -> bytes:
@@ -94,13 +94,15 @@ def picture(result: Result) -> bytes:
 
 def _draw_levels(axes: Any, levels: dict[str, list[float]]) -> None:
     steps = range(1, len(levels["levels"]) + 1)
-    axes.plot(steps, levels["before"], "o--", color="0.6", label="the best stock spacing: start")
+    axes.plot(
+        steps, levels["before"], "o--", color="0.6", label="nearest to the best stock spacing"
+    )
     axes.plot(steps, levels["levels"], "o-", color="C1", label="learned")
     axes.set(xlabel="sampling step", ylabel="log-SNR visited")
 
 
 def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
-    rivals = table[~table["subject"].isin(_OWN)]
+    rivals = table[~table["subject"].isin(OURS)]
     by_steps = rivals.sort_values("steps", kind="stable")
     for i, (name, rows) in enumerate(by_steps.groupby("subject", sort=False)):
         style = "--" if str(name).startswith("ddim") else "-"
@@ -115,13 +117,13 @@ def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
 
 
 def samples_picture(result: Result) -> bytes:
-    """PNG: the same noises by the levels begun with, the best rival, and the learned levels."""
+    """PNG: the same noises by levels near a stock spacing, the best rival, and the learned ones."""
     from matplotlib.figure import Figure
     from matplotlib.image import imread
 
     table = result.directory.read_frame("comparison.parquet")
     best = _best(table[table["steps"] == table.iloc[0]["steps"]])["subject"]
-    names = list(dict.fromkeys(["start", best, "learned"]))
+    names = list(dict.fromkeys([NEAREST, best, LEARNED]))
     figure = Figure(figsize=(4.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         file = f"samples/{name.replace(' ', '-')}-{table.iloc[0]['steps']}.png"

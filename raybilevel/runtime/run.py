@@ -66,8 +66,13 @@ class Run:
         """Take back a stop that may hold no longer, now that a limit is another.
 
         A run that found its optimum stays as it is: with the larger limit it had ended there too.
+        So does one that made all its rounds.
         """
+        planned = self.problem.planned_rounds(self.state)
+        complete = planned is not None and self.round >= planned
         if self.stop is not None and self.stop.status in (Status.BUDGET, Status.STOPPED):
+            if complete:
+                return
             self.stop = self._over_budget()
 
     def _over_budget(self) -> Stop | None:

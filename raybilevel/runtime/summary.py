@@ -17,7 +17,9 @@ def summarise(run: Run, environment: Environment) -> bytes:
     summary: dict[str, Any] = {
         "status": run.stop.status,
         "reason": run.stop.reason,
-        "best_params": {v.name: last[f"config/{v.name}"] for v in run.problem.variables},
+        "best_params": {
+            v.name: float(x) for v, x in zip(run.problem.variables, run.state["x"], strict=True)
+        },
         "upper_loss": last.get("upper_loss"),
         "upper_loss_se": last.get("upper_loss_se"),
         "nfe_total": run.ledger.nfe_total,

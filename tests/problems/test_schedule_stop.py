@@ -16,13 +16,13 @@ def stop(slopes, u=(0.5, 0.5), updates=15):
 def test_gradients_that_are_noise_have_converged():
     found = stop((0, 0))
     assert found.status is Status.CONVERGED
-    assert "of the last 5 of 15 updates is zero within its standard error" in found.reason
+    assert "of the last 8 of 15 updates cannot be told from zero" in found.reason
 
 
 def test_a_gradient_that_stands_out_wants_more_updates():
     found = stop((0, 30))
     assert found.status is Status.BUDGET
-    assert found.reason.endswith("give more updates")
+    assert found.reason.endswith("is not zero; give more in a new run")
 
 
 def test_a_gradient_that_points_out_of_the_box_is_said_with_its_variable():
@@ -39,5 +39,7 @@ def test_a_gradient_that_leads_away_from_a_bound_wants_more_updates():
     assert stop((-30, 0), u=(0.0, 0.5)).status is Status.BUDGET
 
 
-def test_gradients_too_few_to_tell_are_taken_for_noise():
-    assert stop((30, 30), updates=3).status is Status.CONVERGED
+def test_updates_too_few_to_tell_say_so():
+    found = stop((0, 0), updates=3)
+    assert found.status is Status.BUDGET
+    assert "too few to tell" in found.reason
