@@ -38,12 +38,15 @@ class Result:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What `summary.json` holds: status, reason, best_params, upper_loss, costs, versions."""
-        if not self.directory.exists():
-            raise InputError(f"{self.path} is no run directory: it has no config.yaml")
+        self._check_there()
         if not self.directory.has("summary.json"):
             raise InputError(f"the run in {self.path} has not ended: it has no summary.json")
         summary: dict[str, Any] = json.loads(self.directory.read("summary.json"))
         return summary
+
+    def _check_there(self) -> None:
+        if not self.directory.exists():
+            raise InputError(f"{self.path} is no run directory: it has no config.yaml")
 
     @property
     def status(self) -> str:
@@ -77,6 +80,7 @@ class Result:
 
     @cached_property
     def _config(self) -> dict[str, Any]:
+        self._check_there()
         where = f"{self.path}/config.yaml"
         return configfile.parse(self.directory.read("config.yaml").decode(), where)
 

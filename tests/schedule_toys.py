@@ -33,10 +33,10 @@ def save_pipeline(folder, unet=None, **scheduler):
 
 
 def tuning(model, **changes):
-    """A schedule problem of seconds: two updates of four levels."""
+    """A schedule problem of seconds: two updates of two levels."""
     settings = {
-        "data": "digits", "sampling_steps": 4, "samples_per_evaluation": 24, "shard_size": 8,
-        "directions": 3, "updates": 2, "compare_samples": 128,
+        "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 32, "shard_size": 16,
+        "directions": 2, "updates": 2, "compare_samples": 128,
     }  # fmt: skip
     return ScheduleTuning(model=model, **settings | changes)
 
@@ -49,14 +49,14 @@ class Pixels(torch.nn.Module):
 
 
 class DyingPixels(Pixels):
-    """The same; the process is killed on its seventh chunk of eight samples, once."""
+    """The same; the process is killed on its seventh chunk of sixteen samples, once."""
 
     def __init__(self, folder):
         super().__init__()
         self.marker, self.chunks = f"{folder}/died", 0
 
     def forward(self, images):
-        self.chunks += len(images) == 8
+        self.chunks += len(images) == 16
         if self.chunks == 7 and not Path(self.marker).exists():
             Path(self.marker).touch()
             os.kill(os.getpid(), KILL)

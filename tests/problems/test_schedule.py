@@ -28,7 +28,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(model):
-    problem = tuning(model, compare_steps=[2])
+    problem = tuning(model, sampling_steps=4, directions=3, compare_steps=[2])
     return problem, *run_locally(problem, SEED)
 
 
@@ -55,10 +55,10 @@ def test_nfe_is_what_the_shards_cost(played):
     problem, _, rows = played
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
     points = len(problem._starts()[0])
-    looks = [(points, 2), (math.ceil(points / 3), 3), (math.ceil(math.ceil(points / 3) / 3), 6)]
-    assert spent[0] == sum(n * chunks for n, chunks in looks) * 8 * 4
-    assert spent[1] == spent[2] == 2 * 3 * 24 * 4
-    assert spent[3] == rows[3]["nfe_comparison"] + 2 * 12 * 8 * 4
+    looks = [(points, 2), (math.ceil(points / 3), 2), (math.ceil(math.ceil(points / 3) / 3), 4)]
+    assert spent[0] == sum(n * chunks for n, chunks in looks) * 16 * 4
+    assert spent[1] == spent[2] == 2 * 3 * 32 * 4
+    assert spent[3] == rows[3]["nfe_comparison"] + 2 * 8 * 16 * 4
 
 
 def test_levels_rise_and_stay_where_the_network_was_trained(played):
@@ -96,7 +96,7 @@ def test_a_stock_pipeline_draws_the_learned_samples(model, tmp_path, sampler):
     problem.export(run.state, tmp_path)
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
     images = pipeline(
-        batch_size=4, generator=torch.Generator().manual_seed(9), num_inference_steps=4,
+        batch_size=4, generator=torch.Generator().manual_seed(9), num_inference_steps=2,
         output_type="np",
     ).images  # fmt: skip
     ours = problem.samples(run.state, 4, 9, "cpu").permute(0, 2, 3, 1).numpy()
@@ -140,8 +140,8 @@ def test_a_trial_is_the_objective_at_fixed_levels(played):
     levels = problem.search.levels(np.array(list(at.values()))).tolist()
     sampler, extractor = problem.source.sampler_on("cpu"), problem.source.extractor("cpu")
     images = [
-        sampler.sample(sampler.noise(seed, 8), levels)
-        for seed in sample_seeds(run.state["seed_base"], 0, 3)
+        sampler.sample(sampler.noise(seed, 16), levels)
+        for seed in sample_seeds(run.state["seed_base"], 0, 2)
     ]
     found = [Moments.of(features(extractor, i)) for i in images]
     to = FrechetTo(Moments.of(features(extractor, problem.source.folds[0].images)))
@@ -167,7 +167,7 @@ def test_a_problem_travels_without_its_data(played):
 
 def test_few_samples_for_the_features_are_remarked_upon(model):
     (said,) = tuning(model).remarks()
-    assert said.startswith("samples_per_evaluation: FID on 24 samples of 64 features is rank-def")
+    assert said.startswith("samples_per_evaluation: FID on 32 samples of 64 features is rank-def")
     assert tuning(model, samples_per_evaluation=65).remarks() == []
 
 
@@ -191,13 +191,13 @@ def options(**changes):
         ({"schedule_options": {"low": 5.0, "high": -5.0}}, "low 5 >= high -5"),
         (options(bogus=1), "schedule_options do not fit schedule 'cosine'.*bogus"),
         ({"samples_per_evaluation": 1}, "samples_per_evaluation is 1, but .* at least 4"),
-        ({"shard_size": 24}, "shard_size is 24; it must be at least 2 and cut the 24"),
+        ({"shard_size": 32}, "shard_size is 32; it must be at least 2 and cut the 32"),
         ({"compare_samples": 5}, "compare_samples is 5; it must be at least 128"),
         ({"data": "mnist5k"}, "images of 1 x 28 x 28, but model '.*' draws 1 x 8 x 8"),
         ({"data": "nowhere"}, "nowhere"),
         ({"at": {"logsnr_0": -3.0}}, r"at names \['logsnr_0'\], but the variables are"),
         (
-            {"at": {f"logsnr_{i}": -float(i) for i in range(4)}},
+            {"at": {f"logsnr_{i}": -float(i) for i in range(2)}},
             "at is .* which is outside the variables' bounds",
         ),
         (options(tau={"init": 1.0}), "schedule_options.tau is .* but a variable has name, init"),
@@ -242,7 +242,7 @@ def test_data_of_few_images_are_refused(model, tmp_path):
 @pytest.mark.parametrize("samples", [4, 9, 25, 57])
 def test_every_chunk_has_samples_enough_for_a_variance(model, samples):
     plan = tuning(model, samples_per_evaluation=samples, shard_size=None)._plan
-    stage = plan.evaluate(1, 0, {"seed_base": np.array(3)}, [np.zeros(4)])
+    stage = plan.evaluate(1, 0, {"seed_base": np.array(3)}, [np.zeros(2)])
     counts = [shard.args["count"] for shard in stage.shards]
     assert sum(counts) == samples
     assert min(counts) >= 2

@@ -76,7 +76,7 @@ def schedule_problem(tmp_path_factory):
     """Makes the problem of a small pipeline's sampling schedule: stages of many kinds."""
     model = save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
     return lambda extractor: tuning(
-        model, sampling_steps=2, updates=2, extractor=extractor, second_extractor=Pixels()
+        model, updates=2, extractor=extractor, second_extractor=Pixels()
     )
 
 
