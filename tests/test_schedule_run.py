@@ -1,0 +1,68 @@
+"""A schedule run on Ray, as a user makes it: fit, result, pipeline, report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from schedule_toys import save_pipeline, tuning
+
+from raybilevel import BilevelTuner, RunConfig, ScalingConfig
+from raybilevel.report import finish
+from raybilevel.result import Result
+from raybilevel.runtime.storage import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
+
+
+def tuner(model, folder, **run):
+    return BilevelTuner(
+        tuning(model), scaling=ScalingConfig(num_workers=2),
+        run=RunConfig(name="run", storage_path=str(folder), seed=3, **run),
+        watch=lambda progress: None,
+    )  # fmt: skip
+
+
+def levels_of(result):
+    return json.loads(Path(result.path, "schedule.json").read_text())["levels"]
+
+
+def test_a_run_leaves_a_pipeline_a_comparison_and_a_report(cluster, model, tmp_path, capsys):
+    tuner(model, tmp_path).fit()
+    result = Result(RunDirectory.at(str(tmp_path / "run")))  # from its directory alone
+    assert result.kind == "schedule"
+    assert list(result.best_params.values()) == pytest.approx(levels_of(result))
+    images = result.pipeline()(
+        batch_size=3, generator=torch.Generator().manual_seed(4), num_inference_steps=2,
+        output_type="np",
+    ).images  # fmt: skip
+    ours = result.samples(3, seed=4).permute(0, 2, 3, 1).numpy()
+    assert np.abs(images - ours).max() < 1e-4
+    finish(result)
+    said = capsys.readouterr().out
+    for part in ("log-SNR visited", "learned", "dpm++ karras", "real against real", "KID", "NFE"):
+        assert part in said
+    for file in ("pictures/schedule.png", "pictures/samples.png", "samples/learned-2.png"):
+        assert Path(result.path, file).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_its_budget_ends_early_exports_what_it_says_and_goes_on(
+    cluster, model, tmp_path, capsys
+):
+    early = tuner(model, tmp_path, max_rounds=2).fit()
+    assert early.status == "budget"
+    assert list(early.best_params.values()) == pytest.approx(levels_of(early))
+    finish(early)
+    assert "max_rounds 2 is reached" in capsys.readouterr().out
+    path = str(tmp_path / "run")
+    run = RunConfig(max_rounds=9, seed=3)
+    whole = BilevelTuner.restore(path, run=run, watch=lambda progress: None).fit()
+    assert len(whole.get_dataframe()) == 4
+    again = BilevelTuner.restore(path, run=RunConfig(max_rounds=99, seed=3), watch=lambda p: None)
+    assert len(again.fit().get_dataframe()) == 4  # it had made all its rounds
