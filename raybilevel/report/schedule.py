@@ -87,6 +87,7 @@ def picture(result: Result) -> bytes:
     _draw_levels(left, json.loads(result.directory.read("schedule.json")))
     _draw_fid(right, result.directory.read_frame("comparison.parquet"), result.metrics)
     for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
