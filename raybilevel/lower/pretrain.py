@@ -28,7 +28,7 @@ _WARMUP = 100
 def pretrained(name: str = "digits") -> Path:
     """Give the directory of a pretrained pipeline that comes along, trained the first time.
 
-    "digits" takes some two minutes on two cores, "mnist5k-16" some ten; the latter has seen the
+    "digits" takes some two minutes on two cores, "mnist5k-16" some twenty; the latter has seen the
     training fold alone.
     """
     assert name in PRETRAINED
