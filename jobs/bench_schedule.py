@@ -26,9 +26,10 @@ from scipy.stats import t as student
 
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.metrics import FrechetTo, Moments, jackknife
-from raybilevel.problems.base import Shard, Stage
-from raybilevel.problems.schedule_compare import OURS, Real, frame
+from raybilevel.problems.base import Output, Shard, Stage
+from raybilevel.problems.schedule_compare import OURS, Real, frame, real_arrays
 from raybilevel.problems.seeds import sample_seeds
+from raybilevel.runtime.reduce import Tree
 from raybilevel.runtime.run import run_locally
 from raybilevel.upper.zeroth_order import Pairs, draw_directions
 
@@ -238,18 +239,15 @@ def estimator(
     p = problem(data, steps, samples_per_evaluation=samples)
     state = p.init(0)
     worker = p.worker("cpu")
-    done = []
-    for _ in range(2):
+    done: list[Output] = []
+    for _ in p.source.folds:
         stage = p.stage(0, state, done)
         assert isinstance(stage, Stage)
-        outs = [worker.run(s, {}, 0) for s in stage.shards]
-        keys = outs[0].rows
-        done.append(
-            type(outs[0])(rows={k: np.concatenate([o.rows[k] for o in outs]) for k in keys})
-        )
-    from raybilevel.problems.schedule_compare import real_arrays
-
-    state |= real_arrays(done[0].rows, done[1].rows)
+        tree = Tree(len(stage.shards))
+        for shard in stage.shards:
+            tree.put(shard.index, worker.run(shard, {}, 0))
+        done.append(tree.result())
+    state |= real_arrays(done[0].sums, done[1].rows)
     score, search = Scorer(p, state), p.search
     u = search.to_unit(search.nearest(np.linspace(-4.5, 4.0, steps)))
     d, delta = len(u), search.delta
