@@ -114,7 +114,7 @@ def _tuned(
 def _print_gain(tables: pd.DataFrame) -> None:
     """Means over seeds; intervals of the paired difference by Student's t over seeds."""
     print("steps  subject                  FID   learned minus it, 95 %   FID 2nd  minus it, 95 %"
-          "         KID*1000  minus it, 95 %")  # fmt: skip
+          "              KID  minus it, 95 %")  # fmt: skip
     for n, here in tables.groupby("steps"):
         order = here.groupby("subject")["fid"].mean().sort_values().index
         for name in order:
@@ -124,7 +124,7 @@ def _print_gain(tables: pd.DataFrame) -> None:
                 for column, gap, scale in (
                     ("fid", "fid_gap", 1),
                     ("fid_second", "fid_gap_second", 1),
-                    ("kid", "kid_gap", 1000),
+                    ("kid", "kid_gap", 1),
                 )
             ]
             print(f"{n:5d}  {name:21s}{' '.join(cells)}")

@@ -63,8 +63,8 @@ def _compared(result: Result) -> list[Line]:
         rows += [("", f"{row['subject']:<22}{row['fid']:>8.3f}  {_gap(row, 'fid', ''):<20}"
                       f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}")]  # fmt: skip
     best = _best(here, "kid")
-    rows += [("KID", f"to held-out data, in thousandths: learned {1e3 * learned['kid']:.2f}, best "
-                     f"rival {1e3 * best['kid']:.2f} ({best['subject']})")]  # fmt: skip
+    rows += [("KID", f"to held-out data: learned {learned['kid']:.3f}, best rival "
+                     f"{best['kid']:.3f} ({best['subject']})")]  # fmt: skip
     return [(name, text.rstrip()) for name, text in rows]
 
 
