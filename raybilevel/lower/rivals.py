@@ -9,15 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raybilevel.schedules.stock import ALPHA_KEYS
+
 _SPACINGS = ("leading", "trailing", "linspace")
 _CLIP = -5.1  # diffusers' own advice for the cosine schedule (`lambda_min_clipped`)
 _MODEL = (
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "rescale_betas_zero_snr",
+    *ALPHA_KEYS,
     "prediction_type",
     "clip_sample",
     "clip_sample_range",
@@ -62,6 +59,7 @@ def rivals_of(config: Mapping[str, Any], steps: int) -> list[str]:
 
 
 def _can_take(scheduler: Any, steps: int) -> bool:
+    """Set the scheduler's timesteps; whether each of them is a step of its own."""
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps
     if timesteps.min() < 0 or timesteps.max() >= scheduler.config.num_train_timesteps:
@@ -78,7 +76,6 @@ def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.
     visited = {}
     for name, scheduler in rivals(config).items():
         if name.startswith("dpm++") and _can_take(scheduler, steps):
-            scheduler.set_timesteps(steps)
             visited[name] = -2 * np.log(scheduler.sigmas[:-1].double().numpy())
     return visited
 

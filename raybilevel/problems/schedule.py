@@ -29,7 +29,7 @@ from raybilevel.problems.schedule_search import Search, make_schedule
 from raybilevel.problems.schedule_solver import Solver
 from raybilevel.problems.schedule_source import ExtractorSpec, Source
 from raybilevel.problems.schedule_stop import why_stop
-from raybilevel.problems.schedule_worker import ScheduleWorker
+from raybilevel.problems.schedule_worker import MOST_REAL, ScheduleWorker
 from raybilevel.problems.seeds import seed_base
 from raybilevel.upper.variables import Variable
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = 256  # images
-_MOST_HELD_OUT = 2048  # images that KID is taken to: its kernels are that number squared
 _LOOKS = 3  # at where to begin
 _KEEP = 3  # one of so many is looked at again
 _FEWEST = 4  # two chunks of two
@@ -246,7 +245,7 @@ class ScheduleTuning(Settings, Problem):
         seen = len(done)
         if seen < len(self.source.folds):
             count = len(self.source.folds[seen].images)
-            return self._plan.real(0, seen, seen, min(count, _MOST_HELD_OUT) if seen else count)
+            return self._plan.real(0, seen, seen, min(count, MOST_REAL) if seen else count)
         state = state | real_arrays(done[0].sums, done[1].rows)
         if self.at is not None:
             return self._evaluate_at(state, done)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EXTRACTORS = ("objective", "second")
 _SHOWN = 32  # images of a subject in the run directory
-_MOST_REAL = 2048  # that KID is taken to: its kernel is that number squared
+MOST_REAL = 2048  # that KID is taken to: its kernel is that number squared
 
 
 class ScheduleWorker:
@@ -102,7 +102,7 @@ class ScheduleWorker:
         return self._source.folds[args["fold"]].images[args["first"] : args["until"]]
 
     def _real_features(self) -> np.ndarray:
-        return _extract(self._extractor, self._source.folds[0].images[:_MOST_REAL])
+        return _extract(self._extractor, self._source.folds[0].images[:MOST_REAL])
 
     def _features(self, images: Tensor) -> Arrays:
         """Features (n, F) float32 of both extractors."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from raybilevel.errors import InputError
 
-_KEYS = (
+ALPHA_KEYS = (
     "num_train_timesteps",
     "beta_start",
     "beta_end",
@@ -48,7 +48,7 @@ def _stock_alphas(config: Mapping[str, Any]) -> np.ndarray:
             "beta_schedule or trained_betas, and no use_flow_sigmas"
         )
     try:
-        scheduler = DDPMScheduler(**{key: config[key] for key in _KEYS if key in config})
+        scheduler = DDPMScheduler(**{key: config[key] for key in ALPHA_KEYS if key in config})
     except NotImplementedError:
         raise InputError(
             f"beta_schedule '{config['beta_schedule']}' is not one that diffusers' DDPMScheduler "
