@@ -101,7 +101,7 @@ def _tuned(
         sampler=sampler,
     )  # fmt: skip
     run, rows = run_locally(p, RunConfig(seed=seed))
-    table = frame(run.state["comparison"], p.subjects(run.state), run.state["comparison_steps"])
+    table = frame(run.state["comparison"], p.rounds.subjects(run.state), run.state["comparison_steps"])
     floors = rows[-1]["fid_floor"], rows[-1]["fid_second_floor"]
     return (
         table,
@@ -315,7 +315,7 @@ def speed(data: str = "digits", steps: int = 10, batch: int = 256, repeats: int 
 
     _one_thread()
     directory = pipeline_directory(data)
-    sampler = LevelSampler(directory, "ddim")
+    sampler = LevelSampler.open(directory, "ddim")
     stock = DDIMPipeline.from_pretrained(str(directory))
     stock.set_progress_bar_config(disable=True)
     train_steps = len(sampler.info.logsnr)

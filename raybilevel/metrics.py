@@ -16,6 +16,8 @@ import numpy as np
 
 from raybilevel.errors import InputError
 
+_LEAST = 1e-6  # of the largest variance: below, a covariance's root has no derivative to speak of
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -78,6 +80,19 @@ class FrechetTo:
         overlap = np.sum(np.sqrt(np.maximum(values, 0.0)))
         distance = shift @ shift + np.trace(cov) + self._trace - 2.0 * overlap
         return max(float(distance), 0.0)  # equal moments leave rounding of either sign
+
+    def slopes(self, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the distance in E[h] (F,) and in E[h h^T] (F, F), h the features.
+
+        d tr sqrt(M) / dM = M^(-1/2) / 2, M = sqrt(B) A sqrt(B); directions that the samples hardly
+        vary in, where that has no bound, count as a little variance.
+        """
+        n, mean = moments.count, moments.mean
+        values, vectors = np.linalg.eigh(self._root @ moments.cov @ self._root)
+        inverse = (vectors / np.sqrt(np.maximum(values, _LEAST * values[-1]))) @ vectors.T
+        by_cov = np.eye(len(mean)) - self._root @ inverse @ self._root
+        by_outer = n / (n - 1) * by_cov
+        return 2.0 * (mean - self._mean) - 2.0 * by_outer @ mean, by_outer
 
 
 def fid(a: Moments, b: Moments) -> float:

@@ -13,10 +13,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_collection_modifyitems(items):
+    """One process has all that needs Ray, and the one cluster; others take the rest by modules."""
+    on_ray = {item.path for item in items if "cluster" in item.fixturenames}
+    for item in items:
+        group = "ray" if item.path in on_ray else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path not in on_ray)  # it takes the longest: it starts first
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
+def cache(tmp_path_factory, worker_id):
     """What is pretrained is made once a session, never taken from an earlier one."""
-    folder = tmp_path_factory.mktemp("cache")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "cache"
     os.environ["RAYBILEVEL_CACHE"] = str(folder)
     return folder
 

@@ -61,3 +61,14 @@ class DyingPixels(Pixels):
             Path(self.marker).touch()
             os.kill(os.getpid(), KILL)
         return super().forward(images)
+
+
+def learning(**changes):
+    """A schedule that is learned while a tiny network trains: eight rounds, two updates."""
+    settings = {
+        "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 32, "shard_size": 16,
+        "directions": 2, "updates": 2, "compare_samples": 128, "training_rounds": 8, "warmup": 3,
+        "train_shards": 2, "inner_steps": 3, "batch_size": 16, "evaluate_every": 3,
+        "network": {"block_out_channels": [8, 16], "norm_num_groups": 4},
+    }  # fmt: skip
+    return ScheduleTuning(**settings | changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from raybilevel.errors import InputError
 from raybilevel.lower.pipeline import check_pipeline, read_config
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.stock import stock_levels
+
+Conditioning = Literal["noise_level", "step"]
 
 _PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
@@ -27,6 +29,7 @@ class LevelInfo:
     prediction_type : "epsilon", "sample" or "v_prediction".
     clip : range that DDIM clips the predicted clean image to; None where it does not.
     scheduler, unet : the configs.
+    conditioning : "noise_level", or "step" where it was trained by the index of the step.
     """
 
     image_shape: tuple[int, int, int]
@@ -35,6 +38,7 @@ class LevelInfo:
     clip: float | None
     scheduler: dict[str, Any]
     unet: dict[str, Any]
+    conditioning: Conditioning = "noise_level"
 
     @property
     def bounds(self) -> tuple[float, float]:

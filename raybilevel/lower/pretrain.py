@@ -6,7 +6,6 @@ on the cosine schedule of Nichol & Dhariwal 2021, arXiv 2102.09672, section 3.2.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
@@ -16,9 +15,11 @@ from torch import Tensor
 
 from raybilevel.cache import made_once
 from raybilevel.data import folds, load
+from raybilevel.lower.network import network_config
 from raybilevel.lower.pipeline import PRETRAINED
+from raybilevel.lower.recipe import decayed
 
-_VERSION = "ddim-v1"  # rename when anything below changes what is learned
+_VERSION = "ddim-v2"  # rename when anything below changes what is learned
 _STEPS = {"digits": 1800, "mnist5k-16": 2400}
 _BATCH = 128
 _LEARNING_RATE = 3e-3
@@ -57,29 +58,14 @@ def pretrain(directory: Path, images: Tensor, steps: int = 1800, seed: int = 0) 
     -------
     The loss of every step: mean squared error of the predicted noise, which has unit variance.
     """
+    channels, height, width = images.shape[1:]
+    shape = channels, height, width
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet, scheduler = _network(*images.shape[1:3]), _scheduler()
+        unet, scheduler = UNet2DModel(**network_config(shape)), _scheduler()
         losses = _train(unet, scheduler, images * 2 - 1, steps)
     DDIMPipeline(unet, scheduler).save_pretrained(directory, safe_serialization=True)
     return losses
-
-
-def _network(channels: int, size: int) -> UNet2DModel:
-    """Attention at half the size and below."""
-    widths = (16, 32) if size < 16 else (24, 48, 48)
-    below = len(widths) - 1
-    return UNet2DModel(
-        sample_size=size,
-        in_channels=channels,
-        out_channels=channels,
-        block_out_channels=widths,
-        layers_per_block=1,
-        norm_num_groups=8,
-        attention_head_dim=8,
-        down_block_types=("DownBlock2D", *["AttnDownBlock2D"] * below),
-        up_block_types=(*["AttnUpBlock2D"] * below, "UpBlock2D"),
-    )
 
 
 def _scheduler() -> DDIMScheduler:
@@ -89,7 +75,7 @@ def _scheduler() -> DDIMScheduler:
 def _train(unet: UNet2DModel, scheduler: DDIMScheduler, images: Tensor, steps: int) -> list[float]:
     """Train in place; `unet` ends with the moving average of its weights."""
     optimiser = torch.optim.AdamW(unet.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.99))
-    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, steps))
+    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: decayed(i, steps, _WARMUP))
     average = EMAModel(unet.parameters(), decay=0.995, use_ema_warmup=True, power=0.75)
     losses = []
     for _ in range(steps):
@@ -109,8 +95,3 @@ def _loss(unet: UNet2DModel, scheduler: DDIMScheduler, x0: Tensor) -> Tensor:
     noise = torch.randn_like(x0)
     t = torch.randint(scheduler.config.num_train_timesteps, (len(x0),))
     return (unet(scheduler.add_noise(x0, noise, t), t).sample - noise).square().mean()
-
-
-def _rate(step: int, steps: int) -> float:
-    """Share of the learning rate: linear warm-up, then half a cosine down to nothing."""
-    return min((step + 1) / _WARMUP, 0.5 * (1 + math.cos(math.pi * step / steps)))

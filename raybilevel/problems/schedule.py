@@ -1,56 +1,62 @@
-"""`ScheduleTuning`: which noise levels a trained diffusion model should be sampled at.
+"""`ScheduleTuning`: which noise levels a diffusion model should be sampled at, and trained on.
 
 Upper level: min_q f(q, z), f = FID or KID of samples drawn with schedule q and network z (Xiao et
 al. 2025, arXiv 2502.08808, section 3.2), by two-point zeroth-order gradients (its Algorithm 5).
-The lower level is sampling: with a pretrained network nothing is trained.
+The lower level is sampling where the network is pretrained, and else training it on the same
+schedule too (its Algorithm 6).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from raybilevel.config import Settings
 from raybilevel.errors import InputError
+from raybilevel.lower.network import WIDEST, network_config
 from raybilevel.lower.solvers import Sampler
 from raybilevel.metrics import few_samples_warning
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update
-from raybilevel.problems.schedule_compare import Real, compare, list_subjects, real_arrays
-from raybilevel.problems.schedule_export import check_divides, write
-from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
+from raybilevel.problems.schedule_course import Course, first_state
+from raybilevel.problems.schedule_export import check_divides, network, write
+from raybilevel.problems.schedule_network import Pretrained, Untrained, usual_scheduler
+from raybilevel.problems.schedule_objective import Metric
+from raybilevel.problems.schedule_options import TrainingOptions
 from raybilevel.problems.schedule_plan import Plan
+from raybilevel.problems.schedule_rounds import Rounds
 from raybilevel.problems.schedule_search import Search, make_schedule
 from raybilevel.problems.schedule_solver import Solver
-from raybilevel.problems.schedule_source import ExtractorSpec, Source
-from raybilevel.problems.schedule_stop import why_stop
-from raybilevel.problems.schedule_worker import MOST_REAL, ScheduleWorker
+from raybilevel.problems.schedule_source import ExtractorSpec, Source, images_of
+from raybilevel.problems.schedule_worker import ScheduleWorker
 from raybilevel.problems.seeds import seed_base
+from raybilevel.schedules import Schedule
 from raybilevel.upper.variables import Variable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = 256  # images
-_LOOKS = 3  # at where to begin
-_KEEP = 3  # one of so many is looked at again
 _FEWEST = 4  # two chunks of two
 _FEWEST_COMPARED = 128  # the jackknife's chunks hold four
+_CLIP = 1.0  # of the clean image that a trained network predicts, where DDIM samples
+_STEP = 0.005
+
+Share = Annotated[float, Field(gt=0, le=0.5)]
 
 
-class ScheduleTuning(Settings, Problem):
-    """Tune the noise levels that a pretrained diffusion model is sampled at.
+class ScheduleTuning(TrainingOptions, Problem):
+    """Tune the noise levels that a diffusion model is sampled at, and trained on if it is.
 
     Parameters
     ----------
     model
         A diffusers pipeline directory: unconditional, in pixel space, with a `UNet2DModel` of
-        positional time embedding; or "digits" or "mnist5k-16", small models that come along.
+        positional time embedding; or "digits" or "mnist5k-16", small models that come along. None
+        to train a network while its schedule is learned: see `TrainingOptions` for how.
     data
         What the samples should look like: "digits", "mnist5k", "mnist5k-16", or a path to idx
         files, npz, parquet or a folder of images. A fifth is held out of the objective.
@@ -78,20 +84,22 @@ class ScheduleTuning(Settings, Problem):
     samples_per_evaluation, shard_size
         Samples of an evaluation, and of a shard (None: an eighth of them).
     updates, step_size
-        How many updates, and how far the first goes, as a share of each variable's box. What is
-        found is the mean of the second half, or where they began if that is better on new noises.
+        How many updates, and how far the first goes, as a share of each variable's box, or of
+        those named. What is found is the mean of the second half, or where they began if that is
+        better on new noises.
     compare_samples, compare_steps
         Samples that the learned levels and the stock schedulers are compared with at the end, and
         the numbers of steps that the latter are given beside `sampling_steps`.
     at
-        Values of all variables by name: then the objective is evaluated there, and nothing tuned.
+        Values of all variables by name: then nothing is tuned, but the objective evaluated there,
+        after a whole training if there is one.
     mixed_precision
         "no", "fp16" or "bf16".
     """
 
     resumable: ClassVar[frozenset[str]] = frozenset({"compare_samples", "compare_steps"})
 
-    model: str
+    model: str | None = None
     data: str
     sampler: Sampler = "dpm++"
     sampling_steps: int = Field(default=10, ge=1)
@@ -106,7 +114,7 @@ class ScheduleTuning(Settings, Problem):
     samples_per_evaluation: int = 512
     shard_size: int | None = Field(default=None, ge=1)
     updates: int = Field(default=12, ge=1)
-    step_size: float = Field(default=0.005, gt=0, le=0.5)
+    step_size: Share | dict[str, Share] = _STEP
     compare_samples: int = 2048
     compare_steps: tuple[int, ...] = ()
     at: dict[str, float] | None = None
@@ -130,6 +138,21 @@ class ScheduleTuning(Settings, Problem):
             )
         return self
 
+    @model_validator(mode="after")
+    def _trains_or_not(self) -> Self:
+        if self.model is not None:
+            self._check_untouched(self.model)
+            return self
+        if self.at is None:
+            self._check_rounds(self.updates)
+        if self.z_step != "none" and self.metric != "fid":
+            raise InputError(
+                f"z_step is '{self.z_step}' with metric '{self.metric}', but z minds 'fid' alone"
+            )
+        if self.mixed_precision == "fp16":
+            raise InputError("mixed_precision is 'fp16', which training does without; take 'bf16'")
+        return self
+
     @property
     def _plan(self) -> Plan:
         return Plan.of(self.samples_per_evaluation, self.shard_size, self.compare_samples)
@@ -138,58 +161,115 @@ class ScheduleTuning(Settings, Problem):
     def source(self) -> Source:
         """What workers load."""
         return Source(
-            self.model, self.data, self.sampler, self.mixed_precision,
+            self._network, self.data, self.sampler, self.mixed_precision,
             self.extractor, self.second_extractor,
         )  # fmt: skip
 
     @cached_property
+    def _network(self) -> Pretrained | Untrained:
+        if self.model is not None:
+            return Pretrained(self.model)
+        return Untrained(
+            network_config(images_of(self.data), self.network),
+            self.conditioning, self.prediction_type, _CLIP,
+            usual_scheduler(self._schedule, self._x_fixed, self.prediction_type, _CLIP),
+        )  # fmt: skip
+
+    @cached_property
+    def _schedule(self) -> Schedule:
+        """What is tuned."""
+        bounds = WIDEST if self.model is None else Pretrained(self.model).info.bounds
+        options = _variables(self.schedule_options)
+        return make_schedule(self.schedule, self.sampling_steps, bounds, options)
+
+    @cached_property
     def search(self) -> Search:
         """Variables and levels."""
-        info = self.source.info
-        made = make_schedule(
-            self.schedule, self.sampling_steps, info.bounds, _variables(self.schedule_options)
-        )
-        made.check_prediction(info.prediction_type)
-        return Search(made, self.sampling_steps, info.bounds)
+        return Search(self._schedule, self.sampling_steps, self.source.info.bounds)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
         """The schedule's parameters."""
-        return self.search.schedule.variables
+        return self._schedule.variables
+
+    @property
+    def rounds(self) -> Rounds:
+        """What the driver does with samples."""
+        return Rounds(
+            self._plan, self.search, self._solver, self.source, self.metric, self.compare_steps
+        )
 
     @property
     def _solver(self) -> Solver:
         m = self.directions
         if self.direction_kind == "orthogonal":
             m = min(m, len(self.variables))
-        return Solver(self.search, m, self.direction_kind, self.step_size, self.updates)
+        return Solver(self.search, m, self.direction_kind, self._step_sizes, self.updates)
+
+    @property
+    def _step_sizes(self) -> np.ndarray:
+        if not isinstance(self.step_size, Mapping):
+            return np.full(len(self.variables), self.step_size)
+        return np.array([self.step_size.get(v.name, _STEP) for v in self.variables])
+
+    @property
+    def _course(self) -> Course:
+        return Course(
+            self.rounds, self._lesson, self.training_rounds, self.train_shards,
+            self.inner_steps, self._warm_rounds, 0 if self.at else self.updates,
+            self._gammas, self.average_decay, self.evaluate_every,
+        )  # fmt: skip
 
     def check(self) -> None:
         """Refuse numbers of steps that cannot be, and models, data, extractors that do not fit."""
-        train_steps = len(self.source.info.logsnr)
+        info = self.source.info
+        self._schedule.check_prediction(info.prediction_type)
+        train_steps = len(info.logsnr)
         given = [("sampling_steps", self.sampling_steps)]
         given += [("compare_steps", steps) for steps in self.compare_steps]
         for name, steps in given:
             if not 1 <= steps <= train_steps:
                 raise InputError(
-                    f"{name} is {steps}, but model '{self.model}' takes from 1 to {train_steps} of "
-                    "them"
+                    f"{name} is {steps}, but {self.source.network} takes from 1 to {train_steps} "
+                    "of them"
                 )
         if self.sampler == "ddim":
             check_divides(self.sampling_steps, train_steps)
+        self._check_names("at", self.at)
+        if isinstance(self.step_size, Mapping):
+            self._check_names("step_size", {**dict.fromkeys(self._names), **self.step_size})
         self._check_at()
         self.source.check()
+        images = len(self.source.folds[0].images)
+        if self.model is None and images < self.batch_size:
+            raise InputError(
+                f"batch_size is {self.batch_size}, but data '{self.data}' has {images} images to "
+                "train on; take a smaller batch"
+            )
+
+    @property
+    def _names(self) -> list[str]:
+        return [v.name for v in self.variables]
+
+    def _check_names(self, where: str, given: Mapping[str, Any] | None) -> None:
+        if given is not None and sorted(given) != sorted(self._names):
+            raise InputError(
+                f"{where} names {sorted(given)}, but the variables are {self._names}"
+            )
 
     def _check_at(self) -> None:
-        """Refuse values of other variables, or levels that do not rise."""
-        names = [v.name for v in self.variables]
-        if self.at is None:
-            return
-        if sorted(self.at) != sorted(names):
-            raise InputError(f"at names {sorted(self.at)}, but the variables are {names}")
-        x = np.array([self.at[name] for name in names])
-        if not np.allclose(self.search.schedule.project(x), x, atol=1e-9):
+        """Refuse levels that do not rise."""
+        x = self._x_fixed
+        if x is not None and not np.allclose(self._schedule.project(x), x, atol=1e-9):
             raise InputError(f"at is {self.at}, which is outside the variables' bounds")
+
+    @property
+    def _x_fixed(self) -> np.ndarray | None:
+        """The variables (d,) that `at` gives."""
+        if self.at is None:
+            return None
+        self._check_names("at", self.at)
+        return np.array([self.at[name] for name in self._names])
 
     def remarks(self) -> list[str]:
         """Warnings: fewer samples than features, and no second extractor."""
@@ -212,126 +292,75 @@ class ScheduleTuning(Settings, Problem):
                 "repeat the objective's; give one"]  # fmt: skip
 
     def worker(self, device: str) -> ScheduleWorker:
-        """Load the model, the data and the extractors."""
-        return ScheduleWorker(self.source, self.metric, device)
+        """Load the network, the data and the extractors."""
+        if self.model is not None:
+            return ScheduleWorker(self.source, self.metric, device)
+        return ScheduleWorker(self.source, self.metric, device, self._lesson, self._schedule)
 
     def trial(self, x: Mapping[str, float]) -> ScheduleTuning:
-        """The objective alone, once, at the variables `x`, by name."""
+        """The objective alone at the variables `x`, by name, after training on them if it is due."""
         return self.model_copy(update={"at": dict(x)})
 
     def init(self, seed: int) -> Arrays:
-        """No levels yet: the first round finds where to begin."""
-        x = self.search.schedule.init
+        """The schedule's initial parameters; where the run's noises begin; the first weights."""
+        x = self._schedule.init if self._x_fixed is None else self._x_fixed
         nothing = np.empty((0, len(x)))
-        return {"x": x, "seed_base": seed_base(seed), "gradients": nothing, "trace": nothing}
+        state = {"x": x, "seed_base": seed_base(seed), "gradients": nothing, "trace": nothing}
+        if isinstance(self.source.network, Pretrained):
+            return state
+        return state | first_state(self.source.network.weights(seed))
 
     def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """Round 0 finds where to begin, each other one makes an update; the last compares."""
-        if round_ == 0:
-            return self._begin(state, done)
-        if round_ > self.updates:
-            return self._end(round_, state, done)
-        solver = self._solver
-        if not done:
-            points = solver.points(solver.pairs(round_, state))
-            return self._plan.evaluate(round_, 0, state, points)
-        return Update(*solver.step(round_, state, self._objective(state), done[0]))
+        """Round 0 finds where to begin, each other one makes an update; the last compares.
 
-    def _begin(self, state: Arrays, done: list[Output]) -> Stage | Update:
-        """See real images; then look at many schedules, at fewer and fewer of them more closely.
-
-        Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), a third each time.
+        Where the network is trained, `Course` says what each round does.
         """
-        seen = len(done)
-        if seen < len(self.source.folds):
-            count = len(self.source.folds[seen].images)
-            return self._plan.real(0, seen, seen, min(count, MOST_REAL) if seen else count)
-        state = state | real_arrays(done[0].sums, done[1].rows)
-        if self.at is not None:
-            return self._evaluate_at(state, done)
-        starts, stock = self._starts()
-        field, found = list(range(len(starts))), None
-        for rung, looked in enumerate(done[len(self.source.folds) :]):
-            found = self._solver.measure(self._objective(state), looked, len(field))
-            ranking = np.argsort([value for value, _ in found], kind="stable")
-            if rung == 0:  # what the picture calls before: the best that diffusers offers
-                state |= {"x_before": starts[next(i for i in ranking.tolist() if i < stock)]}
-            if rung == _LOOKS - 1:
-                best = int(ranking[0])
-                return Update(*self._solver.begin(state, starts[field[best]], found[best]))
-            field = [field[int(i)] for i in ranking[: math.ceil(len(field) / _KEEP)]]
-        points = [self.search.levels(starts[i]) for i in field]
-        return self._plan.look(seen - len(self.source.folds), 0, seen, state, points)
+        if self.model is None:
+            return self._course.stage(round_, state, done)
+        rounds = self.rounds
+        if round_ == 0:
+            return self._begin(rounds, state, done)
+        if round_ > self.updates:
+            found = [self._solver.average(state["trace"]), state["x_start"]]
+            return rounds.end(round_, state, done, found)
+        return rounds.update(round_, state, done, 0, round_)
 
-    def _evaluate_at(self, state: Arrays, done: list[Output]) -> Stage | Update:
-        assert self.at is not None
-        x = np.array([self.at[v.name] for v in self.variables])
-        if len(done) == len(self.source.folds):
-            return self._plan.evaluate(0, len(done), state, [self.search.levels(x)])
-        (found,) = self._solver.measure(self._objective(state), done[-1], 1)
-        state, row = self._solver.begin(state | {"x_before": x}, x, found)
+    def _begin(self, rounds: Rounds, state: Arrays, done: list[Output]) -> Stage | Update:
+        seen = rounds.see(state, done)
+        if isinstance(seen, Stage):
+            return seen
+        looked, number = done[rounds.folds :], len(done)
+        if self.at is None:
+            return rounds.begin(0, seen, looked, number)
+        found = rounds.evaluate(0, seen, looked, number)
+        if isinstance(found, Stage):
+            return found
+        x = seen["x"]
+        state, row = self._solver.begin(seen | {"x_before": x}, x, found)
         return Update(state, row, Stop(Status.CONVERGED, "evaluated as asked for"))
-
-    def _starts(self) -> tuple[list[np.ndarray], int]:
-        """Where the search may begin, and how many of these, the first, are stock spacings."""
-        from raybilevel.lower.rivals import stock_levels_visited
-
-        visited = stock_levels_visited(self.source.info.scheduler, self.sampling_steps)
-        return self.search.starts(visited.values()), len(visited)
-
-    def _objective(self, state: Arrays) -> Objective:
-        return Fid(Real.of(state, "objective").train) if self.metric == "fid" else Kid()
-
-    def _end(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """Take the mean of the last updates, or the start if that is better; compare, and stop."""
-        found = [self._solver.average(state["trace"]), state["x_start"]]
-        if not done:
-            points = [self.search.levels(x) for x in found]
-            return self._plan.look(_LOOKS, round_, 0, state, points)
-        measured = self._solver.measure(self._objective(state), done[0], len(found))
-        best = int(np.argmin([value for value, _ in measured]))
-        state = state | {"x": found[best]}
-        subjects = self.subjects(state)
-        if len(done) == 1:
-            return self._plan.compare(round_, 1, state, subjects)
-        rows, size = done[1].rows, len(subjects)
-        table = compare(state, rows, size)
-        evaluations = rows["steps"].reshape(size, -1)[:, 0]
-        ended = {"comparison": table, "comparison_steps": evaluations, "shown": rows["shown"]}
-        u = self.search.to_unit(state["x"])
-        stop = why_stop(self.variables, u, state["gradients"])
-        return Update(state | ended, self._last_row(state, measured[best], done[1].nfe), stop)
-
-    def subjects(self, state: Arrays) -> list[dict[str, Any]]:
-        """What is compared: learned levels, those begun with, their stock form, and the rivals."""
-        return list_subjects(self.search, self.source, state, self.compare_steps)
-
-    def _last_row(self, state: Arrays, measured: tuple[float, float], nfe: int) -> dict[str, float]:
-        values = zip(self.variables, state["x"], strict=True)
-        row = {f"config/{v.name}": float(x) for v, x in values}
-        return row | {
-            "upper_loss": measured[0],
-            "upper_loss_se": measured[1],
-            "fid_floor": Real.of(state, "objective").floor,
-            "fid_second_floor": Real.of(state, "second").floor,
-            "nfe_comparison": float(nfe),
-        }
 
     def export(self, state: Arrays, directory: Path) -> None:
         """A stock pipeline with the schedule baked in, levels, comparison, and samples."""
-        write(state, self.search, self.source, self.subjects(state), directory)
+        write(state, self.search, self.source, self.rounds.subjects(state), directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` images (n, C, H, W), as the exported pipeline draws them from one generator."""
         import torch
 
-        sampler = self.source.sampler_on(device)
+        from raybilevel.lower.levels import LevelSampler
+
+        sampler = LevelSampler(
+            self.source.info, network(self.source, state), self.sampler, device,
+            self.mixed_precision,
+        )  # fmt: skip
         levels = self.search.levels(state["x"]).tolist()
         batches = sampler.noise(seed, n).split(_BATCH)
         return torch.cat([sampler.sample(noise, levels).cpu() for noise in batches])
 
     def planned_rounds(self, state: Arrays) -> int:
-        """The first look, the updates, and the comparison."""
+        """The first look, the updates or the training, and the comparison."""
+        if self.model is None:
+            return self.training_rounds + 2
         return 1 if self.at is not None else self.updates + 2
 
 

@@ -12,6 +12,7 @@ from raybilevel.lower.level_info import nearest_timesteps
 from raybilevel.metrics import FrechetTo, Moments, jackknife, kid, kid_difference
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.schedule_objective import moments
+from raybilevel.problems.schedule_network import Untrained
 from raybilevel.problems.schedule_search import Search
 from raybilevel.problems.schedule_source import Source
 from raybilevel.problems.schedule_worker import EXTRACTORS
@@ -19,7 +20,8 @@ from raybilevel.problems.schedule_worker import EXTRACTORS
 LEARNED = "learned"
 ROUNDED = "learned, rounded"  # to timesteps that a stock scheduler takes
 NEAREST = "nearest to stock"  # the best stock spacing, as near as the schedule comes to it
-OURS = (LEARNED, ROUNDED, NEAREST)
+INITIAL = "initial schedule"  # evenly spaced in the time of the schedule before it was learned
+OURS = (LEARNED, ROUNDED, NEAREST, INITIAL)
 _CHUNKS = 32  # of the jackknife
 COLUMNS = tuple(
     f"{metric}{column}{judge}"
@@ -86,8 +88,12 @@ def list_subjects(
     from raybilevel.lower.rivals import rivals_of
 
     learned, n = search.levels(state["x"]), search.steps
-    ours = {LEARNED: learned, NEAREST: search.levels(state["x_before"])}
-    if source.sampler == "dpm++":
+    ours = {LEARNED: learned}
+    if "x_before" in state:
+        ours[NEAREST] = search.levels(state["x_before"])
+    if isinstance(source.network, Untrained):
+        ours[INITIAL] = search.levels(search.schedule.init)
+    elif source.sampler == "dpm++":
         ours[ROUNDED] = source.info.logsnr[nearest_timesteps(source.info, learned)]
     return [
         *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.level_info import nearest_timesteps
 from raybilevel.problems.pictures import write_grid
 from raybilevel.problems.schedule_compare import frame
+from raybilevel.problems.schedule_network import Untrained
 from raybilevel.problems.schedule_search import Search
 from raybilevel.problems.schedule_source import Source
 from raybilevel.schedules import knots
@@ -57,21 +59,34 @@ def stock_config(levels: np.ndarray, train_steps: int) -> dict[str, Any]:
 
 def write(state: Arrays, search: Search, source: Source, subjects: Any, directory: Path) -> None:
     """Write everything; comparison and samples where the run came to its end."""
-    from raybilevel.lower.baked import bake
+    from raybilevel.lower.baked import bake, save_network
 
     info, levels = source.info, search.levels(state["x"])
+    unet = network(source, state)
     steps = exported_steps(search.steps, len(info.logsnr))
-    bake(
-        source.directory, directory / "pipeline", source.sampler, info, stock_config(levels, steps)
-    )
-    lists = {"levels": levels.tolist(), "before": search.levels(state["x_before"]).tolist()}
-    if source.sampler == "dpm++":
+    bake(unet, directory / "pipeline", source.sampler, info, stock_config(levels, steps))
+    before = state.get("x_before", search.schedule.init)
+    lists = {"levels": levels.tolist(), "before": search.levels(before).tolist()}
+    if isinstance(source.network, Untrained):
+        if info.conditioning == "noise_level":
+            save_network(unet, directory / "network", info)
+    elif source.sampler == "dpm++":
         lists["timesteps"] = nearest_timesteps(info, levels)
     (directory / "schedule.json").write_text(json.dumps(lists, indent=2))
     if "comparison" in state:
         table = frame(state["comparison"], subjects, state["comparison_steps"])
         table.to_parquet(directory / "comparison.parquet")
         _write_shown(state["shown"], subjects, directory / "samples")
+
+
+def network(source: Source, state: Mapping[str, np.ndarray]) -> Any:
+    """The network that a state's samples are drawn with."""
+    unet = source.network.unet()
+    if "average" in state:
+        from raybilevel.lower.flat import FlatWeights
+
+        FlatWeights(unet).load(state["average"])
+    return unet
 
 
 def _write_shown(shown: np.ndarray, subjects: Any, folder: Path) -> None:

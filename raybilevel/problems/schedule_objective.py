@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Literal, Protocol
 
 import numpy as np
@@ -57,6 +59,11 @@ class Fid:
         """FID, at least 0."""
         assert self._to is not None and isinstance(total, Moments)
         return self._to(total)
+
+    def slopes(self, rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives in E[h] (F,) and E[h h^T] (F, F) at all chunks of rows together."""
+        assert self._to is not None
+        return self._to.slopes(reduce(add, moments(rows)))
 
 
 @dataclass(frozen=True)

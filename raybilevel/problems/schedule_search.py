@@ -164,3 +164,7 @@ class Search:
     def in_values(self, x: Vector, gradient: Vector) -> Vector:
         """A gradient (d,) in unit coordinates as one in the variables themselves."""
         return gradient / self._width / self.box.slopes(x)
+
+    def to_unit_gradient(self, x: Vector, gradient: Vector) -> Vector:
+        """A gradient (d,) in the variables at x (d,) as one in unit coordinates."""
+        return gradient * self._width * self.box.slopes(x)

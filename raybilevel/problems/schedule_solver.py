@@ -24,6 +24,19 @@ def late(updates: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Term:
+    """A part of the gradient that does not come from pairs, and its standard error.
+
+    Attributes
+    ----------
+    value, se : (d,), in the variables themselves.
+    """
+
+    value: np.ndarray
+    se: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Solver:
     """What the driver computes between stages.
 
@@ -31,19 +44,19 @@ class Solver:
     ----------
     search : variables and levels.
     directions, kind : of the pairs.
-    step_size : of the first update, as a share of the box; it decays to nothing.
+    step_size : of the first update, as shares (d,) of the box; they decay to nothing.
     updates : how many there will be.
     """
 
     search: Search
     directions: int
     kind: Kind
-    step_size: float
+    step_size: np.ndarray
     updates: int
 
-    def pairs(self, round_: int, state: Arrays) -> Pairs:
-        """The points of round `round_`, about the state's x."""
-        rng = np.random.default_rng([int(state["seed_base"]), round_])
+    def pairs(self, update: int, state: Arrays) -> Pairs:
+        """The points of the `update`-th update, from 1, about the state's x."""
+        rng = np.random.default_rng([int(state["seed_base"]), update])
         return self.search.pairs(state["x"], rng, self.directions, self.kind)
 
     def points(self, pairs: Pairs) -> list[np.ndarray]:
@@ -59,13 +72,18 @@ class Solver:
     ) -> tuple[Arrays, Metrics]:
         """Begin at x (d,), where the objective was found to be so much; and the history's row."""
         begun = _stored(x, Adam.begin(self.search.to_unit(x))) | {"x_start": x}
-        return state | begun, self._row(x, *found)
+        return state | begun, self.row(x, *found)
 
     def step(
-        self, round_: int, state: Arrays, objective: Objective, out: Output
+        self,
+        update: int,
+        state: Arrays,
+        objective: Objective,
+        out: Output,
+        term: Term | None = None,
     ) -> tuple[Arrays, Metrics]:
-        """One update of x, and the row of where it was made; round 1 makes the first."""
-        x, pairs = state["x"], self.pairs(round_, state)
+        """The `update`-th update of x, from 1, and the history's row of where it was made."""
+        x, pairs = state["x"], self.pairs(update, state)
         sets = _split(objective, out, 2 * self.directions)
 
         def both(*totals: object) -> np.ndarray:
@@ -73,17 +91,30 @@ class Solver:
             return np.append(pairs.gradient(values), values.mean())
 
         found, errors = jackknife(both, *sets, corrected=objective.biased)
-        gradient, se = (self.search.in_values(x, a[:-1]) for a in (found, errors))
-        row = self._row(x, float(found[-1]), float(errors[-1]), gradient, se)
-        size = self.step_size * cosine_decay(round_ - 1, self.updates)
-        adam = _restored(self.search.to_unit(x), state)
-        adam = adam.step(found[:-1], size, self.search.project)
+        gradient, se, more = self._with_term(x, found[:-1], errors[:-1], term)
+        row = self.row(x, float(found[-1]), float(errors[-1]), gradient, se) | more
+        step = self.search.to_unit_gradient(x, gradient)
+        size = self.step_size * cosine_decay(update - 1, self.updates)
+        adam = _restored(self.search.to_unit(x), state).step(step, size, self.search.project)
         x = self.search.from_unit(adam.z)
         seen = {
-            "gradients": np.vstack([state["gradients"], found[None, :-1]]),
+            "gradients": np.vstack([state["gradients"], step[None]]),
             "trace": np.vstack([state["trace"], x[None]]),
         }
         return state | seen | _stored(x, adam), row
+
+    def _with_term(
+        self, x: np.ndarray, found: np.ndarray, errors: np.ndarray, term: Term | None
+    ) -> tuple[np.ndarray, np.ndarray, Metrics]:
+        """Gradient and its error (d,) in the variables, and what share of it is the term's."""
+        gradient, se = self.search.in_values(x, found), self.search.in_values(x, errors)
+        if term is None:
+            return gradient, se, {}
+        ours, theirs = (
+            float(np.linalg.norm(self.search.to_unit_gradient(x, g))) for g in (term.value, gradient)
+        )
+        share = {"penalty_share": ours / max(ours + theirs, np.finfo(float).tiny)}
+        return gradient + term.value, np.hypot(se, term.se), share
 
     def average(self, trace: np.ndarray) -> np.ndarray:
         """Mean (d,) of the second half of x (updates, d), over which noise averages out."""
@@ -91,7 +122,7 @@ class Solver:
         mean = np.mean([self.search.to_unit(x) for x in last], axis=0)
         return self.search.from_unit(self.search.project(mean))
 
-    def _row(
+    def row(
         self,
         x: np.ndarray,
         loss: float,
@@ -99,6 +130,7 @@ class Solver:
         gradient: np.ndarray | None = None,
         se: np.ndarray | None = None,
     ) -> Metrics:
+        """The history's row at values x (d,), with what is known of the gradient there."""
         nothing = np.full(len(x), np.nan)
         gradient, se = (nothing if a is None else a for a in (gradient, se))
         row = {"upper_loss": loss, "upper_loss_se": loss_se}

@@ -1,18 +1,18 @@
-"""What the schedule problem is given: a pretrained model, data, and feature extractors."""
+"""What the schedule problem is given: a network, data, and feature extractors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import data
 from raybilevel.data import Dataset
 from raybilevel.errors import InputError
-from raybilevel.lower.level_info import LevelInfo, read_levels
-from raybilevel.lower.pipeline import pipeline_directory
+from raybilevel.lower.level_info import LevelInfo
+from raybilevel.lower.solvers import Sampler
+from raybilevel.problems.schedule_network import Pretrained, Untrained
 
 if TYPE_CHECKING:
     from raybilevel.lower.levels import LevelSampler
@@ -28,28 +28,23 @@ class Source:
 
     Parameters
     ----------
-    model : a pipeline directory, or a name in `PRETRAINED`.
+    network : a pretrained one, or one that the run trains.
     data : a data set's name or a path.
-    sampler, mixed_precision : how the model is sampled.
+    sampler, mixed_precision : how the network is sampled.
     extractor_spec, second_spec : as `load_extractor` takes them; None for a second that is trained.
     """
 
-    model: str
+    network: Pretrained | Untrained
     data: str
-    sampler: Any
+    sampler: Sampler
     mixed_precision: str
     extractor_spec: ExtractorSpec
     second_spec: ExtractorSpec
 
     @property
-    def directory(self) -> Path:
-        """The model's pipeline directory."""
-        return pipeline_directory(self.model)
-
-    @property
     def info(self) -> LevelInfo:
-        """The model's noise levels."""
-        return read_levels(self.directory)
+        """The network's noise levels."""
+        return self.network.info
 
     @property
     def folds(self) -> tuple[Dataset, Dataset]:
@@ -67,7 +62,7 @@ class Source:
         shape, wanted = self.folds[0].shape, self.info.image_shape
         if shape != wanted:
             raise InputError(
-                f"data '{self.data}' has images of {_said(shape)}, but model '{self.model}' draws "
+                f"data '{self.data}' has images of {_said(shape)}, but {self.network} draws "
                 f"{_said(wanted)}; give the data that it was trained on"
             )
         if min(len(fold.images) for fold in self.folds) < _FEWEST:
@@ -82,7 +77,9 @@ class Source:
         """What draws images with any levels."""
         from raybilevel.lower.levels import LevelSampler
 
-        return LevelSampler(self.directory, self.sampler, device, self.mixed_precision)
+        return LevelSampler(
+            self.info, self.network.unet(), self.sampler, device, self.mixed_precision
+        )
 
     def extractor(self, device: str) -> Any:
         """The objective's feature extractor."""
@@ -110,6 +107,11 @@ class Source:
 def _folds(name: str) -> tuple[Dataset, Dataset]:
     """Loaded once a process; never part of a problem, which travels."""
     return data.folds(data.load(name))
+
+
+def images_of(name: str) -> tuple[int, int, int]:
+    """(C, H, W) of a data set's images."""
+    return _folds(name)[0].shape
 
 
 def _said(shape: tuple[int, int, int]) -> str:

@@ -7,6 +7,9 @@ Kinds of shards, and the rows that each returns:
     sample      levels, seed, count               what the objective sums over a chunk of samples
     compare     subject, steps, seed, count,      features of samples, for both, and the first
                 levels, batch, show               few of the images where they are to be shown
+    train       see `ScheduleTrainer`
+
+Where the run trains the network, samples are drawn with the weights that are broadcast.
 """
 
 from __future__ import annotations
@@ -20,8 +23,11 @@ import numpy as np
 from raybilevel.errors import RunError
 from raybilevel.metrics import Moments
 from raybilevel.problems.base import Arrays, Output, Shard
+from raybilevel.problems.schedule_lesson import SAMPLED, Lesson
+from raybilevel.problems.schedule_network import Pretrained
 from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective, moment_rows
 from raybilevel.problems.schedule_source import Source
+from raybilevel.schedules import Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,18 +42,38 @@ class ScheduleWorker:
 
     Parameters
     ----------
-    source : the pretrained model, the data and the extractors.
+    source : the network, the data and the extractors.
     metric : what is minimised.
+    lesson, schedule : how the network is trained, and on what noise; None for a pretrained one.
     """
 
-    def __init__(self, source: Source, metric: Metric, device: str) -> None:
+    def __init__(
+        self,
+        source: Source,
+        metric: Metric,
+        device: str,
+        lesson: Lesson | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
         self._source, self._device = source, device
         self._sampler = source.sampler_on(device)
         self._extractor = source.extractor(device)
         self._objective: Objective = Fid() if metric == "fid" else Kid(self._real_features())
+        if lesson is not None and schedule is not None:
+            from raybilevel.lower.flat import FlatWeights
+            from raybilevel.problems.schedule_trainer import ScheduleTrainer
+
+            self._flat, images = FlatWeights(self._sampler.unet), source.folds[0].images
+            self._trainer = ScheduleTrainer(
+                lesson, self._sampler, self._flat, schedule, images, self._extractor
+            )
 
     def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
-        """Run one shard; what is random about it is in the seed that it names."""
+        """Run one shard; what is random about it is in its key, or in the seed that it names."""
+        if shard.kind == "train":
+            return self._trainer.run(shard, broadcast, key)
+        if SAMPLED in broadcast:
+            self._flat.load(broadcast[SAMPLED])
         run = {
             "reference": self._reference,
             "held_out": self._held_out,
@@ -93,7 +119,13 @@ class ScheduleWorker:
         from raybilevel.lower.rivals import sample_stock
 
         rival = self._rivals[args["subject"]]
-        return sample_stock(self._sampler.unet, rival, noise, args["steps"])
+        return sample_stock(self._stock, rival, noise, args["steps"])
+
+    @property
+    def _stock(self) -> Any:
+        """The network as stock schedulers call it."""
+        pretrained = isinstance(self._source.network, Pretrained)
+        return self._sampler.unet if pretrained else self._sampler.as_stock
 
     def _noise(self, args: Mapping[str, Any]) -> Tensor:
         return self._sampler.noise(args["seed"], args["count"])

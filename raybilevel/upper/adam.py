@@ -35,8 +35,10 @@ class Adam:
         """Before the first step."""
         return cls(z, np.zeros_like(z), np.zeros_like(z), 0)
 
-    def step(self, gradient: Vector, size: float, project: Callable[[Vector], Vector]) -> Adam:
-        """One step of about `size` in each coordinate, against `gradient` (d,)."""
+    def step(
+        self, gradient: Vector, size: float | Vector, project: Callable[[Vector], Vector]
+    ) -> Adam:
+        """One step of about `size`, one or (d,), in each coordinate, against `gradient` (d,)."""
         first, second = _BETAS
         steps = self.steps + 1
         mean = first * self.mean + (1 - first) * gradient

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from raybilevel.lower.baked import bake
 from raybilevel.lower.level_info import read_levels
 from raybilevel.lower.levels import LevelSampler, asked_step
+from raybilevel.lower.sampling import load_pipeline
 from raybilevel.lower.solvers import SOLVERS
 from raybilevel.problems.schedule_export import exported_steps, stock_config
 from raybilevel.schedules import LOGSNR_FLOOR
@@ -69,12 +70,12 @@ def some_levels(info, k, seed):
 def baked(source, target, sampler, levels):
     info = read_levels(source)
     config = stock_config(levels, exported_steps(len(levels), len(info.logsnr)))
-    bake(source, target, sampler, info, config)
+    bake(load_pipeline(source).unet, target, sampler, info, config)
     return target
 
 
 def ours(source, sampler, levels):
-    drawing = LevelSampler(source, sampler)
+    drawing = LevelSampler.open(source, sampler)
     return drawing.sample(drawing.noise(SEED, COUNT), levels.tolist())
 
 

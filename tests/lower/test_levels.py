@@ -154,7 +154,7 @@ def test_ddim_at_stock_levels_draws_what_the_stock_pipeline_does(tmp_path, kind,
         clip_sample_range=0.8,
     )
     save(tmp_path, DDIMPipeline, scheduler)
-    sampler = LevelSampler(tmp_path, "ddim")
+    sampler = LevelSampler.open(tmp_path, "ddim")
     noise = sampler.noise(SEED, COUNT)
     for steps in (1, 10):
         images = sampler.sample(noise, trailing(sampler.info, steps))
@@ -167,7 +167,7 @@ def test_ddim_at_stock_levels_draws_what_the_stock_pipeline_does(tmp_path, kind,
 def test_dpmpp_at_stock_levels_draws_what_the_stock_pipeline_does(tmp_path, kind):
     scheduler = DDPMScheduler(num_train_timesteps=100, beta_end=0.03, prediction_type=kind)
     save(tmp_path, DDPMPipeline, scheduler)
-    sampler = LevelSampler(tmp_path)
+    sampler = LevelSampler.open(tmp_path)
     noise = sampler.noise(SEED, COUNT)
     for steps in (1, 20):
         images = sampler.sample(noise, trailing(sampler.info, steps))
@@ -183,7 +183,7 @@ def test_images_of_a_thousand_trained_steps_with_colours_and_oblong(tmp_path, na
     scheduler = DDIMScheduler(prediction_type="v_prediction")  # noise all but alone at the first
     shape = {"sample_size": (8, 16), "in_channels": 3, "out_channels": 3, "add_attention": True}
     save(tmp_path, DDIMPipeline, scheduler, **shape)
-    sampler = LevelSampler(tmp_path, name)
+    sampler = LevelSampler.open(tmp_path, name)
     noise = sampler.noise(SEED, COUNT)
     assert noise.shape == (COUNT, 3, 8, 16)
     images = sampler.sample(noise, trailing(sampler.info, 10))
@@ -194,12 +194,12 @@ def test_images_of_a_thousand_trained_steps_with_colours_and_oblong(tmp_path, na
 
 def test_noise_is_what_the_stock_pipeline_draws(directory):
     _, noise = drawn(directory, DDIMScheduler, 1)
-    assert torch.equal(LevelSampler(directory).noise(SEED, COUNT), noise)
+    assert torch.equal(LevelSampler.open(directory).noise(SEED, COUNT), noise)
 
 
 @pytest.fixture(scope="module", params=SOLVERS)
 def sampler(directory, request):
-    return LevelSampler(directory, request.param)
+    return LevelSampler.open(directory, request.param)
 
 
 LEVELS = [-1.2, -0.7, 0.3, 1.4, 4.0]  # none of them trained
@@ -248,7 +248,7 @@ def test_outside_the_trained_range_the_network_is_asked_at_its_end(sampler):
 def test_what_is_predicted_adds_up_to_the_noisy_image(tmp_path, kind, name):
     scheduler = DDIMScheduler(num_train_timesteps=100, prediction_type=kind, clip_sample=False)
     save(tmp_path, DDIMPipeline, scheduler)
-    sampler = LevelSampler(tmp_path, name)
+    sampler = LevelSampler.open(tmp_path, name)
     x, last = sampler.noise(2, 4), None
     for level in (-1.7, 0.2, 3.9):
         logsnr = torch.tensor([level], dtype=torch.float64)
@@ -267,7 +267,7 @@ def test_what_is_predicted_adds_up_to_the_noisy_image(tmp_path, kind, name):
 def test_only_ddim_clips_and_keeps_the_noise_as_predicted(tmp_path):
     scheduler = DDIMScheduler(num_train_timesteps=100, clip_sample_range=0.5)
     save(tmp_path, DDIMPipeline, scheduler)
-    ddim, dpmpp = (LevelSampler(tmp_path, name) for name in ("ddim", "dpm++"))
+    ddim, dpmpp = (LevelSampler.open(tmp_path, name) for name in ("ddim", "dpm++"))
     x, logsnr = ddim.noise(2, 4), torch.tensor([0.0], dtype=torch.float64)
     with torch.inference_mode():
         (clipped, eps), (x0, same) = ddim.predict(x, logsnr), dpmpp.predict(x, logsnr)
@@ -292,7 +292,7 @@ def test_two_point_gradients_of_fid_are_those_of_forward_mode(tmp_path, name):
     """The schedule problem in small: d FID / d levels, through sampler, network and asked step."""
     scheduler = DDIMScheduler(num_train_timesteps=100, beta_end=0.03, clip_sample=False)
     save(tmp_path, DDIMPipeline, scheduler)
-    sampler = LevelSampler(tmp_path, name)
+    sampler = LevelSampler.open(tmp_path, name)
     sampler.unet.double()
     noise = sampler.noise(4, 16).double()
     levels = np.array([-1.2, 0.1, 1.3, 3.2])

@@ -35,7 +35,7 @@ def played(model):
 def test_a_run_begins_somewhere_good_updates_and_compares(played):
     problem, run, rows = played
     assert len(rows) == problem.planned_rounds(run.state) == 4
-    starts, stock = problem._starts()
+    starts, stock = problem.rounds.starts()
     assert len(starts) > stock > 0
     assert any(np.array_equal(run.state["x_before"], x) for x in starts[:stock])
     assert any(np.array_equal(run.state["x_start"], x) for x in starts)
@@ -54,7 +54,7 @@ def test_every_gradient_has_a_standard_error(played):
 def test_nfe_is_what_the_shards_cost(played):
     problem, _, rows = played
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
-    points = len(problem._starts()[0])
+    points = len(problem.rounds.starts()[0])
     looks = [(points, 2), (math.ceil(points / 3), 2), (math.ceil(math.ceil(points / 3) / 3), 4)]
     assert spent[0] == sum(n * chunks for n, chunks in looks) * 16 * 4
     assert spent[1] == spent[2] == 2 * 3 * 32 * 4
@@ -155,7 +155,7 @@ def test_what_is_found_is_the_mean_of_the_last_updates_or_where_they_began(playe
     assert run.state["trace"].shape == (2, 4)
     found = np.array([rows[-1][f"config/{v.name}"] for v in problem.variables])
     assert np.array_equal(found, run.state["x"])
-    mean = problem._solver.average(run.state["trace"])  # the second half of two is one
+    mean = problem.rounds.solver.average(run.state["trace"])  # the second half of two is one
     assert np.allclose(mean, run.state["trace"][1])
     assert any(np.array_equal(found, x) for x in (mean, run.state["x_start"]))
 
@@ -252,7 +252,7 @@ def test_every_chunk_has_samples_enough_for_a_variance(model, samples):
 def test_stock_schedulers_that_cannot_walk_so_many_steps_are_left_out(model):
     problem = tuning(model, sampling_steps=40)
     state = {"x": problem.search.schedule.init, "x_before": problem.search.schedule.init}
-    names = {s["subject"] for s in problem.subjects(state)}
+    names = {s["subject"] for s in problem.rounds.subjects(state)}
     assert "dpm++ leading" not in names
     assert "ddim trailing" in names
 

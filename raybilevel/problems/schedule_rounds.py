@@ -1,0 +1,156 @@
+"""What the schedule problem's driver does in rounds of sampling: begin, update, end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Output, Stage, Status, Stop, Update
+from raybilevel.problems.schedule_compare import Real, compare, list_subjects, real_arrays
+from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
+from raybilevel.problems.schedule_plan import Plan
+from raybilevel.problems.schedule_search import Search
+from raybilevel.problems.schedule_solver import Metrics, Solver, Term
+from raybilevel.problems.schedule_source import Source
+from raybilevel.problems.schedule_stop import why_stop
+from raybilevel.problems.schedule_worker import MOST_REAL
+
+_LOOKS = 3  # at where to begin
+_KEEP = 3  # one of so many is looked at again
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """The driver's side of whatever samples.
+
+    Attributes
+    ----------
+    plan, search, solver, source : shards, variables, steps, model and data.
+    metric : what is minimised.
+    compare_steps : numbers of steps that stock schedulers are given beside the search's own.
+    """
+
+    plan: Plan
+    search: Search
+    solver: Solver
+    source: Source
+    metric: Metric
+    compare_steps: tuple[int, ...]
+
+    def see(self, state: Arrays, done: list[Output]) -> Stage | Arrays:
+        """Real images of both folds; then the state that knows them."""
+        seen = len(done)
+        if seen < self.folds:
+            count = len(self.source.folds[seen].images)
+            return self.plan.real(0, seen, seen, min(count, MOST_REAL) if seen else count)
+        return state | real_arrays(done[0].sums, done[1].rows)
+
+    @property
+    def folds(self) -> int:
+        """How many stages `see` takes."""
+        return len(self.source.folds)
+
+    def begin(
+        self, round_: int, state: Arrays, done: list[Output], number: int
+    ) -> Stage | Update:
+        """Look at many schedules, at fewer and fewer of them more closely; begin at the best.
+
+        Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), a third each time.
+        """
+        starts, stock = self.starts()
+        field, found = list(range(len(starts))), None
+        for rung, looked in enumerate(done):
+            found = self.solver.measure(self.objective(state), looked, len(field))
+            ranking = np.argsort([value for value, _ in found], kind="stable")
+            if rung == 0:  # what the picture calls before: the best that diffusers offers
+                state = state | {"x_before": starts[next(i for i in ranking.tolist() if i < stock)]}
+            if rung == _LOOKS - 1:
+                best = int(ranking[0])
+                return Update(*self.solver.begin(state, starts[field[best]], found[best]))
+            field = [field[int(i)] for i in ranking[: math.ceil(len(field) / _KEEP)]]
+        points = [self.search.levels(starts[i]) for i in field]
+        return self.plan.look(len(done), round_, number, state, points)
+
+    def starts(self) -> tuple[list[np.ndarray], int]:
+        """Where the search may begin, and how many of these, the first, are stock spacings."""
+        from raybilevel.lower.rivals import stock_levels_visited
+
+        visited = stock_levels_visited(self.source.info.scheduler, self.search.steps)
+        return self.search.starts(visited.values()), len(visited)
+
+    def objective(self, state: Arrays) -> Objective:
+        """What is minimised, and to what."""
+        return Fid(Real.of(state, "objective").train) if self.metric == "fid" else Kid()
+
+    def update(
+        self,
+        round_: int,
+        state: Arrays,
+        done: list[Output],
+        number: int,
+        update: int,
+        term: Term | None = None,
+    ) -> Stage | Update:
+        """Pairs about the state's x, and the step from them, the run's `update`-th from 1."""
+        if not done:
+            points = self.solver.points(self.solver.pairs(update, state))
+            return self.plan.evaluate(round_, number, state, points)
+        return Update(*self.solver.step(update, state, self.objective(state), done[0], term))
+
+    def evaluate(
+        self, round_: int, state: Arrays, done: list[Output], number: int
+    ) -> Stage | tuple[float, float]:
+        """The objective at the state's x, and its standard error."""
+        if not done:
+            return self.plan.evaluate(round_, number, state, [self.search.levels(state["x"])])
+        (found,) = self.solver.measure(self.objective(state), done[0], 1)
+        return found
+
+    def end(
+        self, round_: int, state: Arrays, done: list[Output], found: Sequence[np.ndarray]
+    ) -> Stage | Update:
+        """Take the best of the points found, on new noises; compare it, and stop."""
+        if not done:
+            points = [self.search.levels(x) for x in found]
+            return self.plan.look(_LOOKS, round_, 0, state, points)
+        measured = self.solver.measure(self.objective(state), done[0], len(found))
+        best = int(np.argmin([value for value, _ in measured]))
+        state = state | {"x": found[best]}
+        subjects = self.subjects(state)
+        if len(done) == 1:
+            return self.plan.compare(round_, 1, state, subjects)
+        rows, size = done[1].rows, len(subjects)
+        evaluations = rows["steps"].reshape(size, -1)[:, 0]
+        ended = {
+            "comparison": compare(state, rows, size),
+            "comparison_steps": evaluations,
+            "shown": rows["shown"],
+        }
+        return Update(
+            state | ended, self._last_row(state, measured[best], done[1].nfe), self._stop(state)
+        )
+
+    def _stop(self, state: Arrays) -> Stop:
+        if not len(state["trace"]):
+            return Stop(Status.CONVERGED, "evaluated as asked for")
+        u = self.search.to_unit(state["x"])
+        return why_stop(self.search.schedule.variables, u, state["gradients"])
+
+    def subjects(self, state: Arrays) -> list[dict[str, Any]]:
+        """What is compared: learned levels, those begun with, their stock form, and the rivals."""
+        return list_subjects(self.search, self.source, state, self.compare_steps)
+
+    def _last_row(self, state: Arrays, measured: tuple[float, float], nfe: int) -> Metrics:
+        values = zip(self.search.schedule.variables, state["x"], strict=True)
+        row = {f"config/{v.name}": float(x) for v, x in values}
+        return row | {
+            "upper_loss": measured[0],
+            "upper_loss_se": measured[1],
+            "fid_floor": Real.of(state, "objective").floor,
+            "fid_second_floor": Real.of(state, "second").floor,
+            "nfe_comparison": float(nfe),
+        }
