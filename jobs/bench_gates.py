@@ -117,5 +117,8 @@ def _grown(oracle: Oracle, seed: int) -> list[tuple[float, float, float]]:
 PARTS = {f.__name__: f for f in (calibration, growth)}
 
 if __name__ == "__main__":
+    if "--help" in sys.argv or set(sys.argv[1:]) - set(PARTS):
+        print(__doc__)
+        sys.exit(0 if "--help" in sys.argv else 2)
     for name in sys.argv[1:] or PARTS:
         PARTS[name]()

@@ -129,5 +129,8 @@ def _step(pool: Pool, columns: list[int], gamma: float) -> float:
 PARTS = {f.__name__: f for f in (gradients, optima, rate, speed)}
 
 if __name__ == "__main__":
+    if "--help" in sys.argv or set(sys.argv[1:]) - set(PARTS):
+        print(__doc__)
+        sys.exit(0 if "--help" in sys.argv else 2)
     for name in sys.argv[1:] or PARTS:
         PARTS[name]()

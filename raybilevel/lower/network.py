@@ -56,7 +56,7 @@ def network_config(
 def _widths(channels: int, size: int) -> tuple[int, ...]:
     if size < 16:
         return (16, 32)
-    return (16, 32, 64) if channels == 1 else (32, 64, 64)
+    return (16, 32, 32) if channels == 1 else (32, 64, 64)
 
 
 def _check(config: Mapping[str, Any], height: int, width: int) -> None:

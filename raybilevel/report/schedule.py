@@ -6,7 +6,8 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from raybilevel.problems.schedule_compare import LEARNED, NEAREST, OURS
+from raybilevel.problems.schedule_compare import INITIAL, LEARNED, NEAREST, OURS
+from raybilevel.report import training
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -23,6 +24,8 @@ def draw(result: Result) -> None:
     if result.directory.has("comparison.parquet"):
         result.directory.write(_PICTURE, picture(result))
         result.directory.write(_SAMPLES, samples_picture(result))
+    if "lower_loss" in result.get_dataframe():
+        result.directory.write(training.PICTURE, training.picture(result))
 
 
 def lines(result: Result) -> list[Line]:
@@ -35,15 +38,22 @@ def lines(result: Result) -> list[Line]:
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if result.directory.has("comparison.parquet"):
         rows += _compared(result)
+    history = result.get_dataframe()
+    if "lower_loss" in history:
+        rows += training.lines(history)
     tuning = summary["nfe_total"] - (m.get("nfe_comparison") or 0)
     rows += [
         ("cost", f"{tuning:,.0f} NFE for the tuning, {m.get('nfe_comparison') or 0:,.0f} for the "
                  f"comparison, {summary['worker_seconds_total']:.0f} worker-seconds"),
         ("run", result.path),
     ]  # fmt: skip
-    files = [_PICTURE, _SAMPLES, "comparison.parquet", "pipeline"]
-    there = [f for f in files if result.directory.has(f) or f == "pipeline"]
+    files = [_PICTURE, _SAMPLES, training.PICTURE, "comparison.parquet", "network", "pipeline"]
+    there = [f for f in files if result.directory.has(f) or _is_pipeline(result, f)]
     return rows + [("", f"{result.path}/{f}") for f in there]
+
+
+def _is_pipeline(result: Result, name: str) -> bool:
+    return result.directory.has(f"{name}/model_index.json")
 
 
 def _compared(result: Result) -> list[Line]:
@@ -96,7 +106,7 @@ def picture(result: Result) -> bytes:
 def _draw_levels(axes: Any, levels: dict[str, list[float]]) -> None:
     steps = range(1, len(levels["levels"]) + 1)
     axes.plot(
-        steps, levels["before"], "o--", color="0.6", label="nearest to the best stock spacing"
+        steps, levels["before"], "o--", color="0.6", label="before"
     )
     axes.plot(steps, levels["levels"], "o-", color="C1", label="learned")
     axes.set(xlabel="sampling step", ylabel="log-SNR visited")
@@ -123,8 +133,9 @@ def samples_picture(result: Result) -> bytes:
     from matplotlib.image import imread
 
     table = result.directory.read_frame("comparison.parquet")
-    best = _best(table[table["steps"] == table.iloc[0]["steps"]])["subject"]
-    names = list(dict.fromkeys([NEAREST, best, LEARNED]))
+    here = table[table["steps"] == table.iloc[0]["steps"]]
+    begun = [name for name in (INITIAL, NEAREST) if name in set(here["subject"])]
+    names = [begun[0], _best(here)["subject"], LEARNED]
     figure = Figure(figsize=(4.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         file = f"samples/{name.replace(' ', '-')}-{table.iloc[0]['steps']}.png"

@@ -50,16 +50,21 @@ class Run:
         """One round: stages until the problem answers with an update; returns the history's row."""
         started = time.monotonic()
         done: list[Output] = []
+        travelled = {"broadcast_bytes": 0, "returned_bytes": 0}
         step = self.problem.stage(self.round, self.state, done)
         while isinstance(step, Stage):
             done.append(run_stage(step))
+            travelled["broadcast_bytes"] += _bytes(step.broadcast)
+            # every shard returns all sums, of which one is left; rows are all there
+            each, rows = _bytes(done[-1].sums), _bytes(done[-1].rows)
+            travelled["returned_bytes"] += len(step.shards) * each + rows
             step = self.problem.stage(self.round, self.state, done)
         self.state = step.state
         self.round += 1
         self.ledger.nfe_total += sum(output.nfe for output in done)
         self.ledger.time_total_s += time.monotonic() - started
         self.stop = step.stop or self._over_budget()
-        self.last = self._row(step.metrics)
+        self.last = self._row({**step.metrics, **travelled})
         return self.last
 
     def reconsider(self) -> None:
@@ -103,6 +108,10 @@ class Run:
         stop = record["stop"] and Stop(Status(record["stop"]["status"]), record["stop"]["reason"])
         ledger = Ledger(**record["ledger"])
         return cls(problem, config, state, record["round"], ledger, stop, dict(record["last"]))
+
+
+def _bytes(arrays: Arrays) -> int:
+    return sum(a.nbytes for a in arrays.values())
 
 
 def run_locally(

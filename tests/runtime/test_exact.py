@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import ray
-from schedule_toys import DyingPixels, Pixels, save_pipeline, tuning
+from schedule_toys import DyingPixels, Pixels, learning, save_pipeline, tuning
 from toys import KILL, Descent, DyingGaussian, Once, die, first, gaussian, nap, near_one
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
@@ -89,6 +89,38 @@ def test_bits_of_a_schedule_do_not_depend_on_workers_nor_on_one_that_is_killed(
     driven = drive_quietly(order(schedule_problem(extractor), tmp_path, workers))
     assert (tmp_path / "died").exists() == (workers == 2)
     assert_same_bits(driven, locally(schedule_problem(Pixels())))
+
+
+@pytest.fixture(scope="module")
+def learned_locally():
+    """A schedule learned while a network trains, penalty and all, without Ray."""
+    return locally(learning_problem(Pixels()))
+
+
+def learning_problem(extractor):
+    return learning(
+        extractor=extractor, second_extractor=Pixels(), z_step="truncated", gamma=100.0,
+        samples_per_evaluation=64,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_that_is_killed(
+    workers, learned_locally, tmp_path
+):
+    """Undisturbed, but for the two of whom one is killed."""
+    extractor = DyingPixels(tmp_path) if workers == 2 else Pixels()
+    driven = drive_quietly(order(learning_problem(extractor), tmp_path, workers))
+    assert (tmp_path / "died").exists() == (workers == 2)
+    assert_same_bits(driven, learned_locally)
+
+
+def test_bits_of_weights_and_schedule_survive_a_budget_and_going_on(learned_locally, tmp_path):
+    problem = learning_problem(Pixels())
+    for rounds in (6, None):  # the second update, and the training between, are another driver's
+        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
+        drive(Order(problem, ScalingConfig(num_workers=2), run, "run"), lambda progress: None)
+    assert_same_bits(outcome(order(problem, tmp_path, 2)), learned_locally)
 
 
 def test_bits_survive_a_worker_killed_in_mid_shard(tmp_path):

@@ -1,0 +1,63 @@
+"""What a schedule run that trained its network looked like on the way."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raybilevel.problems.schedule import ScheduleTuning
+from raybilevel.report.table import Line
+from raybilevel.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURE = "pictures/training.png"
+
+
+def picture(result: Result) -> bytes:
+    """PNG: the levels over rounds, the training loss over rounds, the objective over NFE."""
+    from matplotlib.figure import Figure
+
+    history = result.get_dataframe()
+    figure = Figure(figsize=(12.0, 3.6), layout="constrained")
+    levels, loss, objective = figure.subplots(1, 3)
+    _draw_levels(levels, history, result)
+    loss.plot(history["training_iteration"], history["lower_loss"], lw=1)
+    loss.set(xlabel="round", ylabel="training loss", yscale="log")
+    known = history.dropna(subset=["upper_loss"])
+    objective.errorbar(
+        known["nfe_total"], known["upper_loss"], known["upper_loss_se"], fmt=".-", lw=1
+    )
+    objective.set(xlabel="NFE", ylabel="objective", yscale="log")
+    for axes in (levels, loss, objective):
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def _draw_levels(axes: Any, history: pd.DataFrame, result: Result) -> None:
+    problem = result.problem
+    assert isinstance(problem, ScheduleTuning), "a schedule run has a schedule problem"
+    x = history[[f"config/{v.name}" for v in problem.variables]].to_numpy(float)
+    levels = np.array([problem.search.levels(row) for row in x])
+    axes.plot(history["training_iteration"], levels, lw=1, color="C1")
+    axes.set(xlabel="round", ylabel="log-SNR visited")
+
+
+def lines(history: pd.DataFrame) -> list[Line]:
+    """How training went, and what travelled."""
+    trained = history.dropna(subset=["lower_loss"])
+    down, up = (trained[f"{way}_bytes"].median() / 1e6 for way in ("broadcast", "returned"))
+    rows = [
+        ("training loss", f"{trained['lower_loss'].iloc[0]:.4f} at first, "
+                          f"{trained['lower_loss'].iloc[-1]:.4f} in the last round"),
+        ("travelled", f"a round {down:.1f} MB to every worker, {up:.1f} MB back from all shards"),
+    ]  # fmt: skip
+    if "penalty_share" in trained:
+        share = trained["penalty_share"].dropna()
+        rows += [("penalty term", f"{share.mean():.0%} of the gradient on average")]
+    return rows
