@@ -101,7 +101,9 @@ def _tuned(
         sampler=sampler,
     )  # fmt: skip
     run, rows = run_locally(p, RunConfig(seed=seed))
-    table = frame(run.state["comparison"], p.rounds.subjects(run.state), run.state["comparison_steps"])
+    table = frame(
+        run.state["comparison"], p.rounds.subjects(run.state), run.state["comparison_steps"]
+    )
     floors = rows[-1]["fid_floor"], rows[-1]["fid_second_floor"]
     return (
         table,

@@ -63,9 +63,7 @@ def test_the_readmes_schedule_is_a_problem():
     assert names["problem"].sampling_steps == 5
 
 
-@pytest.mark.parametrize(
-    "job", [path.name for path in sorted((ROOT / "jobs").glob("*.py"))]
-)
+@pytest.mark.parametrize("job", [path.name for path in sorted((ROOT / "jobs").glob("*.py"))])
 def test_jobs_say_how_they_are_used(job):
     done = subprocess.run(
         [sys.executable, ROOT / "jobs" / job, "--help"], capture_output=True, text=True, check=False

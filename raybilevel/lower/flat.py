@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class FlatWeights:
-    """One buffer for all weights of a network and one for their gradients; its parameters view them.
+    """One buffer for a network's weights and one for their gradients, which its parameters view.
 
     Attributes
     ----------
@@ -21,9 +21,7 @@ class FlatWeights:
         self.parameter = nn.Parameter(values)
         self.parameter.grad = torch.zeros_like(values)
         sizes = [p.numel() for p in parameters]
-        parts = zip(
-            parameters, values.split(sizes), self.parameter.grad.split(sizes), strict=True
-        )
+        parts = zip(parameters, values.split(sizes), self.parameter.grad.split(sizes), strict=True)
         for parameter, value, grad in parts:
             parameter.data = value.view_as(parameter)
             parameter.requires_grad_(True)

@@ -42,6 +42,7 @@ def matched_steps(
     start: Learner,
     first: int,
     draws: Sequence[Any],
+    *,
     lower: Callable[[Any], Accumulate],
     upper: Accumulate,
     slopes: Callable[[], np.ndarray],

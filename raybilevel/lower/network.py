@@ -1,4 +1,4 @@
-"""A network that is yet to be trained: its configuration, its first weights, what levels it knows."""
+"""A network that is yet to be trained: configuration, first weights, what levels it knows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ TRAIN_STEPS = 1000
 """Steps of the scale that a network's time embedding is asked on."""
 
 WIDEST = (-12.0, 12.0)
-"""Log-SNR at its ends, where the network is conditioned on the noise level: beyond, float32 does not
-tell the abar of its steps apart."""
+"""Log-SNR at its ends, where the network is conditioned on the noise level.
+
+Beyond, float32 does not tell the abar of its steps apart."""
 
 _NORM_GROUPS = 8
 

@@ -57,7 +57,7 @@ class UpperTerm:
     def truncated(self, f: Linearised, noise: Tensor, levels: list[float], scale: float) -> Tensor:
         """Back through the last sampling steps; gives scale times f ()."""
         loss = scale * self._value(f, noise, levels, self.grad_steps)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach()
 
     @torch.no_grad()
@@ -77,9 +77,7 @@ class UpperTerm:
         self.flat.grad.add_((above - below) / (2 * step) * way)
         return (above + below) / 2
 
-    def _value(
-        self, f: Linearised, noise: Tensor, levels: list[float], grad_steps: int
-    ) -> Tensor:
+    def _value(self, f: Linearised, noise: Tensor, levels: list[float], grad_steps: int) -> Tensor:
         images = self.sampler.solve(noise.to(self.sampler.device), levels, grad_steps)
         return f(self.extractor(images.float()))
 

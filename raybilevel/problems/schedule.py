@@ -179,8 +179,7 @@ class ScheduleTuning(TrainingOptions, Problem):
     def _schedule(self) -> Schedule:
         """What is tuned."""
         bounds = WIDEST if self.model is None else Pretrained(self.model).info.bounds
-        options = _variables(self.schedule_options)
-        return make_schedule(self.schedule, self.sampling_steps, bounds, options)
+        return make_schedule(self.schedule, self.sampling_steps, bounds, self.schedule_options)
 
     @cached_property
     def search(self) -> Search:
@@ -253,9 +252,7 @@ class ScheduleTuning(TrainingOptions, Problem):
 
     def _check_names(self, where: str, given: Mapping[str, Any] | None) -> None:
         if given is not None and sorted(given) != sorted(self._names):
-            raise InputError(
-                f"{where} names {sorted(given)}, but the variables are {self._names}"
-            )
+            raise InputError(f"{where} names {sorted(given)}, but the variables are {self._names}")
 
     def _check_at(self) -> None:
         """Refuse levels that do not rise."""
@@ -298,7 +295,7 @@ class ScheduleTuning(TrainingOptions, Problem):
         return ScheduleWorker(self.source, self.metric, device, self._lesson, self._schedule)
 
     def trial(self, x: Mapping[str, float]) -> ScheduleTuning:
-        """The objective alone at the variables `x`, by name, after training on them if it is due."""
+        """The objective alone at the variables `x`, by name; after training there if it is due."""
         return self.model_copy(update={"at": dict(x)})
 
     def init(self, seed: int) -> Arrays:
@@ -323,7 +320,7 @@ class ScheduleTuning(TrainingOptions, Problem):
         if round_ > self.updates:
             found = [self._solver.average(state["trace"]), state["x_start"]]
             return rounds.end(round_, state, done, found)
-        return rounds.update(round_, state, done, 0, round_)
+        return rounds.update(round_, state, done, 0, update=round_)
 
     def _begin(self, rounds: Rounds, state: Arrays, done: list[Output]) -> Stage | Update:
         seen = rounds.see(state, done)
@@ -362,25 +359,3 @@ class ScheduleTuning(TrainingOptions, Problem):
         if self.model is None:
             return self.training_rounds + 2
         return 1 if self.at is not None else self.updates + 2
-
-
-def _variables(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with each mapping, as YAML has it, made a `Variable`, and other values numbers."""
-    return {name: _option(name, value) for name, value in options.items()}
-
-
-def _option(name: str, value: Any) -> Any:
-    where = f"schedule_options.{name}"
-    if isinstance(value, Mapping):
-        try:
-            return Variable(**value)
-        except TypeError as error:
-            raise InputError(
-                f"{where} is {dict(value)}, but a variable has name, init, low, high and scale"
-            ) from error
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)  # YAML takes 1e-4 for a word
-    except ValueError:
-        raise InputError(f"{where} is '{value}'; it must be a number or a variable") from None

@@ -11,8 +11,8 @@ import numpy as np
 from raybilevel.lower.level_info import nearest_timesteps
 from raybilevel.metrics import FrechetTo, Moments, jackknife, kid, kid_difference
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.schedule_objective import moments
 from raybilevel.problems.schedule_network import Untrained
+from raybilevel.problems.schedule_objective import moments
 from raybilevel.problems.schedule_search import Search
 from raybilevel.problems.schedule_source import Source
 from raybilevel.problems.schedule_worker import EXTRACTORS

@@ -7,7 +7,7 @@ are left `updates` move the schedule too; one more compares.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,8 +164,8 @@ class Course:
             self._nothing(state["x"]),
             Stop(
                 Status.STOPPED,
-                f"the training loss was not finite in {_PATIENCE} rounds in a row; the state before "
-                "them is kept: lower learning_rate, or take mixed_precision 'no'",
+                f"the training loss was not finite in {_PATIENCE} rounds in a row; the state "
+                "before them is kept: lower learning_rate, or take mixed_precision 'no'",
             ),
         )
 
@@ -187,7 +187,7 @@ class Course:
             return self.rounds.begin(round_, state, done, number)
         update = self._update(round_)
         if update is not None:
-            return self.rounds.update(round_, state, done, number, update, learned.term)
+            return self.rounds.update(round_, state, done, number, update=update, term=learned.term)
         if round_ % self.evaluate_every:
             return Update(state, self._nothing(state["x"]))
         found = self.rounds.evaluate(round_, state, done, number)
@@ -210,7 +210,7 @@ def _sampled(stage: Stage, weights: np.ndarray) -> Stage:
     return replace(stage, broadcast={**stage.broadcast, SAMPLED: weights})
 
 
-def first_state(weights: np.ndarray) -> Mapping[str, np.ndarray]:
+def first_state(weights: np.ndarray) -> Arrays:
     """What a state holds of the network before training: weights (P,) float32."""
     nothing = np.zeros_like(weights)
     return {

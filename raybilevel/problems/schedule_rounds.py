@@ -54,9 +54,7 @@ class Rounds:
         """How many stages `see` takes."""
         return len(self.source.folds)
 
-    def begin(
-        self, round_: int, state: Arrays, done: list[Output], number: int
-    ) -> Stage | Update:
+    def begin(self, round_: int, state: Arrays, done: list[Output], number: int) -> Stage | Update:
         """Look at many schedules, at fewer and fewer of them more closely; begin at the best.
 
         Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), a third each time.
@@ -92,6 +90,7 @@ class Rounds:
         state: Arrays,
         done: list[Output],
         number: int,
+        *,
         update: int,
         term: Term | None = None,
     ) -> Stage | Update:

@@ -17,7 +17,7 @@ from scipy.stats.qmc import Halton
 from raybilevel import schedules
 from raybilevel.errors import InputError
 from raybilevel.schedules import Schedule
-from raybilevel.upper.variables import Box, Vector
+from raybilevel.upper.variables import Box, Variable, Vector
 from raybilevel.upper.zeroth_order import Kind, Pairs, draw_directions
 
 _DELTA = 0.004  # half a pair's distance, as a share of the box
@@ -47,6 +47,7 @@ def make_schedule(
     InputError
         If an option is unknown or wrong, as where bounds cross.
     """
+    options = {name: _option(name, value) for name, value in options.items()}
     try:
         if kind != "knots":
             make: Callable[..., Schedule] = getattr(schedules, kind)
@@ -58,6 +59,24 @@ def make_schedule(
         if isinstance(error, InputError):
             raise
         raise InputError(f"schedule_options do not fit schedule '{kind}': {error}") from error
+
+
+def _option(name: str, value: Any) -> Any:
+    """An option with a mapping, as YAML has it, made a `Variable`, and a word a number."""
+    where = f"schedule_options.{name}"
+    if isinstance(value, Mapping):
+        try:
+            return Variable(**value)
+        except TypeError as error:
+            raise InputError(
+                f"{where} is {dict(value)}, but a variable has name, init, low, high and scale"
+            ) from error
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)  # YAML takes 1e-4 for a word
+    except ValueError:
+        raise InputError(f"{where} is '{value}'; it must be a number or a variable") from None
 
 
 def _spread(d: int) -> np.ndarray:

@@ -111,7 +111,8 @@ class Solver:
         if term is None:
             return gradient, se, {}
         ours, theirs = (
-            float(np.linalg.norm(self.search.to_unit_gradient(x, g))) for g in (term.value, gradient)
+            float(np.linalg.norm(self.search.to_unit_gradient(x, g)))
+            for g in (term.value, gradient)
         )
         share = {"penalty_share": ours / max(ours + theirs, np.finfo(float).tiny)}
         return gradient + term.value, np.hypot(se, term.se), share

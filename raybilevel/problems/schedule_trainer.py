@@ -1,9 +1,9 @@
 """The schedule problem's training shards, in one process: local steps, and dg/dq where f counts.
 
-    train   first, count          `count` AdamW steps from what is broadcast, on draws of the
-                                  shard's own key; sums of weights and moments
-            levels, gamma         where z is trained too: from the same start on the same draws,
-                                  minding f; and dg/dq at y and at z (rows)
+train   first, count          `count` AdamW steps from what is broadcast, on draws of the
+shard's own key; sums of weights and moments
+levels, gamma         where z is trained too: from the same start on the same draws,
+minding f; and dg/dq at y and at z (rows)
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class ScheduleTrainer:
     def __init__(
         self,
         lesson: Lesson,
+        *,
         sampler: LevelSampler,
         flat: FlatWeights,
         schedule: Schedule,
@@ -64,7 +65,8 @@ class ScheduleTrainer:
         if "gamma" not in args:
             steps = (self._lower(x, at) for at in draws)
             return self._output(*self._trainer.run(start, args["first"], steps), {}, {}, 0)
-        m = self._matched(start, x, draws, args, broadcast, generator)
+        f = Linearised(broadcast["slope_mean"], broadcast["slope_outer"], self._sampler.device)
+        m = self._matched(start, x, draws, generator, args=args, f=f)
         rows = {"slope_y": m.slope_y, "slope_z": m.slope_z}
         each = self._term.nfe(len(args["levels"]), self._lesson.z_step == "zeroth_order")
         extra = 3 * (len(draws) + 2 * _SLOPES) + len(draws) * each
@@ -86,7 +88,7 @@ class ScheduleTrainer:
     def _lower(self, x: Tensor, at: Draw) -> Accumulate:
         def add() -> Tensor:
             loss = self._loss(x, at)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss.detach()
 
         return add
@@ -96,12 +98,12 @@ class ScheduleTrainer:
         start: Learner,
         x: Tensor,
         draws: list[Draw],
-        args: Mapping[str, Any],
-        broadcast: Mapping[str, np.ndarray],
         generator: torch.Generator,
+        *,
+        args: Mapping[str, Any],
+        f: Linearised,
     ) -> Matched:
         batches = [self._draw(generator) for _ in range(_SLOPES)]
-        f = Linearised(broadcast["slope_mean"], broadcast["slope_outer"], self._sampler.device)
 
         def upper() -> Tensor:
             noise = torch.randn(draws[0].noise.shape, generator=generator)
@@ -112,7 +114,8 @@ class ScheduleTrainer:
 
         return matched_steps(
             self._trainer, start, args["first"], draws,
-            lambda at: self._lower(x, at), upper, lambda: self._slopes(x, batches),
+            lower=lambda at: self._lower(x, at), upper=upper,
+            slopes=lambda: self._slopes(x, batches),
         )  # fmt: skip
 
     def _slopes(self, x: Tensor, batches: list[Draw]) -> np.ndarray:

@@ -65,7 +65,12 @@ class ScheduleWorker:
 
             self._flat, images = FlatWeights(self._sampler.unet), source.folds[0].images
             self._trainer = ScheduleTrainer(
-                lesson, self._sampler, self._flat, schedule, images, self._extractor
+                lesson,
+                sampler=self._sampler,
+                flat=self._flat,
+                schedule=schedule,
+                images=images,
+                extractor=self._extractor,
             )
 
     def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:

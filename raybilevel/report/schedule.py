@@ -105,9 +105,7 @@ def picture(result: Result) -> bytes:
 
 def _draw_levels(axes: Any, levels: dict[str, list[float]]) -> None:
     steps = range(1, len(levels["levels"]) + 1)
-    axes.plot(
-        steps, levels["before"], "o--", color="0.6", label="before"
-    )
+    axes.plot(steps, levels["before"], "o--", color="0.6", label="before")
     axes.plot(steps, levels["levels"], "o-", color="C1", label="learned")
     axes.set(xlabel="sampling step", ylabel="log-SNR visited")
 

@@ -7,7 +7,6 @@ The noise is drawn anew each step, the same for z and y: what training is like.
 """
 
 import numpy as np
-import pytest
 import torch
 
 from raybilevel.lower.flat import FlatWeights
@@ -56,9 +55,11 @@ def penalty_gradient(gamma, steps, start=None, other_draws=False, seed=0):
     recipe = Recipe(steps, learning_rate=0.05, warmup=1, weight_decay=0.0, clip=1e9)
     learner = Learner.begin(np.float32(A @ Q if start is None else start))
     trainer = Trainer(flat, recipe)
-    m = matched_steps(trainer, learner, 0, list(draws), lower, upper, slopes)
+    m = matched_steps(trainer, learner, 0, list(draws), lower=lower, upper=upper, slopes=slopes)
     if other_draws:  # y as it would be, had it come another way
-        m2 = matched_steps(trainer, learner, 0, list(-draws), lower, upper, slopes)
+        m2 = matched_steps(
+            trainer, learner, 0, list(-draws), lower=lower, upper=upper, slopes=slopes
+        )
         return Q + gamma * (m.slope_z - m2.slope_y)[0], Q
     return Q + gamma * (m.slope_z - m.slope_y)[0], Q
 

@@ -31,7 +31,11 @@ def test_a_seed_decides_the_first_weights_and_leaves_the_global_generator_alone(
         ((1, 9, 9), {}, "network has 2 block_out_channels, which halve images 1 times, but images"),
         ((1, 30, 30), {}, "images of 30 x 30 cannot be"),
         ((1, 8, 8), {"no_such": 1}, "network has no_such, which is no argument of UNet2DModel"),
-        ((1, 8, 8), {"norm_num_groups": 5}, "network cannot be made: num_channels .16. must be divisible"),
+        (
+            (1, 8, 8),
+            {"norm_num_groups": 5},
+            "network cannot be made: num_channels .16. must be divisible",
+        ),
         ((1, 8, 8), {"time_embedding_type": "fourier"}, "'fourier', which cannot be asked at real"),
     ],
 )

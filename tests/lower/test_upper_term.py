@@ -26,7 +26,9 @@ class Few(torch.nn.Module):
 @pytest.fixture
 def parts():
     unet = tiny_unet()
-    sampler = LevelSampler(new_info(network_config((1, 8, 8)), "noise_level", "epsilon", 1.0, {}), unet)
+    sampler = LevelSampler(
+        new_info(network_config((1, 8, 8)), "noise_level", "epsilon", 1.0, {}), unet
+    )
     noise = sampler.noise(3, 32)
     to = FrechetTo(Moments.of(Few()(load("digits").images).numpy()))
     return sampler, FlatWeights(unet), noise, to
@@ -118,10 +120,14 @@ def test_the_extractor_may_be_any_module(parts):
     sampler, flat, noise, _ = parts
     f = Linearised(np.ones(64), np.zeros((64, 64)), CPU)
     value = UpperTerm(sampler, flat, Pixels(), 1).truncated(f, noise, LEVELS, 1.0)
-    assert value.item() == pytest.approx(sampler.sample(noise, LEVELS).sum((1, 2, 3)).mean().item(), rel=1e-5)
+    assert value.item() == pytest.approx(
+        sampler.sample(noise, LEVELS).sum((1, 2, 3)).mean().item(), rel=1e-5
+    )
 
 
-@pytest.mark.parametrize(("grad_steps", "by_pairs", "nfe"), [(1, False, 5), (9, False, 9), (1, True, 6)])
+@pytest.mark.parametrize(
+    ("grad_steps", "by_pairs", "nfe"), [(1, False, 5), (9, False, 9), (1, True, 6)]
+)
 def test_what_a_gradient_costs(parts, grad_steps, by_pairs, nfe):
     sampler, flat, *_ = parts
     assert UpperTerm(sampler, flat, Pixels(), grad_steps).nfe(3, by_pairs) == nfe
