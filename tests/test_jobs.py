@@ -49,18 +49,18 @@ def test_the_readmes_yaml_is_a_configuration():
 
 def test_the_readmes_python_runs_up_to_the_fit():
     """Its names and arguments exist: the problem is made, with rewards of the reader's own."""
-    text, _ = blocks("python")
+    text, *_ = blocks("python")
     names = {name: lambda images: images for name in ("my_proxy_reward", "what_i_want")}
     names["my_sanity_check"] = names["what_i_want"]
     exec(text.split("result = ")[0], names)
     assert names["problem"].variables == (Variable("lambda", 1.0, 0.05, 20.0, "log"),)
 
 
-def test_the_readmes_schedule_is_a_problem():
-    _, text = blocks("python")
-    names = {}
+@pytest.mark.parametrize(("place", "steps"), [(1, 5), (2, 10)])
+def test_the_readmes_schedules_are_problems(place, steps):
+    text, names = blocks("python")[place], {}
     exec(text.split("result = ")[0], names)
-    assert names["problem"].sampling_steps == 5
+    assert names["problem"].sampling_steps == steps
 
 
 @pytest.mark.parametrize("job", [path.name for path in sorted((ROOT / "jobs").glob("*.py"))])
