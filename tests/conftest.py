@@ -14,12 +14,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_collection_modifyitems(items):
-    """One process has all that needs Ray, and the one cluster; others take the rest by modules."""
+    """What needs Ray goes first, as two halves of one cluster each; the rest follows by modules."""
     on_ray = {item.path for item in items if "cluster" in item.fixturenames}
     for item in items:
-        group = "ray" if item.path in on_ray else str(item.path)
+        group = f"ray {item.path.parent.name}" if item.path in on_ray else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.path not in on_ray)  # it takes the longest: it starts first
+    items.sort(key=lambda item: item.path not in on_ray)
 
 
 @pytest.fixture(scope="session", autouse=True)

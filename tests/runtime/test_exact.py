@@ -104,23 +104,21 @@ def learning_problem(extractor):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_that_is_killed(
-    workers, learned_locally, tmp_path
-):
-    """Undisturbed, but for the two of whom one is killed."""
-    extractor = DyingPixels(tmp_path) if workers == 2 else Pixels()
-    driven = drive_quietly(order(learning_problem(extractor), tmp_path, workers))
-    assert (tmp_path / "died").exists() == (workers == 2)
+def test_bits_of_weights_and_schedule_survive_a_worker_killed(learned_locally, tmp_path):
+    driven = drive_quietly(order(learning_problem(DyingPixels(tmp_path)), tmp_path, 2))
+    assert (tmp_path / "died").exists()
     assert_same_bits(driven, learned_locally)
 
 
-def test_bits_of_weights_and_schedule_survive_a_budget_and_going_on(learned_locally, tmp_path):
+def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_driver(
+    learned_locally, tmp_path
+):
+    """One worker up to the first update; another driver goes on with four."""
     problem = learning_problem(Pixels())
-    for rounds in (6, None):  # the second update, and the training between, are another driver's
+    for workers, rounds in ((1, 7), (4, None)):
         run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
-        drive(Order(problem, ScalingConfig(num_workers=2), run, "run"), lambda progress: None)
-    assert_same_bits(outcome(order(problem, tmp_path, 2)), learned_locally)
+        drive(Order(problem, ScalingConfig(num_workers=workers), run, "run"), lambda progress: None)
+    assert_same_bits(outcome(order(problem, tmp_path, 4)), learned_locally)
 
 
 def test_bits_survive_a_worker_killed_in_mid_shard(tmp_path):
