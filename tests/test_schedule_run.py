@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from schedule_toys import save_pipeline, tuning
+from schedule_toys import learning, save_pipeline, tuning
 
 from raybilevel import BilevelTuner, RunConfig, ScalingConfig
 from raybilevel.report import finish
@@ -21,9 +21,9 @@ def model(tmp_path_factory):
     return save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
 
 
-def tuner(model, folder, **run):
+def tuner(problem, folder, **run):
     return BilevelTuner(
-        tuning(model), scaling=ScalingConfig(num_workers=2),
+        problem, scaling=ScalingConfig(num_workers=2),
         run=RunConfig(name="run", storage_path=str(folder), seed=3, **run),
         watch=lambda progress: None,
     )  # fmt: skip
@@ -34,7 +34,7 @@ def levels_of(result):
 
 
 def test_a_run_leaves_a_pipeline_a_comparison_and_a_report(cluster, model, tmp_path, capsys):
-    tuner(model, tmp_path).fit()
+    tuner(tuning(model), tmp_path).fit()
     result = Result(RunDirectory.at(str(tmp_path / "run")))  # from its directory alone
     assert result.kind == "schedule"
     assert list(result.best_params.values()) == pytest.approx(levels_of(result))
@@ -52,17 +52,22 @@ def test_a_run_leaves_a_pipeline_a_comparison_and_a_report(cluster, model, tmp_p
         assert Path(result.path, file).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_that_its_budget_ends_early_exports_what_it_says_and_goes_on(
-    cluster, model, tmp_path, capsys
+def test_a_training_that_its_budget_ends_early_exports_what_it_says_and_goes_on(
+    cluster, tmp_path, capsys
 ):
-    early = tuner(model, tmp_path, max_rounds=2).fit()
+    early = tuner(learning(), tmp_path, max_rounds=3).fit()
     assert early.status == "budget"
     assert list(early.best_params.values()) == pytest.approx(levels_of(early))
     finish(early)
-    assert "max_rounds 2 is reached" in capsys.readouterr().out
+    assert "max_rounds 3 is reached" in capsys.readouterr().out
     path = str(tmp_path / "run")
-    run = RunConfig(max_rounds=9, seed=3)
+    run = RunConfig(max_rounds=19, seed=3)
     whole = BilevelTuner.restore(path, run=run, watch=lambda progress: None).fit()
-    assert len(whole.get_dataframe()) == 4
+    assert len(whole.get_dataframe()) == 10
+    finish(whole)
+    said = capsys.readouterr().out
+    for part in ("training loss", "MB back from all shards", "initial schedule", f"{path}/network"):
+        assert part in said
+    assert Path(path, "pictures/training.png").read_bytes().startswith(b"\x89PNG")
     again = BilevelTuner.restore(path, run=RunConfig(max_rounds=99, seed=3), watch=lambda p: None)
-    assert len(again.fit().get_dataframe()) == 4  # it had made all its rounds
+    assert len(again.fit().get_dataframe()) == 10  # it had made all its rounds

@@ -1,0 +1,261 @@
+"""Print what learning the noise schedule while the network trains gains, and what its parts do.
+
+    python jobs/bench_training.py gain [--data digits] [--steps 5,10] [--seeds 5,6,7,8,9]
+    python jobs/bench_training.py conditioning | penalty | parallel [--steps 5] [--seeds 5,6,7,8,9]
+    python jobs/bench_training.py throughput [--rounds 6]
+
+A seed decides first weights, batches, and all noises. Every arm of a comparison has the same NFE,
+upper level included: those that learn no schedule train for more rounds instead. Fixed schedules
+count with the best of all stock spacings and samplers, chosen by the mean over seeds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from scipy.stats import t as student
+
+from raybilevel import RunConfig, ScheduleTuning
+from raybilevel.problems.schedule_compare import frame
+from raybilevel.runtime.run import Run, run_locally
+
+app = typer.Typer(help=__doc__, add_completion=False)
+Steps = Annotated[str, typer.Option(help="Numbers of sampling steps.")]
+Seeds = Annotated[str, typer.Option(help="Seeds.")]
+ROUNDS, SHARDS, INNER, BATCH = 75, 4, 10, 128
+COMPARED = 1024
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:
+    settings = {"training_rounds": ROUNDS, "train_shards": SHARDS, "inner_steps": INNER}
+    settings |= {"batch_size": BATCH, "compare_samples": COMPARED, "shard_size": BATCH}
+    return ScheduleTuning(data=data, sampling_steps=steps, **settings | changes)
+
+
+def fixed(data: str, schedule: str, nfe: int, steps: list[int], **changes: Any) -> ScheduleTuning:
+    """A whole training of about `nfe` evaluations at a schedule's defaults."""
+    rounds = max(1, round(nfe / (3 * SHARDS * INNER * BATCH)))
+    p = problem(
+        data, steps[0], schedule=schedule, compare_steps=steps[1:], training_rounds=rounds,
+        evaluate_every=10 * rounds, **changes,
+    )  # fmt: skip
+    return p.trial({v.name: v.init for v in p.variables})
+
+
+def tune_after(data: str, steps: int, trained: Path) -> ScheduleTuning:
+    """The sampling schedule alone, of a network that was trained at a fixed one."""
+    return ScheduleTuning(
+        model=str(trained), data=data, sampling_steps=steps, compare_samples=COMPARED,
+        shard_size=BATCH,
+    )  # fmt: skip
+
+
+def play(p: ScheduleTuning, seed: int) -> tuple[Run, pd.DataFrame, int]:
+    """The run's end, its comparison, and what it cost without that."""
+    run, rows = run_locally(p, RunConfig(seed=seed))
+    table = frame(
+        run.state["comparison"], p.rounds.subjects(run.state), run.state["comparison_steps"]
+    )
+    return run, table, int(run.ledger.nfe_total - rows[-1]["nfe_comparison"])
+
+
+def in_processes(function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Iterable[Any]:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _one_thread) as pool:
+        yield from pool.imap(_call, [(function, task) for task in tasks])
+
+
+def _one_thread() -> None:
+    from raybilevel.runtime.threads import fix_threads
+
+    fix_threads(1)
+
+
+def _call(work: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    function, task = work
+    return function(*task)
+
+
+# --- arms ---------------------------------------------------------------------------------------
+
+
+def learned(data: str, seed: int, steps: int, **changes: Any) -> tuple[pd.DataFrame, int]:
+    """The learned schedule on its own network."""
+    _, table, nfe = play(problem(data, steps, **changes), seed)
+    return table.iloc[[0]], nfe
+
+
+def one_seed(data: str, seed: int, steps: list[int]) -> pd.DataFrame:
+    """All arms of `gain`, one after the other: budgets are those of the learned ones."""
+    arms, budget = [], 0
+    for n in steps:
+        table, nfe = learned(data, seed, n)
+        arms.append(table.assign(arm="learned while training", cost=nfe))
+        budget = max(budget, nfe)
+    for schedule in ("cosine", "sigmoid"):
+        _, table, nfe = play(fixed(data, schedule, budget, steps), seed)
+        arms.append(table.assign(arm=f"fixed {schedule}", cost=nfe))
+    arms.append(_then_tuned(data, seed, steps))
+    return pd.concat(arms).assign(seed=seed)
+
+
+def _then_tuned(data: str, seed: int, steps: list[int]) -> pd.DataFrame:
+    p = fixed(data, "cosine", 3 * ROUNDS * SHARDS * INNER * BATCH, steps)
+    run, _, trained = play(p, seed)
+    tables = []
+    with tempfile.TemporaryDirectory() as folder:
+        p.export(run.state, Path(folder))
+        for n in steps:
+            _, table, nfe = play(tune_after(data, n, Path(folder) / "network"), seed)
+            tables.append(
+                table.iloc[[0]].assign(arm="fixed cosine, then tuned", cost=trained + nfe)
+            )
+    return pd.concat(tables)
+
+
+def print_arms(tables: pd.DataFrame, reference: str) -> None:
+    """Means over seeds, and the reference's minus each arm's: 95 % by Student's t over seeds."""
+    print("steps  arm                        best as                     NFE       FID  reference "
+          "minus it, 95 %   FID 2nd               KID")  # fmt: skip
+    for n, here in tables.groupby("steps"):
+        base = _best(here[here["arm"] == reference])
+        for arm in here["arm"].unique():
+            rows = _best(here[here["arm"] == arm])
+            cells = [
+                f"{rows[metric].mean():8.3f} {_interval(base[metric] - rows[metric])}"
+                for metric in ("fid", "fid_second", "kid")
+            ]
+            name = rows["subject"].iloc[0]
+            print(f"{n:5d}  {arm:26s} {name:20s} {rows['cost'].mean():11,.0f} {' '.join(cells)}")
+
+
+def _best(rows: pd.DataFrame) -> pd.DataFrame:
+    """An arm's subject of the least mean FID, by seed."""
+    subject = rows.groupby("subject")["fid"].mean().idxmin()
+    return rows[rows["subject"] == subject].set_index("seed").sort_index()
+
+
+def _interval(gaps: pd.Series) -> str:
+    if len(gaps) < 2:
+        return f"({gaps.mean():+.3f})"
+    margin = student.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
+    return f"({gaps.mean() - margin:+.3f} to {gaps.mean() + margin:+.3f})"
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+@app.command()
+def gain(data: str = "digits", steps: Steps = "5,10", seeds: Seeds = "5,6,7,8,9") -> None:
+    """Learned while training, fixed cosine and sigmoid, and fixed then tuned, at equal NFE."""
+    tasks = [(data, seed, numbers(steps)) for seed in numbers(seeds)]
+    tables = []
+    for table in in_processes(one_seed, tasks):
+        tables.append(table)
+        print(f"# seed {table['seed'].iloc[0]} is done", flush=True)
+    print_arms(pd.concat(tables), "learned while training")
+
+
+def _variant(data: str, seed: int, steps: int, arm: str, changes: Any) -> pd.DataFrame:
+    table, nfe = learned(data, seed, steps, **changes)
+    return table.assign(arm=arm, cost=nfe, seed=seed)
+
+
+def _variants(data: str, steps: str, seeds: str, arms: dict[str, dict[str, Any]]) -> None:
+    tasks = [
+        (data, seed, n, arm, changes)
+        for seed in numbers(seeds)
+        for n in numbers(steps)
+        for arm, changes in arms.items()
+    ]
+    print_arms(pd.concat(in_processes(_variant, tasks)), next(iter(arms)))
+
+
+@app.command()
+def conditioning(data: str = "digits", steps: Steps = "5", seeds: Seeds = "5,6,7,8,9") -> None:
+    """Told the noise level, or the step, all else equal."""
+    kinds = {kind: {"conditioning": kind} for kind in ("noise_level", "step")}
+    _variants(data, steps, seeds, kinds)
+
+
+@app.command()
+def penalty(
+    data: str = "digits", steps: Steps = "5", seeds: Seeds = "5,6,7,8,9", gamma: float = 1e4
+) -> None:
+    """What the penalty term changes, at the same number of rounds."""
+    arms: dict[str, dict[str, Any]] = {"none": {}}
+    arms |= {z: {"z_step": z, "gamma": gamma} for z in ("truncated", "zeroth_order")}
+    _variants(data, steps, seeds, arms)
+
+
+@app.command()
+def parallel(data: str = "digits", steps: Steps = "5", seeds: Seeds = "5,6,7,8,9") -> None:
+    """FID of a fixed cosine schedule against sequential depth, at equal samples."""
+    arms = {
+        f"{shards} shards, depth {ROUNDS * SHARDS // shards * INNER}": {
+            "train_shards": shards, "training_rounds": ROUNDS * SHARDS // shards,
+            "average_decay": 0.9 ** (shards / SHARDS), "schedule": "cosine",
+            "at": {"start": 0.2, "end": 1.0, "tau": 1.0}, "evaluate_every": 1000,
+        }
+        for shards in (4, 2, 1)
+    }  # fmt: skip
+    _variants(data, steps, seeds, arms)
+
+
+@app.command()
+def throughput(data: str = "digits", rounds: int = 6, repeats: int = 3) -> None:
+    """Rounds a minute with 1 and 2 workers against as many plain processes, interleaved."""
+    from raybilevel import BilevelTuner, ScalingConfig
+
+    p = fixed(data, "cosine", 3 * rounds * SHARDS * INNER * BATCH, [5])
+    for workers in (1, 2):
+        for _ in range(repeats):
+            plain = _plain(p, rounds, workers)
+            with tempfile.TemporaryDirectory() as folder:
+                run = RunConfig(name="run", storage_path=folder, max_rounds=rounds + 1)
+                scaling = ScalingConfig(num_workers=workers)
+                result = BilevelTuner(p, scaling, run, watch=lambda progress: None).fit()
+                h = result.get_dataframe().iloc[2:]
+            seconds = h["time_total_s"].iloc[-1] - h["time_total_s"].iloc[0]
+            inside = h["worker_seconds_total"].iloc[-1] - h["worker_seconds_total"].iloc[0]
+            ours = 60 * (len(h) - 1) / seconds
+            print(
+                f"{workers} at once: plain {plain:.1f} rounds a minute, ours {ours:.1f}, ratio "
+                f"{ours / plain:.3f}; outside shards {1 - inside / workers / seconds:.1%}",
+                flush=True,
+            )
+
+
+def _plain(p: ScheduleTuning, rounds: int, processes: int) -> float:
+    """Rounds a minute of plain processes that share a round's shards between them."""
+    each = SHARDS // processes
+    with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
+        seconds = pool.map(_call, [(_shards, (p, each, rounds))] * processes, chunksize=1)
+    return 60 * (rounds - 1) / max(seconds)
+
+
+def _shards(p: ScheduleTuning, each: int, rounds: int) -> float:
+    worker, state = p.worker("cpu"), p.init(0)
+    stage = p.stage(1, state, [])
+    started = 0.0
+    for i in range(rounds):
+        if i == 1:  # the first warms up
+            started = time.monotonic()
+        for shard in stage.shards[:each]:
+            worker.run(shard, stage.broadcast, i)
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    app()
