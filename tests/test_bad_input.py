@@ -337,7 +337,20 @@ def test_an_address_where_no_cluster_answers(run_in, address):
         ({"sampling_steps": 0}, "ScheduleTuning.sampling_steps is 0: input should be greater th"),
         ({"samples_per_evaluation": 1}, "samples_per_evaluation is 1, but a metric with a standa"),
         ({"schedule": "linear"}, "ScheduleTuning.schedule is 'linear': input should be 'knots'"),
-        ({"model": None}, "ScheduleTuning.model is missing"),
+        ({"model": None, "z_step": "truncated"}, "z_step is 'truncated' without gamma; give"),
+        (
+            {"model": None, "network": "{block_out_channels: [8, 8, 8, 8, 8]}"},
+            "network has 5 block_out_channels, which halve images 4 times, but images of 8 x 8",
+        ),
+        ({"model": None, "batch_size": 9999}, "batch_size is 9999, but data 'digits' has 1437 im"),
+        (
+            {
+                "model": None,
+                "prediction_type": "epsilon",
+                "schedule_options": "{zero_terminal_snr: true}",
+            },
+            "zero_terminal_snr needs prediction_type 'v_prediction' or 'sample'",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)) or "no model",
 )
