@@ -215,7 +215,7 @@ class ScheduleTuning(TrainingOptions, Problem):
     def _course(self) -> Course:
         return Course(
             self.rounds, self._lesson, self.training_rounds, self.train_shards,
-            self.inner_steps, self._warm_rounds, 0 if self.at else self.updates,
+            self.inner_steps, self._warm_rounds, 0 if self.at is not None else self.updates,
             self._gammas, self.average_decay, self.evaluate_every,
         )  # fmt: skip
 
@@ -296,7 +296,8 @@ class ScheduleTuning(TrainingOptions, Problem):
 
     def trial(self, x: Mapping[str, float]) -> ScheduleTuning:
         """The objective alone at the variables `x`, by name; after training there if it is due."""
-        return self.model_copy(update={"at": dict(x)})
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**fields | {"at": dict(x)})  # a copy would keep what was cached
 
     def init(self, seed: int) -> Arrays:
         """The schedule's initial parameters; where the run's noises begin; the first weights."""
