@@ -68,16 +68,10 @@ class Course:
     decay: float
     evaluate_every: int
 
-    @property
-    def schedule(self) -> Any:
-        """What is learned."""
-        return self.rounds.search.schedule
-
     def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
         """What to do next in this round."""
         if round_ == 0:
-            seen = self.rounds.see(state, done)
-            return seen if isinstance(seen, Stage) else Update(seen, self._nothing(state["x"]))
+            return self._see(state, done)
         if round_ > self.length:
             step = self.rounds.end(round_, state, done, self._found(state))
             return _sampled(step, state["average"]) if isinstance(step, Stage) else step
@@ -91,6 +85,13 @@ class Course:
         if isinstance(step, Stage):
             return _sampled(step, learned.sampled)
         return replace(step, metrics=step.metrics | learned.row)
+
+    def _see(self, state: Arrays, done: list[Output]) -> Stage | Update:
+        seen = self.rounds.see(state, done)
+        if isinstance(seen, Stage):
+            return seen
+        nothing = np.nan, np.nan  # is known yet; a look that fails leaves the start where it is
+        return Update(*self.rounds.solver.begin(seen, state["x"], nothing))
 
     # --- the lower level --------------------------------------------------------------------------
 
@@ -197,7 +198,7 @@ class Course:
         return Update(state, row)
 
     def _found(self, state: Arrays) -> Sequence[np.ndarray]:
-        if not self.updates:
+        if not len(state["trace"]):
             return [state["x"]]
         return [self.rounds.solver.average(state["trace"]), state["x_start"]]
 

@@ -193,6 +193,23 @@ def test_a_round_whose_loss_is_not_finite_is_not_applied_and_the_third_ends_the_
     assert int(fine.state["rounds_refused"]) == 0
 
 
+def test_a_look_that_comes_to_nothing_leaves_the_schedule_where_it_is():
+    problem = learning(updates=1)
+    state = run_locally(problem, RunConfig(seed=5, max_rounds=4))[0].state
+    refused = {**state, "rounds_refused": np.array(1)}  # as round 4, the look, would have left it
+    worker = problem.worker("cpu")
+    done = []
+    for _ in range(2):
+        stage = problem.stage(8, refused, done)
+        tree = Tree(len(stage.shards))
+        for shard in stage.shards:
+            tree.put(shard.index, worker.run(shard, stage.broadcast, 1))
+        done.append(tree.result())
+    update = problem.stage(8, refused, done)
+    assert np.array_equal(update.state["x_start"], problem._schedule.init)
+    assert len(update.state["trace"]) == 1
+
+
 def test_updates_are_spread_over_the_rounds_left_with_the_last_in_the_last():
     course = learning(training_rounds=20, warmup=9, updates=4)._course
     assert [r for r in range(21) if course._update(r)] == [13, 15, 18, 20]
