@@ -80,8 +80,8 @@ def _found(row: Row, variables: Sequence[Variable]) -> str:
     if len(parts) > _MOST:
         parts = [parts[0], "..", parts[-1]]
     parts.append(f"loss {_with_error(row, 'upper_loss')}")
-    if "lower_loss" in row:
-        parts.append(f"lower loss {row['lower_loss']:.4f}")
+    if "learning_rate" in row:
+        parts.append(f"training loss {row['lower_loss']:.4f}")
     if "ess" in row:
         parts.append(f"ESS {row['ess']:.0f}")
     return "  ".join(parts)

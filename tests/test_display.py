@@ -32,6 +32,12 @@ def test_a_loss_that_the_run_cannot_say_is_said_to_be_unknown():
     assert "not known yet" in row_line({**ROW, "upper_loss": math.nan}, VARIABLES)
 
 
+def test_a_row_of_a_training_says_its_loss_and_no_other_does():
+    row = {**ROW, "lower_loss": 0.25}
+    assert "training loss 0.2500" in row_line({**row, "learning_rate": 1e-3}, VARIABLES)
+    assert row_line(row, VARIABLES) == row_line(ROW, VARIABLES)
+
+
 def test_the_live_line_has_the_last_round_and_the_time_left():
     line = live_line(progress(), ROW, VARIABLES)
     for part in ("x 1.235", "ESS 812", "51,200", "round 4", "5 shards", "2 workers", "1:15 left"):
