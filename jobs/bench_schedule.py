@@ -42,17 +42,17 @@ def numbers(text: str) -> list[int]:
 
 
 def in_processes(function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Iterable[Any]:
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _one_thread) as pool:
-        yield from pool.imap(_call, [(function, task) for task in tasks])
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), one_thread) as pool:
+        yield from pool.imap(call, [(function, task) for task in tasks])
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     from raybilevel.runtime.threads import fix_threads
 
     fix_threads(1)
 
 
-def _call(work: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+def call(work: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
     function, task = work
     return function(*task)
 
@@ -237,7 +237,7 @@ def estimator(
     data: str = "digits", steps: int = 5, samples: int = 256, replicates: int = 200
 ) -> None:
     """Bias and 1/m law of the gradient, and what common random numbers save."""
-    _one_thread()
+    one_thread()
     p = problem(data, steps, samples_per_evaluation=samples)
     state = p.init(0)
     worker = p.worker("cpu")
@@ -315,7 +315,7 @@ def speed(data: str = "digits", steps: int = 10, batch: int = 256, repeats: int 
     from raybilevel.lower.levels import LevelSampler
     from raybilevel.lower.pipeline import pipeline_directory
 
-    _one_thread()
+    one_thread()
     directory = pipeline_directory(data)
     sampler = LevelSampler.open(directory, "ddim")
     stock = DDIMPipeline.from_pretrained(str(directory))

@@ -12,15 +12,14 @@ count with the best of all stock spacings and samplers, chosen by the mean over 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from bench_schedule import call, in_processes, numbers, one_thread
 from scipy.stats import t as student
 
 from raybilevel import RunConfig, ScheduleTuning
@@ -32,10 +31,6 @@ Steps = Annotated[str, typer.Option(help="Numbers of sampling steps.")]
 Seeds = Annotated[str, typer.Option(help="Seeds.")]
 ROUNDS, SHARDS, INNER, BATCH = 75, 4, 10, 128
 COMPARED = 1024
-
-
-def numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:
@@ -69,22 +64,6 @@ def play(p: ScheduleTuning, seed: int) -> tuple[Run, pd.DataFrame, int]:
         run.state["comparison"], p.rounds.subjects(run.state), run.state["comparison_steps"]
     )
     return run, table, int(run.ledger.nfe_total - rows[-1]["nfe_comparison"])
-
-
-def in_processes(function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]]) -> Iterable[Any]:
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _one_thread) as pool:
-        yield from pool.imap(_call, [(function, task) for task in tasks])
-
-
-def _one_thread() -> None:
-    from raybilevel.runtime.threads import fix_threads
-
-    fix_threads(1)
-
-
-def _call(work: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
-    function, task = work
-    return function(*task)
 
 
 # --- arms ---------------------------------------------------------------------------------------
@@ -240,8 +219,8 @@ def throughput(data: str = "digits", rounds: int = 6, repeats: int = 3) -> None:
 def _plain(p: ScheduleTuning, rounds: int, processes: int) -> float:
     """Rounds a minute of plain processes that share a round's shards between them."""
     each = SHARDS // processes
-    with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
-        seconds = pool.map(_call, [(_shards, (p, each, rounds))] * processes, chunksize=1)
+    with multiprocessing.get_context("spawn").Pool(processes, one_thread) as pool:
+        seconds = pool.map(call, [(_shards, (p, each, rounds))] * processes, chunksize=1)
     return 60 * (rounds - 1) / max(seconds)
 
 

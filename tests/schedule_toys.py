@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler, DiffusionPipeline, UNet2DModel
 from toys import KILL
 
 from raybilevel import ScheduleTuning
@@ -72,3 +72,14 @@ def learning(**changes):
         "network": {"block_out_channels": [8, 16], "norm_num_groups": 4},
     }  # fmt: skip
     return ScheduleTuning(**settings | changes)
+
+
+def stock_and_ours(problem, state, folder):
+    """Four images of one generator: by the exported stock pipeline, and by the problem itself."""
+    problem.export(state, folder)
+    pipeline = DiffusionPipeline.from_pretrained(folder / "pipeline")
+    images = pipeline(
+        batch_size=4, generator=torch.Generator().manual_seed(9), output_type="np",
+        num_inference_steps=problem.sampling_steps,
+    ).images  # fmt: skip
+    return images, problem.samples(state, 4, 9, "cpu").permute(0, 2, 3, 1).numpy()

@@ -7,9 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from diffusers import DiffusionPipeline
-from schedule_toys import Pixels, save_pipeline, tiny_unet, tuning
+from schedule_toys import Pixels, save_pipeline, stock_and_ours, tiny_unet, tuning
 
 from raybilevel import RunConfig, Variable
 from raybilevel.errors import InputError
@@ -93,13 +91,7 @@ def test_the_comparison_is_of_everything_on_the_same_fresh_noises(played, tmp_pa
 def test_a_stock_pipeline_draws_the_learned_samples(model, tmp_path, sampler):
     problem = tuning(model, sampler=sampler, updates=1)
     run, _ = run_locally(problem, SEED)
-    problem.export(run.state, tmp_path)
-    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
-    images = pipeline(
-        batch_size=4, generator=torch.Generator().manual_seed(9), num_inference_steps=2,
-        output_type="np",
-    ).images  # fmt: skip
-    ours = problem.samples(run.state, 4, 9, "cpu").permute(0, 2, 3, 1).numpy()
+    images, ours = stock_and_ours(problem, run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
     assert images.std() > 0.05
 

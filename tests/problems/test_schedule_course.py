@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from diffusers import DiffusionPipeline
-from schedule_toys import learning
+from schedule_toys import learning, stock_and_ours
 
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.errors import InputError
@@ -73,13 +71,7 @@ def test_the_average_of_weights_is_what_is_sampled_from(played):
 
 def test_a_stock_pipeline_draws_the_learned_samples(played, tmp_path):
     problem, run, _ = played
-    problem.export(run.state, tmp_path)
-    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
-    images = pipeline(
-        batch_size=4, generator=torch.Generator().manual_seed(9), num_inference_steps=2,
-        output_type="np",
-    ).images  # fmt: skip
-    ours = problem.samples(run.state, 4, 9, "cpu").permute(0, 2, 3, 1).numpy()
+    images, ours = stock_and_ours(problem, run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
     assert images.std() > 0.05
 
@@ -120,13 +112,7 @@ def test_a_trial_trains_at_a_fixed_schedule_and_says_how_it_goes(conditioning, t
     ]
     assert run.stop.status == "converged"
     assert not len(run.state["trace"])
-    problem.trial(at).export(run.state, tmp_path)
-    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
-    images = pipeline(
-        batch_size=4, generator=torch.Generator().manual_seed(9), num_inference_steps=2,
-        output_type="np",
-    ).images  # fmt: skip
-    ours = problem.trial(at).samples(run.state, 4, 9, "cpu").permute(0, 2, 3, 1).numpy()
+    images, ours = stock_and_ours(problem.trial(at), run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
 
 
