@@ -4,8 +4,9 @@
     python jobs/bench_training.py conditioning | penalty | parallel [--steps 5] [--seeds 5,6,7,8,9]
     python jobs/bench_training.py throughput [--rounds 6]
 
-A seed decides first weights, batches, and all noises. Every arm of a comparison has the same NFE,
-upper level included: those that learn no schedule train for more rounds instead. Fixed schedules
+A seed decides first weights, batches, and all noises. Every arm of `gain` has the same NFE,
+upper level included: those that learn no schedule train for more rounds instead; those of `penalty`
+have the same number of rounds, and their NFE stands beside. Fixed schedules
 count with the best of all stock spacings and samplers, chosen by the mean over seeds.
 """
 

@@ -76,10 +76,11 @@ class Result:
     @cached_property
     def kind(self) -> str:
         """The problem's name in YAML: "reward" or "schedule"."""
-        return str(self._config["problem"])
+        return str(self.config["problem"])
 
     @cached_property
-    def _config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
+        """What `config.yaml` holds: every argument, resolved."""
         self._check_there()
         where = f"{self.path}/config.yaml"
         return configfile.parse(self.directory.read("config.yaml").decode(), where)
@@ -95,7 +96,7 @@ class Result:
         """
         if self._problem is not None:
             return self._problem
-        return configfile.build(self._config, f"{self.path}/config.yaml").problem
+        return configfile.build(self.config, f"{self.path}/config.yaml").problem
 
     @cached_property
     def state(self) -> Arrays:

@@ -68,6 +68,13 @@ def test_a_training_that_its_budget_ends_early_exports_what_it_says_and_goes_on(
     said = capsys.readouterr().out
     for part in ("training loss", "MB back from all shards", "initial schedule", f"{path}/network"):
         assert part in said
-    assert Path(path, "pictures/training.png").read_bytes().startswith(b"\x89PNG")
+    picture = Path(path, "pictures/training.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    picture.unlink()
+    config = Path(path, "config.yaml")
+    config.write_text(config.read_text().replace("data: digits", "data: gone.npz"))
+    finish(Result(RunDirectory.at(path)))  # where the data are not
+    assert picture.exists()
+    config.write_text(config.read_text().replace("data: gone.npz", "data: digits"))
     again = BilevelTuner.restore(path, run=RunConfig(max_rounds=99, seed=3), watch=lambda p: None)
     assert len(again.fit().get_dataframe()) == 10  # it had made all its rounds

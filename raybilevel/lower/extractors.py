@@ -116,6 +116,16 @@ def _kind(out: object) -> str:
     return f"{str(out.dtype).removeprefix('torch.')} {tuple(out.shape)}"
 
 
+def passes_gradients(extractor: nn.Module, images: Tensor) -> bool:
+    """Whether the features of images (N, C, H, W) have a gradient, not all zero, in them."""
+    images = images.clone().requires_grad_()
+    out = extractor(images)
+    if not out.requires_grad:
+        return False
+    out.square().sum().backward()
+    return images.grad is not None and bool(images.grad.any())
+
+
 def features(extractor: nn.Module, images: Tensor, batch_size: int = 256) -> np.ndarray:
     """Features (N, F) float64 of images (N, C, H, W) in [0, 1], computed where the extractor is."""
     weights = next(extractor.parameters(), None)

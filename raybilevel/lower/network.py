@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.imports import said_in_a_sentence
 from raybilevel.lower.level_info import Conditioning, LevelInfo
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def network_config(
     config: dict[str, Any] = {"block_out_channels": widths, "layers_per_block": 1}
     config |= {"norm_num_groups": _NORM_GROUPS, "attention_head_dim": _NORM_GROUPS}
     config |= dict(options or {})
+    _check_options(config)
     below = len(config["block_out_channels"]) - 1
     config = {
         "down_block_types": ("DownBlock2D", *["AttnDownBlock2D"] * below),
@@ -60,6 +62,20 @@ def _widths(channels: int, size: int) -> tuple[int, ...]:
     return (16, 32, 32) if channels == 1 else (32, 64, 64)
 
 
+def _check_options(config: Mapping[str, Any]) -> None:
+    widths = config["block_out_channels"]
+    if not isinstance(widths, (list, tuple)) or not widths:
+        raise InputError(
+            f"network has block_out_channels {widths!r}; it must be a list of channels, one for "
+            "each size that images are halved to, such as [16, 32]"
+        )
+    if config.get("dropout"):
+        raise InputError(
+            f"network has dropout {config['dropout']}, which would not be used: samples are drawn "
+            "and the network is trained in evaluation mode; leave it out"
+        )
+
+
 def _check(config: Mapping[str, Any], height: int, width: int) -> None:
     levels = len(config["block_out_channels"])
     if height % 2 ** (levels - 1) or width % 2 ** (levels - 1):
@@ -73,7 +89,20 @@ def _check(config: Mapping[str, Any], height: int, width: int) -> None:
             f"network has time_embedding_type '{kind}', which cannot be asked at real-valued "
             "levels; only 'positional' can"
         )
-    new_unet(config, 0, "meta")  # does diffusers take it?
+    _try(config, height, width)
+
+
+def _try(config: Mapping[str, Any], height: int, width: int) -> None:
+    """Does diffusers take it, and run it on images alone? Without memory or arithmetic."""
+    import torch
+
+    unet = new_unet(config, 0, "meta")
+    shape = (2, config["in_channels"], height, width)
+    with said_in_a_sentence("network", f"images {shape}"), torch.no_grad():
+        images, steps = torch.zeros(shape, device="meta"), torch.zeros(2, device="meta")
+        out = unet(images, steps, return_dict=False)[0]
+        if out.shape != images.shape:
+            raise InputError(f"network makes {tuple(out.shape)} of images {shape}")
 
 
 def new_unet(config: Mapping[str, Any], seed: int, device: str = "cpu") -> UNet2DModel:
@@ -90,12 +119,13 @@ def new_unet(config: Mapping[str, Any], seed: int, device: str = "cpu") -> UNet2
     known = set(UNet2DModel.__init__.__wrapped__.__annotations__)
     if unknown := sorted(set(config) - known):
         raise InputError(f"network has {unknown[0]}, which is no argument of UNet2DModel")
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.device(device),
+        said_in_a_sentence("network", "UNet2DModel's construction"),
+    ):
         torch.manual_seed(seed)
-        try:
-            return UNet2DModel(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"network cannot be made: {error}") from error
+        return UNet2DModel(**config)
 
 
 def new_info(

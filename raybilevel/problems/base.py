@@ -119,6 +119,11 @@ class Problem(ABC):
     resumable: ClassVar[frozenset[str]] = frozenset()
 
     @property
+    def exact(self) -> bool:
+        """Whether the lower level gives the same bits every time, on one kind of machine."""
+        return True
+
+    @property
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:
         """The upper-level variables, in the order of every vector."""

@@ -192,10 +192,21 @@ class ScheduleTuning(TrainingOptions, Problem):
         return self._schedule.variables
 
     @property
+    def exact(self) -> bool:
+        """A compiled network's bits are not promised."""
+        return not self.compile
+
+    @property
     def rounds(self) -> Rounds:
         """What the driver does with samples."""
         return Rounds(
-            self._plan, self.search, self._solver, self.source, self.metric, self.compare_steps
+            self._plan,
+            self.search,
+            self._solver,
+            self.source,
+            self.metric,
+            self.compare_steps,
+            fixed=self.at is not None,
         )
 
     @property
@@ -239,6 +250,8 @@ class ScheduleTuning(TrainingOptions, Problem):
             self._check_names("step_size", {**dict.fromkeys(self._names), **self.step_size})
         self._check_at()
         self.source.check()
+        if self.z_step == "truncated":
+            self.source.check_gradient()
         images = len(self.source.folds[0].images)
         if self.model is None and images < self.batch_size:
             raise InputError(
@@ -304,6 +317,7 @@ class ScheduleTuning(TrainingOptions, Problem):
         x = self._schedule.init if self._x_fixed is None else self._x_fixed
         nothing = np.empty((0, len(x)))
         state = {"x": x, "seed_base": seed_base(seed), "gradients": nothing, "trace": nothing}
+        state["x_start"] = x
         if isinstance(self.source.network, Pretrained):
             return state
         return state | first_state(self.source.network.weights(seed))

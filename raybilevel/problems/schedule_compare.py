@@ -11,7 +11,7 @@ import numpy as np
 from raybilevel.lower.level_info import nearest_timesteps
 from raybilevel.metrics import FrechetTo, Moments, jackknife, kid, kid_difference
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.schedule_network import Untrained
+from raybilevel.problems.schedule_network import Pretrained, Untrained
 from raybilevel.problems.schedule_objective import moments
 from raybilevel.problems.schedule_search import Search
 from raybilevel.problems.schedule_source import Source
@@ -77,7 +77,7 @@ def compare(state: Arrays, rows: Mapping[str, np.ndarray], subjects: int) -> np.
 
 
 def list_subjects(
-    search: Search, source: Source, state: Arrays, more_steps: Sequence[int]
+    search: Search, source: Source, state: Arrays, more_steps: Sequence[int], *, fixed: bool
 ) -> list[dict[str, Any]]:
     """What is compared, learned first; stock schedulers are given other numbers of steps too.
 
@@ -91,9 +91,9 @@ def list_subjects(
     ours = {LEARNED: learned}
     if "x_before" in state:
         ours[NEAREST] = search.levels(state["x_before"])
-    if isinstance(source.network, Untrained):
+    if isinstance(source.network, Untrained) and not fixed:
         ours[INITIAL] = search.levels(search.schedule.init)
-    elif source.sampler == "dpm++":
+    if isinstance(source.network, Pretrained) and source.sampler == "dpm++":
         ours[ROUNDED] = source.info.logsnr[nearest_timesteps(source.info, learned)]
     return [
         *(

@@ -65,7 +65,7 @@ def write(state: Arrays, search: Search, source: Source, subjects: Any, director
     unet = network(source, state)
     steps = exported_steps(search.steps, len(info.logsnr))
     bake(unet, directory / "pipeline", source.sampler, info, stock_config(levels, steps))
-    before = state.get("x_before", search.schedule.init)
+    before = state.get("x_before", state["x_start"])
     lists = {"levels": levels.tolist(), "before": search.levels(before).tolist()}
     if isinstance(source.network, Untrained):
         if info.conditioning == "noise_level":

@@ -32,6 +32,7 @@ class Rounds:
     plan, search, solver, source : shards, variables, steps, model and data.
     metric : what is minimised.
     compare_steps : numbers of steps that stock schedulers are given beside the search's own.
+    fixed : whether x is given, and nothing searched.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class Rounds:
     source: Source
     metric: Metric
     compare_steps: tuple[int, ...]
+    fixed: bool
 
     def see(self, state: Arrays, done: list[Output]) -> Stage | Arrays:
         """Real images of both folds; then the state that knows them."""
@@ -134,14 +136,20 @@ class Rounds:
         )
 
     def _stop(self, state: Arrays) -> Stop:
-        if not len(state["trace"]):
+        if self.fixed:
             return Stop(Status.CONVERGED, "evaluated as asked for")
+        if not len(state["trace"]):
+            return Stop(
+                Status.BUDGET,
+                f"none of the {self.solver.updates} updates was made, as their rounds' training "
+                "came to nothing; train longer, or at a lower learning_rate",
+            )
         u = self.search.to_unit(state["x"])
         return why_stop(self.search.schedule.variables, u, state["gradients"])
 
     def subjects(self, state: Arrays) -> list[dict[str, Any]]:
         """What is compared: learned levels, those begun with, their stock form, and the rivals."""
-        return list_subjects(self.search, self.source, state, self.compare_steps)
+        return list_subjects(self.search, self.source, state, self.compare_steps, fixed=self.fixed)
 
     def _last_row(self, state: Arrays, measured: tuple[float, float], nfe: int) -> Metrics:
         values = zip(self.search.schedule.variables, state["x"], strict=True)

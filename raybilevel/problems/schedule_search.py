@@ -136,7 +136,7 @@ class Search:
 
         k = self.steps
         t = torch.arange(k, 0, -1, dtype=torch.float64) / k
-        logsnr = self.schedule.logsnr(torch.from_numpy(x), t).numpy()
+        logsnr = self.schedule.logsnr(torch.tensor(x), t).numpy()
         apart = _RAMP * np.arange(k)
         low, high = max(self.bounds[0], _LOWEST), self.bounds[1]
         return np.clip(logsnr, low + apart, high - apart[::-1])

@@ -73,6 +73,17 @@ class Source:
         self.extractor("cpu")
         self.second_extractor("cpu")
 
+    def check_gradient(self) -> None:
+        """Refuse an extractor that a gradient of the images does not come through."""
+        from raybilevel.lower.extractors import passes_gradients
+
+        if not passes_gradients(self.extractor("cpu"), self.folds[0].images[:_FEWEST]):
+            raise InputError(
+                "z_step is 'truncated', which needs the features' gradient in the images, but "
+                f"extractor {self.extractor_spec!r} passes none on, as where it rounds; take "
+                "z_step 'zeroth_order'"
+            )
+
     def sampler_on(self, device: str) -> LevelSampler:
         """What draws images with any levels."""
         from raybilevel.lower.levels import LevelSampler

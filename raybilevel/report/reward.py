@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.report.figure import png
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -57,9 +57,7 @@ def picture(result: Result) -> bytes:
     figure = Figure(figsize=(6.4 * len(names), 4.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw(axes, curve[curve["variable"] == name], name, result)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
@@ -77,7 +75,6 @@ def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
     _focus(axes, healthy.dropna())
     axes.set(xlabel=name, ylabel="upper loss (minus the upper reward)")
     axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _mark(axes: Any, name: str, result: Result) -> None:

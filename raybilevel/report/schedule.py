@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybilevel.problems.schedule_compare import INITIAL, LEARNED, NEAREST, OURS
 from raybilevel.report import training
+from raybilevel.report.figure import png, scale_of
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -99,8 +100,7 @@ def picture(result: Result) -> bytes:
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_levels(axes: Any, levels: dict[str, list[float]]) -> None:
@@ -122,7 +122,8 @@ def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
         fmt="*", ms=12, color="k", label="learned",
     )  # fmt: skip
     axes.axhline(m["fid_floor"], color="0.7", ls=":", label="held-out real images")
-    axes.set(xlabel="sampling steps", ylabel="FID to the training data", yscale="log")
+    axes.set(xlabel="sampling steps", ylabel="FID to the training data")
+    axes.set_yscale(scale_of(table["fid"]))
 
 
 def samples_picture(result: Result) -> bytes:
@@ -133,17 +134,11 @@ def samples_picture(result: Result) -> bytes:
     table = result.directory.read_frame("comparison.parquet")
     here = table[table["steps"] == table.iloc[0]["steps"]]
     begun = [name for name in (INITIAL, NEAREST) if name in set(here["subject"])]
-    names = [begun[0], _best(here)["subject"], LEARNED]
+    names = [*begun[:1], _best(here)["subject"], LEARNED]
     figure = Figure(figsize=(4.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         file = f"samples/{name.replace(' ', '-')}-{table.iloc[0]['steps']}.png"
         axes.imshow(imread(io.BytesIO(result.directory.read(file))), cmap="gray")
         axes.set_title(name)
         axes.set_axis_off()
-    return _png(figure)
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return png(figure)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.problems.schedule import ScheduleTuning
+from raybilevel.lower.network import WIDEST
+from raybilevel.problems.schedule_search import Search, make_schedule
+from raybilevel.report.figure import png, scale_of
 from raybilevel.report.table import Line
 from raybilevel.result import Result
 
@@ -24,26 +25,28 @@ def picture(result: Result) -> bytes:
     history = result.get_dataframe()
     figure = Figure(figsize=(12.0, 3.6), layout="constrained")
     levels, loss, objective = figure.subplots(1, 3)
-    _draw_levels(levels, history, result)
+    _draw_levels(levels, history, _search(result))
     loss.plot(history["training_iteration"], history["lower_loss"], lw=1)
-    loss.set(xlabel="round", ylabel="training loss", yscale="log")
+    loss.set(xlabel="round", ylabel="training loss", yscale=scale_of(history["lower_loss"]))
     known = history.dropna(subset=["upper_loss"])
     objective.errorbar(
         known["nfe_total"], known["upper_loss"], known["upper_loss_se"], fmt=".-", lw=1
     )
-    objective.set(xlabel="NFE", ylabel="objective", yscale="log")
-    for axes in (levels, loss, objective):
-        axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    objective.set(xlabel="NFE", ylabel="objective", yscale=scale_of(known["upper_loss"]))
+    return png(figure)
 
 
-def _draw_levels(axes: Any, history: pd.DataFrame, result: Result) -> None:
-    problem = result.problem
-    assert isinstance(problem, ScheduleTuning), "a schedule run has a schedule problem"
-    x = history[[f"config/{v.name}" for v in problem.variables]].to_numpy(float)
-    levels = np.array([problem.search.levels(row) for row in x])
+def _search(result: Result) -> Search:
+    """Variables and levels, of the configuration alone: the data may be elsewhere by now."""
+    config = result.config
+    steps = config["sampling_steps"]
+    schedule = make_schedule(config["schedule"], steps, WIDEST, config["schedule_options"])
+    return Search(schedule, steps, WIDEST)
+
+
+def _draw_levels(axes: Any, history: pd.DataFrame, search: Search) -> None:
+    x = history[[f"config/{v.name}" for v in search.schedule.variables]].to_numpy(float)
+    levels = np.array([search.levels(row) for row in x])
     axes.plot(history["training_iteration"], levels, lw=1, color="C1")
     axes.set(xlabel="round", ylabel="log-SNR visited")
 

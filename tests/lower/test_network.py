@@ -34,9 +34,17 @@ def test_a_seed_decides_the_first_weights_and_leaves_the_global_generator_alone(
         (
             (1, 8, 8),
             {"norm_num_groups": 5},
-            "network cannot be made: num_channels .16. must be divisible",
+            "network failed on UNet2DModel's construction: ValueError: num_channels .16. must be",
         ),
         ((1, 8, 8), {"time_embedding_type": "fourier"}, "'fourier', which cannot be asked at real"),
+        ((1, 8, 8), {"block_out_channels": 16}, "block_out_channels 16; it must be a list"),
+        ((1, 8, 8), {"block_out_channels": []}, "block_out_channels .*; it must be a list"),
+        ((1, 8, 8), {"dropout": 0.1}, "dropout 0.1, which would not be used"),
+        ((1, 8, 8), {"num_class_embeds": 10}, "network failed on images .*class_labels"),
+        ((1, 8, 8), {"class_embed_type": "timestep"}, "network failed on images .*class_labels"),
+        ((1, 8, 8), {"norm_eps": "1e-5"}, "network failed on images .*TypeError"),
+        ((1, 8, 8), {"attention_head_dim": 0}, "network failed on .*ZeroDivisionError"),
+        ((1, 8, 8), {"layers_per_block": 0}, "network failed on images .*RuntimeError"),
     ],
 )
 def test_what_cannot_be_a_network_is_refused(shape, options, said):

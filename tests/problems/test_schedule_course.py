@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from schedule_toys import learning, stock_and_ours
+from schedule_toys import Pixels, learning, stock_and_ours
 
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.errors import InputError
 from raybilevel.lower.level_info import read_levels
+from raybilevel.problems.base import Stage
 from raybilevel.runtime.reduce import Tree
 from raybilevel.runtime.run import run_locally
 
@@ -114,6 +115,10 @@ def test_a_trial_trains_at_a_fixed_schedule_and_says_how_it_goes(conditioning, t
     assert not len(run.state["trace"])
     images, ours = stock_and_ours(problem.trial(at), run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
+    lists = json.loads((tmp_path / "schedule.json").read_text())
+    assert lists["before"] == lists["levels"]
+    table = pd.read_parquet(tmp_path / "comparison.parquet")
+    assert "initial schedule" not in set(table["subject"])
 
 
 @pytest.mark.parametrize("conditioning", ["noise_level", "step"])
@@ -196,6 +201,32 @@ def test_a_look_that_comes_to_nothing_leaves_the_schedule_where_it_is():
     assert len(update.state["trace"]) == 1
 
 
+def test_a_run_whose_updates_all_came_to_nothing_is_no_optimum():
+    problem = learning(updates=1)
+    state = run_locally(problem, RunConfig(seed=5, max_rounds=8))[0].state
+    worker = problem.worker("cpu")
+    done = []
+    while isinstance(step := problem.stage(9, state, done), Stage):  # as if round 8 were refused
+        tree = Tree(len(step.shards))
+        for shard in step.shards:
+            tree.put(shard.index, worker.run(shard, step.broadcast, 1))
+        done.append(tree.result())
+    assert step.stop.status == "budget"
+    assert "none of the 1 updates was made" in step.stop.reason
+
+
+def test_a_compiled_training_promises_no_bits():
+    assert learning().exact
+    assert not learning(compile=True).exact
+
+
+class Rounded(Pixels):
+    """Features that no gradient comes through."""
+
+    def forward(self, images):
+        return super().forward((images * 255).round())
+
+
 def test_updates_are_spread_over_the_rounds_left_with_the_last_in_the_last():
     course = learning(training_rounds=20, warmup=9, updates=4)._course
     assert [r for r in range(21) if course._update(r)] == [13, 15, 18, 20]
@@ -213,6 +244,10 @@ def test_each_variable_may_have_a_step_of_its_own():
         ({"network": {"block_out_channels": [8, 8, 8, 8, 8]}}, "halve images 4 times, but images"),
         ({"batch_size": 2000}, "batch_size is 2000, but data 'digits' has 1437 images to train on"),
         ({"z_step": "truncated"}, "z_step is 'truncated' without gamma"),
+        (
+            {"z_step": "truncated", "gamma": 3.0, "extractor": Rounded},
+            "z_step is 'truncated', which needs the features' gradient .*Rounded.* passes none on",
+        ),
         ({"gamma": 3.0}, "gamma is 3.0, but z_step 'none' has no penalty"),
         ({"gamma": -1.0, "z_step": "truncated"}, "gamma is -1.0; it must be above 0 and finite"),
         (
