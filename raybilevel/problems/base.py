@@ -9,7 +9,7 @@ the answer is the same to the bit whoever ran the shards, and how often.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -88,6 +88,10 @@ class Stop:
     reason: str
 
 
+EVALUATED = Stop(Status.CONVERGED, "evaluated as asked for")
+"""The end of a trial."""
+
+
 @dataclass(frozen=True)
 class Update:
     """The end of a round.
@@ -102,6 +106,14 @@ class Update:
     state: Arrays
     metrics: dict[str, float]
     stop: Stop | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """NFE of a trial: of all of it, and of its dearest part between two results."""
+
+    whole: int
+    unit: int
 
 
 class Worker(Protocol):
@@ -146,7 +158,23 @@ class Problem(ABC):
 
     @abstractmethod
     def trial(self, x: Mapping[str, float]) -> Problem:
-        """The same lower level at fixed variables, for baselines."""
+        """The same lower level at fixed variables, for baselines: the run says what f is there."""
+
+    def trial_cost(self) -> Cost:
+        """What a trial costs, wherever it is; `InputError` if trials are not for comparisons."""
+        raise InputError(f"{type(self).__name__} cannot be compared with searches")
+
+    def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
+        """What scores the ends of runs and trials, states of theirs, on the same fresh samples.
+
+        A run of it ends with `scores` and `scores_se` (n,) in its state: the objective at each of
+        the n ends, and its standard error, on `samples` samples that come from the run's seed.
+        """
+        raise InputError(f"{type(self).__name__} cannot be compared with searches")
+
+    def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
+        """The variables that a point of the box stands for, where not all of the box may be."""
+        return dict(x)
 
     @abstractmethod
     def export(self, state: Arrays, directory: Path) -> None:

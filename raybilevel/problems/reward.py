@@ -8,7 +8,7 @@ seeds and rewards, and reweighted for every x.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -19,9 +19,9 @@ from pydantic import Field, model_validator
 from raybilevel.config import Settings
 from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
-from raybilevel.problems.base import Arrays, Output, Problem, Stage, Stop, Update
+from raybilevel.problems.base import EVALUATED, Arrays, Cost, Output, Problem, Stage, Stop, Update
 from raybilevel.problems.reward_export import write_curve, write_pipeline, write_samples
-from raybilevel.problems.reward_metrics import row
+from raybilevel.problems.reward_metrics import evaluated_row, row
 from raybilevel.problems.reward_model import Model
 from raybilevel.problems.reward_pool import Plan, grown, resample
 from raybilevel.problems.reward_solver import Found, Solver
@@ -73,6 +73,9 @@ class RewardTuning(Settings, Problem):
         Scheduler steps of a pipeline; None is 50, or all where there are fewer.
     mixed_precision
         "no", "fp16" or "bf16".
+    at
+        Values of all variables by name: then nothing is tuned, but the objective evaluated there,
+        on a pool of `pool_size`, which is drawn in one round.
     prompts
         For text-to-image pipelines, which are not supported yet: None.
     """
@@ -93,6 +96,7 @@ class RewardTuning(Settings, Problem):
     round_size: int | None = Field(default=None, ge=1)
     sampling_steps: int | None = Field(default=None, ge=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    at: dict[str, float] | None = None
     prompts: None = None
 
     @model_validator(mode="after")
@@ -140,7 +144,8 @@ class RewardTuning(Settings, Problem):
     @property
     def _plan(self) -> Plan:
         limit = 4 * self.pool_size if self.max_pool_size is None else self.max_pool_size
-        wanted = self.round_size or math.ceil(self.pool_size / _ROUNDS)
+        rounds = _ROUNDS if self.at is None else 1
+        wanted = self.round_size or math.ceil(self.pool_size / rounds)
         whole = math.ceil(wanted / self.shard_size) * self.shard_size
         return Plan(self.pool_size, limit, whole, self.shard_size)
 
@@ -162,6 +167,7 @@ class RewardTuning(Settings, Problem):
             raise InputError(
                 "nothing is tuned: lambda_ and all weights are numbers; give one as a Variable"
             )
+        self._check_at()
         samples = self.source.probe()
         for column, spec in self._columns.items():
             reward = load_reward(spec, column, "cpu")
@@ -171,6 +177,17 @@ class RewardTuning(Settings, Problem):
                 raise InputError(
                     f"reward '{column}' gave {values[~np.isfinite(values)][0]} on a probe batch; "
                     "it must be a finite number for every sample"
+                )
+
+    def _check_at(self) -> None:
+        names = [v.name for v in self.variables]
+        if self.at is not None and sorted(self.at) != sorted(names):
+            raise InputError(f"at names {sorted(self.at)}, but the variables are {names}")
+        for v in self.variables:
+            if self.at is not None and not v.low <= self.at[v.name] <= v.high:
+                raise InputError(
+                    f"at has {v.name} {self.at[v.name]:g}, outside its bounds "
+                    f"[{v.low:g}, {v.high:g}]"
                 )
 
     @cached_property
@@ -183,18 +200,31 @@ class RewardTuning(Settings, Problem):
         return RewardWorker(*self.source.sampler(device), self._columns, device)
 
     def trial(self, x: Mapping[str, float]) -> RewardTuning:
-        """The same with the variables fixed at `x`, by name."""
-        fixed = {
-            name: x[c.name] if isinstance(c, Variable) else c
-            for name, c in self._coefficients.items()
-        }
-        return self.model_copy(update={"lambda_": fixed.pop("lambda"), "weights": fixed})
+        """The objective alone at the variables `x`, by name, on a pool of its own."""
+        return self.model_copy(update={"at": dict(x)})
+
+    def trial_cost(self) -> Cost:
+        """A pool of `pool_size`."""
+        nfe = self.pool_size * self.source.nfe_per_sample
+        return Cost(nfe, nfe)
+
+    def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
+        """The objective at each end's x, on one pool."""
+        from raybilevel.problems.reward_scoring import RewardScoring
+
+        size = {"pool_size": samples, "max_pool_size": samples, "round_size": None}
+        return RewardScoring(self.model_copy(update=size), ends)
+
+    def landscape(self, state: Arrays) -> Callable[[np.ndarray], float]:
+        """The objective at any x (d,), as a state's pool has it."""
+        solver = self.solver(state)
+        return lambda x: solver.exact(x).value
 
     def init(self, seed: int) -> Arrays:
         """An empty pool."""
         pool = {f"pool/{name}": np.empty(0) for name in self._columns}
         return {
-            "x": np.array([v.init for v in self.variables]),
+            "x": np.array([v.init if self.at is None else self.at[v.name] for v in self.variables]),
             "seed_base": seed_base(seed),
             "pool/seed": np.empty(0, dtype=np.int64),
             **pool,
@@ -206,6 +236,10 @@ class RewardTuning(Settings, Problem):
             return self._plan.draw(round_, state)
         state = grown(state, done[0])
         solver = self.solver(state)
+        if self.at is not None:
+            evaluated = evaluated_row(self.variables, solver, state["x"])
+            drawn = len(state["pool/seed"]) >= self.pool_size
+            return Update(state, evaluated, EVALUATED if drawn else None)
         found = solver.solve()
         state["x"] = found.x
         metrics = row(self.variables, self._tuned, solver, found, state.get("pool/held_out"))

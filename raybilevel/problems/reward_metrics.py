@@ -47,6 +47,18 @@ def row(
     }
 
 
+def evaluated_row(variables: Sequence[Variable], solver: Solver, x: np.ndarray) -> Metrics:
+    """Metrics of a pool at fixed values x (d,), which no gate guards."""
+    exact = solver.exact(x)
+    return {
+        **{f"config/{v.name}": float(value) for v, value in zip(variables, x, strict=True)},
+        "upper_loss": exact.value,
+        "upper_loss_se": exact.value_se,
+        "ess": solver.examine(x).ess,
+        "pool_size": float(solver.pool.n),
+    }
+
+
 def _interval(solver: Solver, found: Found, i: int) -> tuple[float, float]:
     if found.interval is None:
         return math.nan, math.nan

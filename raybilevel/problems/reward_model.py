@@ -52,6 +52,11 @@ class Model:
         sample = resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec
         return sample, int(getattr(sample, "nfe_per_sample", 1))
 
+    @property
+    def nfe_per_sample(self) -> int:
+        """Network evaluations of one sample."""
+        return self.sampler("cpu")[1]
+
     def probe(self) -> Any:
         """A small batch like the model's samples: noise for a pipeline, which is slow to sample.
 

@@ -8,7 +8,7 @@ schedule too (its Algorithm 6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -20,7 +20,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.network import WIDEST, network_config
 from raybilevel.lower.solvers import Sampler
 from raybilevel.metrics import few_samples_warning
-from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update
+from raybilevel.problems.base import EVALUATED, Arrays, Cost, Output, Problem, Stage, Update
 from raybilevel.problems.schedule_course import Course, first_state
 from raybilevel.problems.schedule_export import check_divides, network, write
 from raybilevel.problems.schedule_network import Pretrained, Untrained, usual_scheduler
@@ -44,6 +44,7 @@ _FEWEST = 4  # two chunks of two
 _FEWEST_COMPARED = 128  # the jackknife's chunks hold four
 _CLIP = 1.0  # of the clean image that a trained network predicts, where DDIM samples
 _STEP = 0.005
+_TRAINING_NFE = 3  # a sample: forward once, and backward for twice as much
 
 Share = Annotated[float, Field(gt=0, le=0.5)]
 
@@ -88,8 +89,8 @@ class ScheduleTuning(TrainingOptions, Problem):
         those named. What is found is the mean of the second half, or where they began if that is
         better on new noises.
     compare_samples, compare_steps
-        Samples that the learned levels and the stock schedulers are compared with at the end, and
-        the numbers of steps that the latter are given beside `sampling_steps`.
+        Samples that the learned levels and the stock schedulers are compared with at the end (0 for
+        no comparison), and the numbers of steps that the latter are given beside `sampling_steps`.
     at
         Values of all variables by name: then nothing is tuned, but the objective evaluated there,
         after a whole training if there is one.
@@ -115,7 +116,7 @@ class ScheduleTuning(TrainingOptions, Problem):
     shard_size: int | None = Field(default=None, ge=1)
     updates: int = Field(default=12, ge=1)
     step_size: Share | dict[str, Share] = _STEP
-    compare_samples: int = 2048
+    compare_samples: int = Field(default=2048, ge=0)
     compare_steps: tuple[int, ...] = ()
     at: dict[str, float] | None = None
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
@@ -127,9 +128,10 @@ class ScheduleTuning(TrainingOptions, Problem):
                 f"samples_per_evaluation is {self.samples_per_evaluation}, but a metric with a "
                 f"standard error needs at least {_FEWEST}, and FID more than there are features"
             )
-        if self.compare_samples < _FEWEST_COMPARED:
+        if self.compare_samples and self.compare_samples < _FEWEST_COMPARED:
             raise InputError(
-                f"compare_samples is {self.compare_samples}; it must be at least {_FEWEST_COMPARED}"
+                f"compare_samples is {self.compare_samples}; it must be at least "
+                f"{_FEWEST_COMPARED}, or 0"
             )
         if self._plan.chunks < 2 or self.samples_per_evaluation < 2 * self._plan.chunks:
             raise InputError(
@@ -287,7 +289,7 @@ class ScheduleTuning(TrainingOptions, Problem):
         features = self.source.extractor("cpu")(train.images[:2]).shape[1]
         counts = {
             "samples_per_evaluation": self.samples_per_evaluation if self.metric == "fid" else None,
-            "compare_samples": self.compare_samples,
+            "compare_samples": self.compare_samples or None,
             "data": len(train.images),
         }
         warnings = {
@@ -311,6 +313,33 @@ class ScheduleTuning(TrainingOptions, Problem):
         """The objective alone at the variables `x`, by name; after training there if it is due."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**fields | {"at": dict(x)})  # a copy would keep what was cached
+
+    def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
+        """Levels in rising order, a gap apart; other schedules' parameters as they are."""
+        values = np.array([x[name] for name in self._names])
+        if self.schedule == "knots":
+            values = np.sort(values)
+        found = self._schedule.project(values)
+        return dict(zip(self._names, found.tolist(), strict=True))
+
+    def trial_cost(self) -> Cost:
+        """An evaluation; or a training and the evaluations on its way and at its end."""
+        nfe = self.samples_per_evaluation * self.sampling_steps
+        if self.model is not None:
+            return Cost(nfe, nfe)
+        course = self._course
+        evaluations = (course.length - 1) // course.evaluate_every + 1
+        round_ = _TRAINING_NFE * course.shards * course.steps * self.batch_size
+        most = min(course.length, course.evaluate_every)
+        return Cost(course.length * round_ + evaluations * nfe, most * round_ + nfe)
+
+    def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
+        """The objective at each end's levels, with its network."""
+        from raybilevel.problems.schedule_scoring import ScheduleScoring
+
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        fields |= {"samples_per_evaluation": samples, "shard_size": self._plan.shard_size}
+        return ScheduleScoring(type(self)(**fields), ends)
 
     def init(self, seed: int) -> Arrays:
         """The schedule's initial parameters; where the run's noises begin; the first weights."""
@@ -349,7 +378,7 @@ class ScheduleTuning(TrainingOptions, Problem):
             return found
         x = seen["x"]
         state, row = self._solver.begin(seen | {"x_before": x}, x, found)
-        return Update(state, row, Stop(Status.CONVERGED, "evaluated as asked for"))
+        return Update(state, row, EVALUATED)
 
     def export(self, state: Arrays, directory: Path) -> None:
         """A stock pipeline with the schedule baked in, levels, comparison, and samples."""

@@ -189,7 +189,7 @@ class Course:
         update = self._update(round_)
         if update is not None:
             return self.rounds.update(round_, state, done, number, update=update, term=learned.term)
-        if round_ % self.evaluate_every:
+        if round_ % self.evaluate_every or round_ == self.length:  # the end evaluates anyway
             return Update(state, self._nothing(state["x"]))
         found = self.rounds.evaluate(round_, state, done, number)
         if isinstance(found, Stage):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, Stage, Status, Stop, Update
+from raybilevel.problems.base import EVALUATED, Arrays, Output, Stage, Status, Stop, Update
 from raybilevel.problems.schedule_compare import Real, compare, list_subjects, real_arrays
 from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
 from raybilevel.problems.schedule_plan import Plan
@@ -117,10 +117,14 @@ class Rounds:
         """Take the best of the points found, on new noises; compare it, and stop."""
         if not done:
             points = [self.search.levels(x) for x in found]
+            if self.fixed:
+                return self.plan.evaluate(round_, 0, state, points)
             return self.plan.look(_LOOKS, round_, 0, state, points)
         measured = self.solver.measure(self.objective(state), done[0], len(found))
         best = int(np.argmin([value for value, _ in measured]))
         state = state | {"x": found[best]}
+        if not self.plan.compared:
+            return Update(state, self._last_row(state, measured[best], 0), self._stop(state))
         subjects = self.subjects(state)
         if len(done) == 1:
             return self.plan.compare(round_, 1, state, subjects)
@@ -137,7 +141,7 @@ class Rounds:
 
     def _stop(self, state: Arrays) -> Stop:
         if self.fixed:
-            return Stop(Status.CONVERGED, "evaluated as asked for")
+            return EVALUATED
         if not len(state["trace"]):
             return Stop(
                 Status.BUDGET,

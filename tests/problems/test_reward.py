@@ -217,11 +217,24 @@ def test_an_infinite_gamma_reports_one():
 def test_a_trial_holds_the_variables_fixed():
     problem = tuning(lower_reward={"a": first, "b": second},
                      weights={"a": 1.0, "b": Variable("w", 1.0, 0.0, 2.0)})  # fmt: skip
-    trial = problem.trial({"lambda": 3.0, "w": 0.25})
-    assert trial.variables == ()
-    assert trial.lambda_ == 3.0
-    assert trial.weights == {"a": 1.0, "b": 0.25}
-    assert trial.model is problem.model
+    at = {"lambda": 3.0, "w": 0.25}
+    run, (row,) = run_locally(problem.trial(at), RunConfig(seed=3))
+    assert run.stop.reason == "evaluated as asked for"
+    assert {name: row[f"config/{name}"] for name in at} == at
+    assert len(run.state["pool/seed"]) == problem.pool_size
+    assert row["upper_loss"] == problem.landscape(run.state)(np.array([3.0, 0.25]))
+    assert row["nfe_total"] == problem.trial_cost().whole == problem.trial_cost().unit
+
+
+def test_ends_are_scored_on_one_pool_that_the_scoring_draws():
+    problem = tuning()
+    ends = [{"x": np.array([x])} for x in (0.5, 2.0)]
+    run, (row,) = run_locally(problem.scoring(ends, 512), RunConfig(seed=8))
+    assert len(run.state["pool/seed"]) == 512
+    f = problem.landscape(run.state)
+    assert run.state["scores"].tolist() == [f(end["x"]) for end in ends]
+    assert np.all(run.state["scores_se"] > 0)
+    assert row["upper_loss"] == run.state["scores"][-1]
 
 
 def test_a_good_problem_passes_its_check():

@@ -7,6 +7,8 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from schedule_toys import Pixels, save_pipeline, stock_and_ours, tiny_unet, tuning
 
 from raybilevel import RunConfig, Variable
@@ -256,3 +258,40 @@ def test_data_without_labels_do_with_an_extractor_of_ones_own(model, tmp_path):
     assert problem.remarks()[-1].startswith("second_extractor: data without labels have no second")
     _, rows = run_locally(problem, SEED)
     assert np.isfinite(rows[-1]["upper_loss"])
+
+
+def test_ends_are_scored_on_the_same_fresh_noises(played):
+    problem, run, _ = played
+    at = {"x": np.array([v.init for v in problem.variables])}
+    ends = [run.state, at, run.state]
+    scored, (row,) = run_locally(problem.scoring(ends, 64), RunConfig(seed=77))
+    first, other, again = scored.state["scores"]
+    assert first == again != other
+    assert row["nfe_total"] == 3 * 64 * 4
+    trial = problem.trial(dict(zip((v.name for v in problem.variables), at["x"], strict=True)))
+    alone, (line,) = run_locally(
+        trial.model_copy(update={"samples_per_evaluation": 64}), RunConfig(seed=77)
+    )
+    assert line["upper_loss"] == pytest.approx(other)
+    assert alone.ledger.nfe_total == 64 * 4 == 2 * problem.trial_cost().whole
+
+
+def test_without_samples_to_compare_on_there_is_no_comparison(model, tmp_path):
+    problem = tuning(model, compare_samples=0)
+    run, rows = run_locally(problem, SEED)
+    assert "comparison" not in run.state
+    assert rows[-1]["nfe_comparison"] == 0
+    problem.export(run.state, tmp_path)
+    assert not (tmp_path / "comparison.parquet").exists()
+
+
+@settings(max_examples=30, deadline=None)
+@given(values=st.lists(st.floats(-10, 10), min_size=3, max_size=3))
+def test_any_point_of_the_box_stands_for_admissible_levels(model, values):
+    problem = tuning(model, sampling_steps=3)
+    names = [v.name for v in problem.variables]
+    x = np.clip(values, [v.low for v in problem.variables], [v.high for v in problem.variables])
+    found = problem.admissible(dict(zip(names, x, strict=True)))
+    levels = np.array([found[name] for name in names])
+    assert np.array_equal(levels, problem._schedule.project(np.sort(x)))
+    assert np.all(np.diff(levels) > 0)

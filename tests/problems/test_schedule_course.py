@@ -270,3 +270,21 @@ def test_bad_input_is_one_sentence(changes, said):
     with pytest.raises(InputError, match=said) as error:
         learning(**changes).check()
     assert "\n" not in str(error.value)
+
+
+def test_a_trial_costs_what_it_says():
+    problem = learning(compare_samples=0)
+    trial = problem.trial({v.name: v.init for v in problem.variables})
+    run, rows = run_locally(trial, SEED)
+    assert run.ledger.nfe_total == problem.trial_cost().whole
+    results = [row["nfe_total"] for row in rows if np.isfinite(row["upper_loss"])]
+    assert max(np.diff([0, *results])) == problem.trial_cost().unit
+
+
+def test_ends_of_trainings_are_scored_with_their_networks(played):
+    problem, run, _ = played
+    other = {"x": run.state["x"], "average": run.state["weights"]}
+    scored, _ = run_locally(problem.scoring([run.state, other], 64), RunConfig(seed=77))
+    first, second = scored.state["scores"]
+    assert first != second
+    assert np.isfinite([first, second]).all()
