@@ -172,6 +172,10 @@ class Problem(ABC):
         """
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
+    def lean(self) -> Problem:
+        """The same without what its runs do for the report alone."""
+        return self
+
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """The variables that a point of the box stands for, where not all of the box may be."""
         return dict(x)

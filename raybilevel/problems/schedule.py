@@ -225,10 +225,14 @@ class ScheduleTuning(TrainingOptions, Problem):
         return np.array([self.step_size.get(v.name, _STEP) for v in self.variables])
 
     @property
+    def _moves(self) -> int:
+        return 0 if self.at is not None else self.updates
+
+    @property
     def _course(self) -> Course:
         return Course(
             self.rounds, self._lesson, self.training_rounds, self.train_shards,
-            self.inner_steps, self._warm_rounds, 0 if self.at is not None else self.updates,
+            self.inner_steps, self._warm_rounds, self._moves,
             self._gammas, self.average_decay, self.evaluate_every,
         )  # fmt: skip
 
@@ -311,8 +315,16 @@ class ScheduleTuning(TrainingOptions, Problem):
 
     def trial(self, x: Mapping[str, float]) -> ScheduleTuning:
         """The objective alone at the variables `x`, by name; after training there if it is due."""
+        return self._with(at=dict(x))
+
+    def _with(self, **changes: Any) -> ScheduleTuning:
+        """Made anew: a copy would keep what was cached."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**fields | {"at": dict(x)})  # a copy would keep what was cached
+        return type(self)(**fields | changes)
+
+    def lean(self) -> ScheduleTuning:
+        """Without the comparison at the end."""
+        return self._with(compare_samples=0)
 
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """Levels in rising order, a gap apart; other schedules' parameters as they are."""
@@ -337,9 +349,8 @@ class ScheduleTuning(TrainingOptions, Problem):
         """The objective at each end's levels, with its network."""
         from raybilevel.problems.schedule_scoring import ScheduleScoring
 
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        fields |= {"samples_per_evaluation": samples, "shard_size": self._plan.shard_size}
-        return ScheduleScoring(type(self)(**fields), ends)
+        sized = self._with(samples_per_evaluation=samples, shard_size=self._plan.shard_size)
+        return ScheduleScoring(sized, ends)
 
     def init(self, seed: int) -> Arrays:
         """The schedule's initial parameters; where the run's noises begin; the first weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +14,7 @@ from raybilevel.lower.level_info import Conditioning
 from raybilevel.lower.recipe import Recipe
 from raybilevel.problems.schedule_lesson import Lesson, ZStep
 
-_WARM = 0.6  # of the rounds train alone where warmup is not given
+_LOOKED = 1  # round that looks for where to begin
 _WARMUP = 100  # steps until the learning rate is at its highest, or a tenth of a short training
 
 
@@ -36,8 +37,9 @@ class TrainingOptions(Settings):
     average_decay
         Of the weights' moving average, a round; samples are drawn with it.
     warmup
-        Rounds that train before anything is learned of the schedule; None for 60 % of them.
-        Gradients at a young network pull the schedule into the wrong basin.
+        Rounds that train before anything is learned of the schedule; None for all but those that
+        the search for where to begin and `updates` need. Gradients at a young network pull the
+        schedule into the wrong basin.
     z_step
         How the penalty's network z is stepped along the objective's gradient: "none" (z = y: the
         partial gradient alone), "truncated" (back through the last `grad_steps` sampling steps) or
@@ -86,6 +88,11 @@ class TrainingOptions(Settings):
         return self
 
     @property
+    @abstractmethod
+    def _moves(self) -> int:
+        """How many updates of the schedule there will be."""
+
+    @property
     def _gammas(self) -> tuple[float, float] | None:
         """In the first and in the last update."""
         if self.gamma is None or isinstance(self.gamma, tuple):
@@ -94,7 +101,9 @@ class TrainingOptions(Settings):
 
     @property
     def _warm_rounds(self) -> int:
-        return int(_WARM * self.training_rounds) if self.warmup is None else self.warmup
+        if self.warmup is not None:
+            return self.warmup
+        return max(self.training_rounds - self._moves - _LOOKED, 0)
 
     @property
     def _lesson(self) -> Lesson:
@@ -107,7 +116,7 @@ class TrainingOptions(Settings):
 
     def _check_rounds(self, updates: int) -> None:
         """Refuse more updates than there are rounds for them."""
-        left = self.training_rounds - self._warm_rounds - 1
+        left = self.training_rounds - self._warm_rounds - _LOOKED
         if updates > left:
             raise InputError(
                 f"updates is {updates}, but of training_rounds {self.training_rounds} a warmup of "

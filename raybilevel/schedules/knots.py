@@ -23,7 +23,11 @@ _LEAST_GAP = 1e-3
 
 @dataclass(frozen=True)
 class _Knots(Schedule):
-    """x (k,) are the levels in sampling order: x[j] at t = (k - j) / k, rising by `gap` or more."""
+    """x (k,) are the levels in sampling order: x[j] at t = (k - j) / k, rising by `gap` or more.
+
+    Between them the angle arctan(sigma / alpha) is a straight line, as from end to end for the
+    cosine schedule cos(t pi / 2)^2: knots on that schedule are that schedule.
+    """
 
     gap: float
 
@@ -34,7 +38,8 @@ class _Knots(Schedule):
         place = t * len(x)
         left = place.detach().floor().long().clamp(0, len(x) - 1)
         share = place - left
-        return nodes[left] * (1 - share) + nodes[left + 1] * share
+        angles = torch.atan(torch.exp(-nodes / 2))
+        return -2 * torch.log(torch.tan(angles[left] * (1 - share) + angles[left + 1] * share))
 
     def _top(self) -> float:
         """Log-SNR at t = 0, above all that the cleanest level can be."""
@@ -82,10 +87,10 @@ def knots(
     init: Sequence[float] | None = None,
     zero_terminal_snr: bool = False,
 ) -> Schedule:
-    """Log-SNR levels at t = 1, (k - 1)/k, ..., 1/k, straight lines between.
+    """Log-SNR levels at t = 1, (k - 1)/k, ..., 1/k; between them arctan(sigma / alpha) is linear.
 
     k sampling steps with trailing spacing visit just these levels, and then the clean sample.
-    The variables are `logsnr_0` (t = 1, the noisiest) to `logsnr_{k-1}`; below t = 1/k the line
+    The variables are `logsnr_0` (t = 1, the noisiest) to `logsnr_{k-1}`; below t = 1/k the curve
     goes on to the greatest `high` plus `gap` at t = 0.
 
     Parameters

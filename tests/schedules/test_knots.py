@@ -15,10 +15,22 @@ def test_the_levels_are_the_variables_in_sampling_order():
     schedule = knots(4)
     x = np.array([-8.0, -3.0, 0.0, 5.0])
     trailing = torch.tensor([1.0, 0.75, 0.5, 0.25])
-    np.testing.assert_allclose(schedule.logsnr(torch.from_numpy(x), trailing), x)
-    np.testing.assert_allclose(schedule.logsnr(torch.from_numpy(x), torch.tensor([0.625])), [-1.5])
+    np.testing.assert_allclose(schedule.logsnr(torch.from_numpy(x), trailing), x, atol=1e-12)
+    (middle,) = np.exp(-schedule.logsnr(torch.from_numpy(x), torch.tensor([0.625])).numpy() / 2)
+    assert np.arctan(middle) == pytest.approx((np.arctan(np.exp(1.5)) + np.pi / 4) / 2)
     np.testing.assert_allclose(schedule.logsnr(torch.from_numpy(x), torch.zeros(1)), [10.05])
     assert [v.name for v in schedule.variables] == [f"logsnr_{j}" for j in range(4)]
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_knots_on_the_cosine_schedule_are_that_schedule(k):
+    theirs, x = cosine(), torch.tensor([0.0, 1.0, 1.0])  # cos(t pi / 2)^2
+    knots_at = torch.arange(k, 0, -1, dtype=torch.float64) / k
+    levels = theirs.logsnr(x, knots_at).tolist()
+    ours = knots(k, -9.5, 15.0, init=levels)
+    t = torch.linspace(0.05, 0.95, 91, dtype=torch.float64)  # eps bends it towards the ends
+    expected = theirs.logsnr(x, t)
+    assert (ours.logsnr(torch.from_numpy(ours.init), t) - expected).abs().max() < 0.25
 
 
 @given(st.integers(2, 6), st.randoms(use_true_random=False))
