@@ -44,6 +44,28 @@ def run(
 
 
 @app.command()
+def compare(
+    config: Annotated[
+        Path, typer.Argument(help="YAML file with a compare block; see jobs/configs.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="key=value", help="On top of the file.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on, method by method.")] = False,
+    address: Address = None,
+) -> None:
+    """Put the bilevel method beside Ray Tune's searches, at the same budget."""
+    from raybilevel.baselines.compare import Comparison
+    from raybilevel.baselines.config import read_comparison
+    from raybilevel.display import plain_lines
+    from raybilevel.report.comparison import finish
+
+    parts, block = read_comparison(config, overrides or [])
+    comparison = Comparison(parts, block, address)
+    finish(comparison.run(plain_lines(), resume=resume))
+
+
+@app.command()
 def report(
     path: Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run's directory.")],
 ) -> None:

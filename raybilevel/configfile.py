@@ -44,6 +44,17 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
     InputError
         If the file is missing, empty, no mapping, or holds something unknown or wrong.
     """
+    return build(read_tree(path, overrides), str(path))
+
+
+def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping in a configuration file, with `key=value` overrides on top.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, or no mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -53,7 +64,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
     tree = parse(text, str(path))
     for override in overrides:
         _set(tree, override)
-    return build(tree, str(path))
+    return tree
 
 
 def parse(text: str, where: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raybilevel.runtime.driver import Progress
     from raybilevel.runtime.run import Row
 
+_OFTEN = 10.0  # seconds between two lines of a search that goes on
 _QUIET = 30.0  # seconds without a line, where there is no terminal, before one says what goes on
 
 _MOST = 4  # variables that a line has room for
@@ -44,6 +45,22 @@ def display(
             live.update(live_line(progress, plain.last, variables))
 
         yield show
+
+
+def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
+    """What writes a line to stderr: of those that begin alike (up to a colon) one now and then."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    spoke: dict[str, float] = {}
+
+    def say(line: str) -> None:
+        subject, now = line.partition(":")[0], time.monotonic()
+        if now - spoke.get(subject, -math.inf) >= every or " NFE, least" not in line:
+            console.print(line, soft_wrap=True)
+            spoke[subject] = now
+
+    return say
 
 
 class _Plain:

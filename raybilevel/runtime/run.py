@@ -137,11 +137,12 @@ def run_locally(
     rows = []
     while run.stop is None:
         with threads(1):
-            rows.append(run.play(lambda stage: _run_stage(stage, worker, run, threads_per_worker)))
+            rows.append(run.play(lambda stage: run_stage(stage, worker, run, threads_per_worker)))
     return run, rows
 
 
-def _run_stage(stage: Stage, worker: Worker, run: Run, threads_per_worker: int) -> Output:
+def run_stage(stage: Stage, worker: Worker, run: Run, threads_per_worker: int) -> Output:
+    """All shards of a stage in this process, charged to the run's ledger."""
     tree = Tree(len(stage.shards))
     with threads(threads_per_worker):
         for shard in stage.shards:

@@ -5,6 +5,7 @@ Object stores have no rename, so nothing is ever moved into place.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,12 @@ class RunDirectory:
         from pyarrow import BufferReader, parquet
 
         return parquet.read_table(BufferReader(self.read(file))).to_pandas()
+
+    def write_frame(self, file: str, frame: Any) -> None:
+        """A pandas frame as a parquet file."""
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer)
+        self.write(file, buffer.getvalue())
 
     def read_table(self, name: str) -> Any:
         """All parts of a table as one pandas frame."""

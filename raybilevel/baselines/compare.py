@@ -1,0 +1,206 @@
+"""`Comparison`: every method with every seed, then all that they found on the same samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raybilevel import configfile
+from raybilevel.baselines.config import FOLLOWED, POOLED, CompareConfig
+from raybilevel.baselines.outcome import Outcome
+from raybilevel.baselines.plan import Plan
+from raybilevel.baselines.scores import distinct, score_frame
+from raybilevel.config import RunConfig
+from raybilevel.configfile import Config
+from raybilevel.errors import InputError
+from raybilevel.imports import search_here
+from raybilevel.problems.base import Problem
+from raybilevel.problems.reward import RewardTuning
+from raybilevel.runtime.storage import RunDirectory, absolute
+from raybilevel.tuner import BilevelTuner
+
+if TYPE_CHECKING:
+    from raybilevel.result import Result
+
+_SCORED_FROM = 1_000_003  # added to the run's seed: scores are on samples that nobody tuned on
+
+Say = Callable[[str], None]
+"""Called with a line about what goes on."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The bilevel method beside searches, on one problem and cluster, at one budget.
+
+    Attributes
+    ----------
+    config : problem, scaling and run, whose name is the comparison's directory.
+    compare : by what, at which budget.
+    address : a Ray cluster to join; None as for `BilevelTuner`.
+    """
+
+    config: Config
+    compare: CompareConfig
+    address: str | None = None
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Where everything is written."""
+        run = self.config.run.with_name(f"compare-{self.config.kind}")
+        return RunDirectory(absolute(run.storage_path), str(run.name))
+
+    @property
+    def plan(self) -> Plan:
+        """Methods, seeds and budgets."""
+        return Plan(self.config.problem.lean(), self.compare, self.config.run.seed)
+
+    def run(self, say: Say, *, resume: bool = False) -> RunDirectory:
+        """Run what is not there yet, score it, and write the frames.
+
+        Raises
+        ------
+        InputError
+            Before anything starts, where the input could not work.
+        """
+        from raybilevel.runtime.session import check_resources, ray_session
+
+        self._check(resume)
+        with ray_session(self.address) as may_grow:
+            check_resources(self.config.scaling, may_grow)
+            self.directory.write("config.yaml", self._dump().encode())
+            outcomes = [
+                self._outcome(method, seed, say)
+                for seed in self.plan.seeds
+                for method in self.plan.methods
+            ]
+            self._score(outcomes, say)
+        return self.directory
+
+    def _check(self, resume: bool) -> None:
+        directory = self.directory
+        search_here()
+        if directory.exists():
+            if not resume:
+                raise InputError(
+                    f"the comparison {directory.path} exists; go on with it (--resume) or give "
+                    "another run.name"
+                )
+            self._check_same(directory)
+        self.config.problem.check()
+        self.plan.check()
+
+    def _check_same(self, directory: RunDirectory) -> None:
+        old = configfile.parse(directory.read("config.yaml").decode(), directory.path)
+        stored = old.pop("compare", None)
+        configfile.check_same(old, self.config, directory.path)
+        if stored != self._compare_tree():
+            raise InputError(
+                f"compare is another in {directory.path}, which was begun with {stored}; put it "
+                "back or give another run.name"
+            )
+
+    def _compare_tree(self) -> dict[str, Any]:
+        tree: dict[str, Any] = json.loads(self.compare.model_dump_json())
+        return tree
+
+    def _dump(self) -> str:
+        import yaml
+
+        tree = configfile.to_tree(self.config) | {"compare": self._compare_tree()}
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+    # --- methods ----------------------------------------------------------------------------------
+
+    def _outcome(self, method: str, seed: int, say: Say) -> Outcome:
+        place = self._place(f"{method}-{seed}")
+        outcome = Outcome.read(place)
+        if outcome is None:
+            say(f"{method}, seed {seed}: begins")
+            outcome = self._run(method, seed, say)
+            outcome.write(place)
+            last = outcome.rows.iloc[-1]
+            say(
+                f"{method}, seed {seed}: {last['nfe_total']:,.0f} NFE, "
+                f"{last['worker_seconds_total']:.0f} worker-seconds"
+            )
+        return outcome
+
+    def _place(self, name: str) -> RunDirectory:
+        return RunDirectory(f"{self.directory.path}/methods", name)
+
+    def _run(self, method: str, seed: int, say: Say) -> Outcome:
+        if method == FOLLOWED:
+            problem = self.plan.problem
+            return self._followed(problem, self._fit(problem, f"run-{method}-{seed}", seed), seed)
+        if method in POOLED:
+            return self._pooled(method, seed)
+        return self._tuned(method, seed, say)
+
+    def _followed(self, problem: Problem, result: Result, seed: int) -> Outcome:
+        from raybilevel.baselines.followed import follow
+
+        return follow(problem, result, seed)
+
+    def _fit(self, problem: Problem, name: str, seed: int) -> Result:
+        """A run of its own below the comparison's directory."""
+        run = RunConfig(name=name, storage_path=f"{self.directory.path}/runs", seed=seed)
+        return BilevelTuner(problem, self.config.scaling, run, watch=_unseen).resuming().fit()
+
+    def _pooled(self, method: str, seed: int) -> Outcome:
+        from raybilevel.baselines.pooled import pool_problem, search_pool
+
+        problem = self.config.problem
+        assert isinstance(problem, RewardTuning), "the plan was checked"
+        drawn = self._fit(pool_problem(problem, self.plan.budget), f"run-pool-{seed}", seed)
+        return search_pool(
+            method, problem, drawn.get_dataframe(), drawn.state, seed=seed,
+            grid_points=self.plan.grid_points(method), evaluations=self.compare.evaluations,
+        )  # fmt: skip
+
+    def _tuned(self, method: str, seed: int, say: Say) -> Outcome:
+        from raybilevel.baselines.tuned import Order, search
+
+        plan = self.plan
+        order = Order(
+            method, plan.problem, self.config.scaling, plan.budget, seed,
+            plan.grid_points(method), (f"{self.directory.path}/runs", f"tune-{method}-{seed}"),
+        )  # fmt: skip
+        return search(order, lambda trials, nfe, least: say(
+            f"{method}, seed {seed}: {trials} trials, {nfe:,} NFE, least {least:.4g}"
+        ))  # fmt: skip
+
+    # --- scores -----------------------------------------------------------------------------------
+
+    def _score(self, outcomes: Sequence[Outcome], say: Say) -> None:
+        import pandas as pd
+
+        ends, places = distinct(outcomes)
+        samples = self.compare.score_samples
+        say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
+        state = self._scored(self.plan.problem.scoring(ends, samples))
+        scores = score_frame(outcomes, places, state)
+        self.directory.write_frame("scores.parquet", scores)
+        rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
+        self.directory.write_frame("comparison.parquet", rows)
+
+    def _scored(self, problem: Problem) -> dict[str, Any]:
+        """Run a scoring: anew, as what is scored may be more than last time."""
+        from raybilevel.runtime.checkpoints import Checkpoints
+        from raybilevel.runtime.client import drive
+        from raybilevel.runtime.life import Order
+
+        place = RunDirectory(f"{self.directory.path}/runs", "scoring")
+        if place.list(""):
+            place.delete_folder("")
+        seed = self.config.run.seed + _SCORED_FROM
+        run = RunConfig(name=place.name, storage_path=place.storage_path, seed=seed)
+        drive(Order(problem, self.config.scaling, run, place.name), _unseen)
+        checkpoint = Checkpoints(place).read()
+        assert checkpoint is not None, "a run that has ended has a checkpoint"
+        return checkpoint.state
+
+
+def _unseen(progress: Any) -> None:
+    """A comparison tells how its methods go, not their rounds."""

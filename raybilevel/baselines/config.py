@@ -1,0 +1,104 @@
+"""`CompareConfig`: what is compared with what, at which budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from raybilevel import configfile
+from raybilevel.config import Settings
+from raybilevel.configfile import Config
+from raybilevel.errors import InputError
+
+FOLLOWED = "bilevel"
+"""The method that follows the gradient."""
+
+TUNED = ("grid", "random", "tpe", "gp", "asha", "pbt", "pb2")
+"""Searches of Ray Tune."""
+
+POOLED = ("pool-grid", "pool-tpe")
+"""Searches on one shared pool, by reweighting: for the reward problem."""
+
+SEARCHES = ("default", *TUNED, *POOLED)
+STAGED = ("asha", "pbt", "pb2")
+"""Those that live on results before a trial's end."""
+
+_OPTUNA = ("tpe", "gp", "pool-tpe")
+
+
+class CompareConfig(Settings):
+    """What `raybilevel compare` does beside following the gradient.
+
+    Parameters
+    ----------
+    searches
+        Names of `SEARCHES`: "default", the problem's initial values untuned; Ray Tune's "grid",
+        "random", Optuna's "tpe" and "gp", "asha" over random points, "pbt", "pb2"; for the reward
+        problem "pool-grid" and "pool-tpe", which share one pool by reweighting.
+    seeds
+        Every method runs with as many seeds, from `run.seed` on.
+    trials, budget
+        What each search may spend, upper level, warm-ups and stopped trials included: as many whole
+        trials, or so many NFE. One of the two.
+    grid_points
+        Points of "grid" and "pool-grid" along each variable; None for as many as the budget allows
+        for "grid", and 30 for "pool-grid" of one variable.
+    evaluations
+        Of "pool-tpe", on each pool.
+    score_samples
+        Fresh samples that what every method found is scored on; nobody is charged for them.
+    """
+
+    searches: tuple[str, ...]
+    seeds: int = Field(default=3, ge=1)
+    trials: int | None = Field(default=None, ge=1)
+    budget: int | None = Field(default=None, ge=1)
+    grid_points: int | None = Field(default=None, ge=2)
+    evaluations: int = Field(default=300, ge=1)
+    score_samples: int = Field(default=4096, ge=4)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for name in self.searches:
+            if name not in SEARCHES:
+                raise InputError(
+                    f"compare.searches has '{name}'; the known are {', '.join(SEARCHES)}"
+                )
+        if (self.trials is None) == (self.budget is None):
+            raise InputError(
+                "compare needs either trials, what each search may spend in whole trials, or "
+                "budget, the same in NFE"
+            )
+        return self
+
+    def check_packages(self) -> None:
+        """Refuse searches whose packages are not there."""
+        needed = {name: "optuna" for name in self.searches if name in _OPTUNA}
+        for name, package in needed.items():
+            if find_spec(package) is None:
+                raise InputError(
+                    f"compare.searches has '{name}', which needs {package}: pip install "
+                    "'raybilevel[baselines]'"
+                )
+
+
+def read_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Config, CompareConfig]:
+    """Read a configuration file with a `compare:` block.
+
+    Raises
+    ------
+    InputError
+        What `configfile.read` raises; and if the block is missing.
+    """
+    tree = configfile.read_tree(path, overrides)
+    block = tree.pop("compare", None)
+    if not isinstance(block, dict):
+        raise InputError(
+            f"{path} has no compare block; add one, such as "
+            "'compare: {searches: [random, tpe], trials: 8}'"
+        )
+    return configfile.build(tree, str(path)), CompareConfig(**block)

@@ -1,0 +1,106 @@
+"""What a comparison will run, checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from raybilevel.baselines.config import FOLLOWED, POOLED, STAGED, CompareConfig
+from raybilevel.errors import InputError
+from raybilevel.problems.base import Cost, Problem
+from raybilevel.problems.reward import RewardTuning
+
+_POOL_POINTS = 30  # of a grid on a pool, of one variable
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Methods, seeds and budgets.
+
+    Attributes
+    ----------
+    problem : what is tuned.
+    compare : by what, at which budget.
+    first_seed : of the run.
+    """
+
+    problem: Problem
+    compare: CompareConfig
+    first_seed: int
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of a trial."""
+        return self.problem.trial_cost()
+
+    @property
+    def budget(self) -> int:
+        """NFE that each search may spend."""
+        return self.compare.budget or (self.compare.trials or 0) * self.cost.whole
+
+    @property
+    def trials(self) -> int:
+        """Whole ones that the budget holds."""
+        return self.budget // self.cost.whole
+
+    @property
+    def seeds(self) -> range:
+        """Of every method."""
+        return range(self.first_seed, self.first_seed + self.compare.seeds)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The bilevel method first: each once."""
+        return tuple(dict.fromkeys((FOLLOWED, *self.compare.searches)))
+
+    def grid_points(self, name: str) -> int:
+        """Points along each variable, for "grid" or "pool-grid"."""
+        d = len(self.problem.variables)
+        if self.compare.grid_points:
+            return self.compare.grid_points
+        wanted = _POOL_POINTS if name in POOLED else self.trials
+        return int(wanted ** (1 / d) + 1e-9)
+
+    def check(self) -> None:
+        """Refuse searches that the problem or the budget does not allow.
+
+        Raises
+        ------
+        InputError
+            Naming the search, and what it needs.
+        """
+        self.compare.check_packages()
+        for name in self.compare.searches:
+            if name in POOLED:
+                self._check_pooled(name)
+            else:
+                self._check_trials(name)
+        if "grid" in self.compare.searches:
+            self._check_grid()
+
+    def _check_pooled(self, name: str) -> None:
+        if not isinstance(self.problem, RewardTuning):
+            raise InputError(
+                f"compare.searches has '{name}', but only the reward problem has a pool to share"
+            )
+
+    def _check_trials(self, name: str) -> None:
+        if self.budget < self.cost.whole:
+            raise InputError(
+                f"compare.budget is {self.budget:,} NFE, but one trial of '{name}' needs "
+                f"{self.cost.whole:,}; give at least that"
+            )
+        if name in STAGED and self.cost.unit == self.cost.whole:
+            raise InputError(
+                f"compare.searches has '{name}', which lives on results before a trial's end, but "
+                "a trial of this problem has one result; leave it out"
+            )
+
+    def _check_grid(self) -> None:
+        points, d = self.grid_points("grid"), len(self.problem.variables)
+        if points < 2 or points**d > self.trials:
+            raise InputError(
+                f"a grid of {max(points, 2)} points along each of {d} variables has "
+                f"{max(points, 2) ** d:,} points, but compare's budget holds {self.trials:,} "
+                "trials; raise it, lower compare.grid_points, or leave 'grid' out"
+            )

@@ -1,0 +1,142 @@
+"""A comparison as a table and pictures: who found what, at what cost, where in x they went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raybilevel.report.figure import png, scale_of
+from raybilevel.report.standing import FOLLOWED, standings
+from raybilevel.report.table import Line, print_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raybilevel.runtime.storage import RunDirectory
+
+PROGRESS = "pictures/progress.png"
+PLACES = "pictures/places.png"
+_MOST = 12  # variables that a picture has room for
+
+
+def finish(directory: RunDirectory) -> None:
+    """Write the table and the pictures into the comparison's directory, and print the table."""
+    scores = directory.read_frame("scores.parquet")
+    table = standings(scores)
+    directory.write_frame("table.parquet", table)
+    directory.write(PROGRESS, progress_picture(scores))
+    directory.write(PLACES, places_picture(directory.read_frame("comparison.parquet"), scores))
+    print_lines(lines(table, scores, directory))
+
+
+def lines(table: pd.DataFrame, scores: pd.DataFrame, directory: RunDirectory) -> list[Line]:
+    """The table's lines, the best method first."""
+    rows = [
+        (
+            "method",
+            f"{'score, 95 %':<30}{'bilevel minus it':<26}{'NFE':>12}{'worker-s':>10}{'wall s':>8}"
+            f"{'NFE to its level':>18}",
+        )
+    ]
+    rows += [(str(r["method"]), _line(r)) for _, r in table.iterrows()]
+    found = scores.groupby(["method", "seed"], sort=False).tail(1)
+    for method in table["method"]:
+        rows += [("", f"{method}: {_best(found[found['method'] == method])}")]
+    rows += [
+        ("", "score: the objective on the same fresh samples for all, lower is better; its level: "
+             "what the bilevel method found with the same seed"),
+        ("comparison", directory.path),
+    ]  # fmt: skip
+    return rows + [("", f"{directory.path}/{file}") for file in (PROGRESS, PLACES)]
+
+
+def _line(r: pd.Series) -> str:
+    score = f"{r['score']:.4f} {_interval(r['score_low'], r['score_high'])}"
+    gap = "" if r["method"] == FOLLOWED else _interval(r["gap_low"], r["gap_high"], r["gap"])
+    failed = f"  {r['failed']} trials failed" if r["failed"] else ""
+    return (
+        f"{score:<30}{gap:<26}{r['nfe_total']:>12,.0f}{r['worker_seconds_total']:>10,.0f}"
+        f"{r['time_total_s']:>8,.0f}{_cost(r):>18}{failed}"
+    )
+
+
+def _interval(low: float, high: float, mean: float | None = None) -> str:
+    if np.isnan(low):
+        return "" if mean is None else f"{mean:+.4f}"
+    return f"({low:.4f} to {high:.4f})" if mean is None else f"{low:+.4f} to {high:+.4f}"
+
+
+def _cost(r: pd.Series) -> str:
+    if np.isinf(r["nfe_to_level"]):
+        return "never" if not r["reached"] else f"never in {r['seeds'] - r['reached']:.0f}"
+    return f"{r['nfe_to_level']:,.0f}"
+
+
+def _best(found: pd.DataFrame) -> str:
+    """Where a method ended, by variable: medians over seeds, and from where to where."""
+    parts = []
+    for column in _variables(found)[:_MOST]:
+        low, middle, high = found[column].quantile([0, 0.5, 1])
+        parts.append(f"{column.removeprefix('config/')} {middle:.3g} ({low:.3g} to {high:.3g})")
+    return ", ".join(parts)
+
+
+def _variables(frame: pd.DataFrame) -> list[str]:
+    return [column for column in frame if column.startswith("config/")]
+
+
+def progress_picture(scores: pd.DataFrame) -> bytes:
+    """PNG: the score of what each method would have ended with, over NFE, with bands over seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 5.0), layout="constrained")
+    axes = figure.subplots()
+    grid = np.geomspace(max(scores["nfe_total"].min(), 1), scores["nfe_total"].max(), 200)
+    for i, (method, rows) in enumerate(scores.groupby("method", sort=False)):
+        curves = np.array([_steps(mine, grid) for _, mine in rows.groupby("seed")])
+        known = ~np.isnan(curves).any(axis=0)
+        colour = {"color": "k", "lw": 2.5} if method == FOLLOWED else {"color": f"C{i % 10}"}
+        axes.plot(grid[known], curves[:, known].mean(axis=0), label=method, **colour)
+        axes.fill_between(
+            grid[known], curves[:, known].min(axis=0), curves[:, known].max(axis=0),
+            alpha=0.12, color=colour["color"], lw=0,
+        )  # fmt: skip
+    axes.set(xscale="log", xlabel="NFE", ylabel="score of the best so far (band: all seeds)")
+    axes.set_yscale(scale_of(scores["score"]))
+    axes.legend(frameon=False, fontsize=8)
+    return png(figure)
+
+
+def _steps(rows: pd.DataFrame, grid: np.ndarray) -> np.ndarray:
+    """The score (len(grid),) at each cost: nan before the first result."""
+    costs, values = rows["nfe_total"].to_numpy(float), rows["score"].to_numpy(float)
+    place = np.searchsorted(costs, grid, side="right") - 1
+    return np.where(place < 0, np.nan, values[place])
+
+
+def places_picture(rows: pd.DataFrame, scores: pd.DataFrame) -> bytes:
+    """PNG: a panel for each variable; every x that a method asked about, and what it ended with."""
+    from matplotlib.figure import Figure
+
+    variables = _variables(rows)[:_MOST]
+    across = min(4, len(variables))
+    down = -(-len(variables) // across)
+    figure = Figure(figsize=(3.6 * across + 1.6, 3.0 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    last = scores.groupby(["method", "seed"], sort=False).tail(1)
+    for axes, column in zip(panels, variables, strict=False):
+        _draw_places(axes, rows, last, column)
+    for axes in panels[len(variables) :]:
+        axes.set_axis_off()
+    figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, loc="outside right center")
+    return png(figure)
+
+
+def _draw_places(axes: Any, rows: pd.DataFrame, last: pd.DataFrame, column: str) -> None:
+    for i, (method, mine) in enumerate(rows.groupby("method", sort=False)):
+        colour = "k" if method == FOLLOWED else f"C{i % 10}"
+        axes.plot(mine["nfe_total"], mine[column], ".", ms=3, alpha=0.4, color=colour)
+        ends = last[last["method"] == method]
+        axes.plot(ends["nfe_total"], ends[column], "o", color=colour, label=str(method))
+    axes.set(xscale="log", xlabel="NFE", ylabel=column.removeprefix("config/"))

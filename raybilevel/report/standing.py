@@ -1,0 +1,100 @@
+"""How methods stand at the end of a comparison: pure tables from `scores.parquet`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLLOWED = "bilevel"
+_CONFIDENCE = 0.95
+_RESAMPLES = 9999
+_TOLERANCE = 0.01  # of the way from the initial score to the best, for the regret
+
+
+def standings(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method, the best first.
+
+    Columns: method, seeds, failed, score and its interval (`score_low`, `score_high`), the paired
+    difference bilevel minus it over seeds (`gap`, `gap_low`, `gap_high`), nfe_total,
+    worker_seconds_total, time_total_s (medians), and over seeds the median cost at which it reached
+    what the bilevel method found with the same seed: `nfe_to_level`, `evaluations_to_level`, inf
+    where half of the seeds never did; `reached` counts those that did.
+    """
+    import pandas as pd
+
+    last = scores.groupby(["method", "seed"], sort=False).tail(1).set_index(["method", "seed"])
+    level = last.loc[FOLLOWED]["score"] if FOLLOWED in last.index.get_level_values(0) else None
+    rows = []
+    for method in last.index.get_level_values(0).unique():
+        mine = last.loc[method]
+        row = {"method": method, "seeds": len(mine), "failed": int(mine["failed"].sum())}
+        row |= dict(zip(("score", "score_low", "score_high"), _mean(mine["score"]), strict=True))
+        costs = ("nfe_total", "worker_seconds_total", "time_total_s", "upper_evaluations")
+        row |= {name: float(mine[name].median()) for name in costs}
+        if level is not None:
+            gaps = (level - mine["score"]).dropna()
+            row |= dict(zip(("gap", "gap_low", "gap_high"), _mean(gaps), strict=True))
+            row |= _reached(scores[scores["method"] == method], level)
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("score", ignore_index=True)
+
+
+def _mean(values: pd.Series) -> tuple[float, float, float]:
+    """Mean over seeds and its bootstrap interval (percentile); nan for one seed."""
+    from scipy.stats import bootstrap
+
+    found = values.to_numpy(float)
+    if len(found) < 2:
+        return float(found.mean()), np.nan, np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal values have an interval of no width
+        interval = bootstrap(
+            (found,), np.mean, confidence_level=_CONFIDENCE, n_resamples=_RESAMPLES,
+            method="percentile", rng=np.random.default_rng(0),
+        ).confidence_interval  # fmt: skip
+    return float(found.mean()), float(interval.low), float(interval.high)
+
+
+def _reached(scores: pd.DataFrame, level: pd.Series) -> dict[str, float]:
+    nfe, evaluations = [], []
+    for seed, rows in scores.groupby("seed"):
+        there = rows[rows["score"] <= level[seed]]
+        nfe.append(there["nfe_total"].min() if len(there) else np.inf)
+        evaluations.append(there["upper_evaluations"].min() if len(there) else np.inf)
+    return {
+        "reached": float(np.isfinite(nfe).sum()),
+        "nfe_to_level": float(np.median(nfe)),
+        "evaluations_to_level": float(np.median(evaluations)),
+    }
+
+
+def regrets(scores: pd.DataFrame, initial: float) -> pd.DataFrame:
+    """Cost at which each method came within 1 % of F(initial) - F(best), by method and seed.
+
+    Parameters
+    ----------
+    initial : score of the initial variables.
+    """
+    import pandas as pd
+
+    best = scores["score"].min()
+    bar = best + _TOLERANCE * (initial - best)
+    rows = []
+    for (method, seed), mine in scores.groupby(["method", "seed"], sort=False):
+        below = (mine["score"] <= bar).to_numpy()
+        stays = np.flatnonzero(np.logical_and.accumulate(below[::-1])[::-1])
+        at = mine.iloc[stays[0]] if len(stays) else None
+        rows.append(
+            {
+                "method": method,
+                "seed": seed,
+                "nfe": np.inf if at is None else at["nfe_total"],
+                "upper_evaluations": np.inf if at is None else at["upper_evaluations"],
+            }
+        )
+    return pd.DataFrame(rows)
