@@ -31,7 +31,7 @@ app = typer.Typer(help=__doc__, add_completion=False)
 Steps = Annotated[str, typer.Option(help="Numbers of sampling steps.")]
 Seeds = Annotated[str, typer.Option(help="Seeds.")]
 ROUNDS, SHARDS, INNER, BATCH = 75, 4, 10, 128
-COMPARED = 1024
+COMPARED = 2048
 
 
 def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:

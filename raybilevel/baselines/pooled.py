@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from raybilevel.problems.reward import RewardTuning
 if TYPE_CHECKING:
     import pandas as pd
 
+_ROUNDS = 8  # after each of which the pool is searched
 _COSTS = ("time_total_s", "nfe_total", "worker_seconds_total")
 
 Landscape = Callable[[np.ndarray], float]
@@ -23,9 +25,8 @@ Landscape = Callable[[np.ndarray], float]
 def pool_problem(problem: RewardTuning, budget: int) -> RewardTuning:
     """What draws as large a pool as the budget allows, evenly in rounds."""
     size = budget // problem.source.nfe_per_sample
-    return problem.model_copy(
-        update={"pool_size": size, "max_pool_size": size, "at": initial(problem.variables)}
-    )
+    sizes = {"pool_size": size, "max_pool_size": size, "round_size": math.ceil(size / _ROUNDS)}
+    return problem.model_copy(update={**sizes, "at": initial(problem.variables)})
 
 
 def search_pool(

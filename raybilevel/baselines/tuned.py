@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ class Order:
 def search(order: Order, watch: Watch) -> Outcome:
     """Run a search to its end, going on with one that was begun in its folder."""
     _watching.set(watch)
-    with _seeded(order.seed):
+    with _seeded(order.seed), redirect_stdout(io.StringIO()):  # Tune's own tables
         results = _tuner(order).fit()
     return _outcome(order, results)
 

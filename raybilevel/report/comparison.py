@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 PROGRESS = "pictures/progress.png"
 PLACES = "pictures/places.png"
+_LEAST = 1e-3  # share of all scores' span below which differences are not shown
+_WIDE = 20  # times the least value is the greatest, from where on an axis is logarithmic
 _MOST = 12  # variables that a picture has room for
 
 
 def finish(directory: RunDirectory) -> None:
     """Write the table and the pictures into the comparison's directory, and print the table."""
-    scores = directory.read_frame("scores.parquet")
-    table = standings(scores)
+    rows, scores = (directory.read_frame(f"{name}.parquet") for name in ("comparison", "scores"))
+    table = standings(rows, scores)
     directory.write_frame("table.parquet", table)
     directory.write(PROGRESS, progress_picture(scores))
-    directory.write(PLACES, places_picture(directory.read_frame("comparison.parquet"), scores))
+    directory.write(PLACES, places_picture(rows, scores))
     print_lines(lines(table, scores, directory))
 
 
@@ -87,11 +89,16 @@ def _variables(frame: pd.DataFrame) -> list[str]:
 
 
 def progress_picture(scores: pd.DataFrame) -> bytes:
-    """PNG: the score of what each method would have ended with, over NFE, with bands over seeds."""
+    """PNG: the score of what each method would have ended with, over NFE.
+
+    Above the best score of all; means over seeds, and bands from the least to the greatest.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 5.0), layout="constrained")
     axes = figure.subplots()
+    best, span = scores["score"].min(), np.ptp(scores["score"])
+    scores = scores.assign(score=np.maximum(scores["score"] - best, _LEAST * span))
     grid = np.geomspace(max(scores["nfe_total"].min(), 1), scores["nfe_total"].max(), 200)
     for i, (method, rows) in enumerate(scores.groupby("method", sort=False)):
         curves = np.array([_steps(mine, grid) for _, mine in rows.groupby("seed")])
@@ -102,7 +109,7 @@ def progress_picture(scores: pd.DataFrame) -> bytes:
             grid[known], curves[:, known].min(axis=0), curves[:, known].max(axis=0),
             alpha=0.12, color=colour["color"], lw=0,
         )  # fmt: skip
-    axes.set(xscale="log", xlabel="NFE", ylabel="score of the best so far (band: all seeds)")
+    axes.set(xscale="log", xlabel="NFE", ylabel=f"score above the best of all, {best:.4g}")
     axes.set_yscale(scale_of(scores["score"]))
     axes.legend(frameon=False, fontsize=8)
     return png(figure)
@@ -140,3 +147,5 @@ def _draw_places(axes: Any, rows: pd.DataFrame, last: pd.DataFrame, column: str)
         ends = last[last["method"] == method]
         axes.plot(ends["nfe_total"], ends[column], "o", color=colour, label=str(method))
     axes.set(xscale="log", xlabel="NFE", ylabel=column.removeprefix("config/"))
+    if rows[column].min() > 0 and rows[column].max() > _WIDE * rows[column].min():
+        axes.set_yscale("log")

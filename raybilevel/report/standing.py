@@ -1,4 +1,4 @@
-"""How methods stand at the end of a comparison: pure tables from `scores.parquet`."""
+"""How methods stand at the end of a comparison: pure tables from what it wrote."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 FOLLOWED = "bilevel"
 _CONFIDENCE = 0.95
+_COSTS = ("nfe_total", "worker_seconds_total", "time_total_s", "upper_evaluations")
 _RESAMPLES = 9999
 _TOLERANCE = 0.01  # of the way from the initial score to the best, for the regret
 
 
-def standings(scores: pd.DataFrame) -> pd.DataFrame:
+def standings(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each method, the best first.
+
+    Parameters
+    ----------
+    rows : `comparison.parquet`: every value of the objective that a method saw, and its costs.
+    scores : `scores.parquet`: what it would have ended with, and what that is worth.
 
     Columns: method, seeds, failed, score and its interval (`score_low`, `score_high`), the paired
     difference bilevel minus it over seeds (`gap`, `gap_low`, `gap_high`), nfe_total,
@@ -29,19 +35,19 @@ def standings(scores: pd.DataFrame) -> pd.DataFrame:
 
     last = scores.groupby(["method", "seed"], sort=False).tail(1).set_index(["method", "seed"])
     level = last.loc[FOLLOWED]["score"] if FOLLOWED in last.index.get_level_values(0) else None
-    rows = []
+    spent = rows.groupby(["method", "seed"], sort=False).tail(1).set_index(["method", "seed"])
+    table = []
     for method in last.index.get_level_values(0).unique():
         mine = last.loc[method]
         row = {"method": method, "seeds": len(mine), "failed": int(mine["failed"].sum())}
         row |= dict(zip(("score", "score_low", "score_high"), _mean(mine["score"]), strict=True))
-        costs = ("nfe_total", "worker_seconds_total", "time_total_s", "upper_evaluations")
-        row |= {name: float(mine[name].median()) for name in costs}
+        row |= {name: float(spent.loc[method][name].median()) for name in _COSTS}
         if level is not None:
             gaps = (level - mine["score"]).dropna()
             row |= dict(zip(("gap", "gap_low", "gap_high"), _mean(gaps), strict=True))
             row |= _reached(scores[scores["method"] == method], level)
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values("score", ignore_index=True)
+        table.append(row)
+    return pd.DataFrame(table).sort_values("score", ignore_index=True)
 
 
 def _mean(values: pd.Series) -> tuple[float, float, float]:

@@ -1,0 +1,130 @@
+"""A comparison on a real Ray: complete, charged truly, resumed, whatever dies."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from reward_toys import REWARD
+from schedule_toys import learning
+from toys import CountedGaussian
+
+from raybilevel import RunConfig, ScalingConfig
+from raybilevel.baselines.compare import Comparison
+from raybilevel.baselines.config import CompareConfig
+from raybilevel.configfile import Config
+from raybilevel.errors import InputError
+from raybilevel.report.comparison import finish
+
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def comparison(problem, folder, **compare):
+    run = RunConfig(name="versus", storage_path=str(folder), seed=3)
+    config = Config(problem, ScalingConfig(num_workers=2), run)
+    settings = {"seeds": 1, "trials": 3, "score_samples": 256} | compare
+    return Comparison(config, CompareConfig(**settings))
+
+
+def counted(folder, **options):
+    folder.mkdir()
+    return REWARD.model_copy(update={"model": CountedGaussian(folder, **options)})
+
+
+def evaluations(folder):
+    """NFE that other processes wrote down: the one that only checks is not charged."""
+    files = [f for f in Path(folder).iterdir() if f.name not in {str(os.getpid()), "died"}]
+    return sum(int(line) for file in files for line in file.read_text().split())
+
+
+def frames(directory):
+    return [directory.read_frame(f"{name}.parquet") for name in ("comparison", "scores")]
+
+
+def what_was_found(frame):
+    """By method; in which order trials at the same time end is chance."""
+    columns = ["method", "config/lambda", "upper_loss"]
+    return frame[columns].sort_values(columns, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def quiet(cluster, tmp_path_factory):
+    """Every kind of search on the reward problem, and where its processes counted."""
+    folder = tmp_path_factory.mktemp("quiet")
+    searches = ("default", "grid", "random", "tpe", "gp", "pool-grid")
+    versus = comparison(counted(folder / "count"), folder, searches=searches)
+    return versus, versus.run(print), folder / "count"
+
+
+def test_every_method_is_charged_what_a_hook_on_the_model_counts(quiet):
+    _, directory, count = quiet
+    rows, _ = frames(directory)
+    charged = rows.groupby("method")["nfe_total"].max()
+    assert charged[["default", "grid", "random", "tpe", "gp", "pool-grid"]].tolist() == [
+        300, 900, 900, 900, 900, 900
+    ]  # fmt: skip
+    shown = 3 * 2 * 32  # samples before and after, at the end of the bilevel run
+    assert charged["bilevel"] > shown
+    assert evaluations(count) == charged.sum() + 3 * 256
+
+
+def test_the_table_and_the_frames_have_all_methods(quiet, capsys):
+    versus, directory, _ = quiet
+    rows, scores = frames(directory)
+    assert list(dict.fromkeys(rows["method"])) == list(versus.plan.methods)
+    last = scores.groupby("method").tail(1)
+    assert np.isfinite(last["score"]).all()
+    assert (last["config/lambda"].between(0.5, 20)).all()
+    finish(directory)
+    said = capsys.readouterr().out
+    for part in (*versus.plan.methods, "NFE to its level", "lambda"):
+        assert part in said
+    assert directory.read("pictures/progress.png").startswith(b"\x89PNG")
+
+
+def test_going_on_makes_only_what_is_not_there(quiet, tmp_path):
+    versus, directory, count = quiet
+    before, whole = evaluations(count), frames(directory)
+    said = []
+    directory.delete("methods/random-3/done.json")
+    shutil.rmtree(f"{directory.path}/runs/tune-random-3")
+    versus.run(said.append, resume=True)
+    assert evaluations(count) == before + 900 + 3 * 256
+    for old, new in zip(whole, frames(directory), strict=True):
+        pd.testing.assert_frame_equal(*(what_was_found(frame) for frame in (old, new)))
+    assert [line for line in said if "begins" in line] == ["random, seed 3: begins"]
+
+
+def test_another_configuration_does_not_go_on(quiet):
+    versus, *_ = quiet
+    with pytest.raises(InputError, match="exists; go on with it"):
+        versus.run(print)
+    other = Comparison(versus.config, versus.compare.model_copy(update={"trials": 4}))
+    with pytest.raises(InputError, match=r"compare is another in .* which was begun with"):
+        other.run(print, resume=True)
+
+
+def test_a_trial_whose_process_dies_changes_no_number(tmp_path):
+    found = []
+    for name, dies_at in (("whole", None), ("killed", 3)):
+        problem = counted(tmp_path / name, dies_at=dies_at).model_copy(update={"shard_size": 50})
+        versus = comparison(problem, tmp_path / f"{name}-run", searches=("random",))
+        found.append(frames(versus.run(print)))
+    assert (tmp_path / "killed" / "died").exists()
+    whole, killed = (rows for rows, _ in found)
+    pd.testing.assert_frame_equal(what_was_found(whole), what_was_found(killed))
+    spent = [rows.groupby("method")["nfe_total"].max() for rows in (whole, killed)]
+    pd.testing.assert_series_equal(*spent)
+
+
+def test_searches_of_trainings_stay_in_their_budget_and_leave_networks(tmp_path):
+    names = ["asha", "pbt", "pb2"]
+    versus = comparison(learning(), tmp_path, searches=names, trials=4)
+    rows, scores = frames(versus.run(print))
+    assert (rows.groupby("method")["nfe_total"].max()[names] <= versus.plan.budget).all()
+    assert (rows.groupby("method").size()[names] > versus.plan.trials).all()
+    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 4).all()
+    assert np.isfinite(scores.groupby("method").tail(1)["score"]).all()
+    assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()

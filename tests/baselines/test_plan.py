@@ -1,0 +1,80 @@
+"""What a comparison refuses before it starts anything."""
+
+import sys
+
+import pytest
+from reward_toys import REWARD
+from schedule_toys import learning, save_pipeline, tuning
+from toys import first
+
+from raybilevel import Variable
+from raybilevel.baselines.config import CompareConfig
+from raybilevel.baselines.plan import Plan
+from raybilevel.errors import InputError
+
+
+def plan(problem=REWARD, **changes):
+    settings = {"searches": ("random",), "trials": 8} | changes
+    return Plan(problem, CompareConfig(**settings), 5)
+
+
+def test_budgets_are_in_trials_or_in_nfe():
+    assert plan().budget == 800
+    assert plan(trials=None, budget=899).trials == 8
+
+
+def test_the_bilevel_method_comes_first_and_every_method_once():
+    assert plan(searches=("tpe", "random", "tpe")).methods == ("bilevel", "tpe", "random")
+    assert list(plan(seeds=3).seeds) == [5, 6, 7]
+
+
+def test_a_grid_takes_as_many_points_as_the_budget_holds():
+    weights = {"a": Variable("wa", 0.1, -1, 1), "b": Variable("wb", 0.1, -1, 1)}
+    two = REWARD.model_copy(
+        update={"lambda_": 1.0, "lower_reward": {"a": first, "b": first}, "weights": weights}
+    )
+    assert plan(trials=8).grid_points("grid") == 8
+    assert plan(two, trials=27).grid_points("grid") == 5
+    assert plan(trials=8).grid_points("pool-grid") == 30
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"searches": ("sweep",)}, "compare.searches has 'sweep'; the known are default, grid, ra"),
+        ({"trials": None}, "compare needs either trials"),
+        ({"budget": 900}, "compare needs either trials"),
+        ({"seeds": 0}, "CompareConfig.seeds is 0"),
+        (
+            {"trials": None, "budget": 99},
+            "compare.budget is 99 NFE, but one trial of 'random' needs 100; give at least that",
+        ),
+        (
+            {"searches": ("grid",), "grid_points": 9},
+            "a grid of 9 points along each of 1 variables has 9 points, but .* holds 8 trials",
+        ),
+        ({"searches": ("grid",), "trials": 1}, "a grid of 2 points .* budget holds 1 trials"),
+        ({"searches": ("asha",)}, "'asha', which lives on results before a trial's end, but"),
+        ({"searches": ("pbt",)}, "'pbt', which lives on results before a trial's end, but"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value),
+)
+def test_bad_input_is_one_sentence(changes, said):
+    with pytest.raises(InputError, match=said) as error:
+        plan(**changes).check()
+    assert "\n" not in str(error.value)
+
+
+def test_a_search_whose_package_is_missing_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"'tpe', which needs optuna: pip install 'raybilevel\[b"):
+        plan(searches=("tpe",)).check()
+
+
+def test_a_pool_is_the_reward_problems_alone(tmp_path):
+    with pytest.raises(InputError, match="'pool-grid', but only the reward problem has a pool"):
+        plan(tuning(save_pipeline(tmp_path / "model")), searches=("pool-grid",)).check()
+
+
+def test_searches_that_live_on_early_results_are_for_trainings():
+    plan(learning(), searches=("asha", "pbt", "pb2")).check()
