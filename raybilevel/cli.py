@@ -67,14 +67,20 @@ def compare(
 
 @app.command()
 def report(
-    path: Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run's directory.")],
+    path: Annotated[
+        str, typer.Argument(metavar="RUN_DIR", help="A run's or a comparison's directory.")
+    ],
 ) -> None:
-    """Print a run's table and draw its pictures."""
-    from raybilevel.report import finish
+    """Print the table of a run or a comparison, draw its pictures, write its page."""
+    from raybilevel.report import comparison, finish
     from raybilevel.result import Result
     from raybilevel.runtime.storage import RunDirectory
 
-    finish(Result(RunDirectory.at(path)))
+    directory = RunDirectory.at(path)
+    if comparison.is_one(directory):
+        comparison.finish(directory)
+    else:
+        finish(Result(directory))
 
 
 @app.command()

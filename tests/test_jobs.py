@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from raybilevel import RewardTuning, configfile
+from raybilevel.baselines.config import read_comparison
 from raybilevel.demo import reward_demo, schedule_demo
 from raybilevel.upper.variables import Variable
 
@@ -22,7 +23,11 @@ def test_there_are_configurations():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_configuration_is_a_problem_of_a_named_run(path):
-    config = configfile.read(path)
+    if path.name.startswith("compare_"):
+        config, compare = read_comparison(path)
+        assert compare.searches
+    else:
+        config = configfile.read(path)
     assert config.run.name
     if isinstance(config.problem, RewardTuning):  # a schedule's variables need its model
         assert config.problem.variables

@@ -1,9 +1,10 @@
-"""Tables and pictures from a run directory."""
+"""Tables, pictures and a page from a run directory."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
+from raybilevel.report.page import FILE, write_page
 from raybilevel.report.table import print_lines
 from raybilevel.result import Result
 
@@ -11,7 +12,10 @@ _REPORTS = {"reward": "raybilevel.report.reward", "schedule": "raybilevel.report
 
 
 def finish(result: Result) -> None:
-    """Draw the run's pictures into its directory and print its table to standard output."""
+    """Draw the run's pictures and its page into its directory, print its table to stdout."""
     report = import_module(_REPORTS[result.kind])
     report.draw(result)
-    print_lines(report.lines(result))
+    lines = report.lines(result)
+    title = f"{result.directory.name}: {result.kind}, {result.status}"
+    write_page(result.directory, title, lines, report.PICTURES, report.WORDS)
+    print_lines([*lines, ("", f"{result.path}/{FILE}")])

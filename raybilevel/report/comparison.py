@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.report.figure import png, scale_of
-from raybilevel.report.standing import FOLLOWED, standings
+from raybilevel.report.page import FILE, Picture, write_page
+from raybilevel.report.standing import DEFAULT, FOLLOWED, regrets, standings
 from raybilevel.report.table import Line, print_lines
 
 if TYPE_CHECKING:
@@ -17,9 +18,34 @@ if TYPE_CHECKING:
 
 PROGRESS = "pictures/progress.png"
 PLACES = "pictures/places.png"
+PICTURES = (
+    Picture(
+        PROGRESS,
+        "How good what each method would have ended with is, over what it had spent: "
+        "means, and bands over all seeds.",
+    ),
+    Picture(PLACES, "Where each method asked (dots), and what it ended with (discs)."),
+)
+WORDS = (
+    ("score", "The objective at what a method found, on the same fresh samples for all; lower is "
+              "better. In brackets a 95 % bootstrap interval over seeds."),
+    ("bilevel minus it", "Paired over seeds, 95 % bootstrap interval: below zero, following the "
+                         "gradient found better."),
+    ("NFE", "All network evaluations of a method: pools, warm-ups, stopped trials, evaluations; "
+            "scoring is charged to nobody."),
+    ("NFE to its level", "Median over seeds of what a method had spent when it first would have "
+                         "ended as well as the bilevel method did with the same seed."),
+    ("regret of 1 %", "From there on within 1 % of the way from the initial variables to the best "
+                      "that any method found."),
+)  # fmt: skip
 _LEAST = 1e-3  # share of all scores' span below which differences are not shown
 _WIDE = 20  # times the least value is the greatest, from where on an axis is logarithmic
 _MOST = 12  # variables that a picture has room for
+
+
+def is_one(directory: RunDirectory) -> bool:
+    """Whether a directory is a comparison's, which has ended."""
+    return directory.has("scores.parquet")
 
 
 def finish(directory: RunDirectory) -> None:
@@ -29,7 +55,9 @@ def finish(directory: RunDirectory) -> None:
     directory.write_frame("table.parquet", table)
     directory.write(PROGRESS, progress_picture(scores))
     directory.write(PLACES, places_picture(rows, scores))
-    print_lines(lines(table, scores, directory))
+    said = lines(table, scores, directory)
+    write_page(directory, f"{directory.name}: a comparison", said, PICTURES, WORDS)
+    print_lines([*said, ("", f"{directory.path}/{FILE}")])
 
 
 def lines(table: pd.DataFrame, scores: pd.DataFrame, directory: RunDirectory) -> list[Line]:
@@ -43,8 +71,10 @@ def lines(table: pd.DataFrame, scores: pd.DataFrame, directory: RunDirectory) ->
     ]
     rows += [(str(r["method"]), _line(r)) for _, r in table.iterrows()]
     found = scores.groupby(["method", "seed"], sort=False).tail(1)
-    for method in table["method"]:
-        rows += [("", f"{method}: {_best(found[found['method'] == method])}")]
+    places = [f"{m}: {_best(found[found['method'] == m])}" for m in table["method"]]
+    rows += [("best", places[0]), *(("", place) for place in places[1:])]
+    if DEFAULT in set(scores["method"]):
+        rows += _regret_lines(scores, list(table["method"]))
     rows += [
         ("", "score: the objective on the same fresh samples for all, lower is better; its level: "
              "what the bilevel method found with the same seed"),
@@ -61,6 +91,18 @@ def _line(r: pd.Series) -> str:
         f"{score:<30}{gap:<26}{r['nfe_total']:>12,.0f}{r['worker_seconds_total']:>10,.0f}"
         f"{r['time_total_s']:>8,.0f}{_cost(r):>18}{failed}"
     )
+
+
+def _regret_lines(scores: pd.DataFrame, methods: list[str]) -> list[Line]:
+    """What each method spent until it stayed within 1 % of the best."""
+    costs = regrets(scores).groupby("method", sort=False)[["nfe", "upper_evaluations"]].median()
+    said = []
+    for method in methods:
+        nfe, evaluations = costs.loc[method]
+        never = np.isinf(nfe)
+        cost = "never" if never else f"{nfe:,.0f} NFE, {evaluations:,.0f} upper evaluations"
+        said.append(f"{method}: {cost}")
+    return [("regret of 1 %", said[0]), *(("", line) for line in said[1:])]
 
 
 def _interval(low: float, high: float, mean: float | None = None) -> str:

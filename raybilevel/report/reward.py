@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from raybilevel.report.figure import png
+from raybilevel.report.page import Picture
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PICTURE = "pictures/objective.png"
+PICTURES = (
+    Picture(_PICTURE, "The objective over each variable, the others where they ended."),
+    Picture("samples/before.png", "Samples of the pretrained model."),
+    Picture("samples/after.png", "Samples at the best parameters."),
+)
+WORDS = (
+    ("status", "converged: believe the interval; at_bound: the objective still falls at a bound; "
+               "budget: a limit was reached; stopped: the pool cannot say, and why."),
+    ("upper loss", "Minus the upper reward under the tuned distribution, and its standard error."),
+    ("held-out reward", "Never optimised: if it falls while the loss does, the upper reward is "
+                        "being gamed."),
+    ("ESS, Pareto k-hat", "How many samples the estimate rests on, and how heavy its tail is; a "
+                          "pool cannot see modes that it does not hold."),
+    ("NFE", "Network evaluations; what ran twice is counted once."),
+)  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from raybilevel.problems.schedule_compare import INITIAL, LEARNED, NEAREST, OURS
 from raybilevel.report import training
 from raybilevel.report.figure import png, scale_of
+from raybilevel.report.page import Picture
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
 _PICTURE = "pictures/schedule.png"
 _SAMPLES = "pictures/samples.png"
+PICTURES = (
+    Picture(_PICTURE, "The noise levels visited before and after, and FID over sampling steps."),
+    Picture(_SAMPLES, "The same noises through other levels, and the learned ones."),
+    Picture(training.PICTURE, "Levels and training loss over rounds, the objective over NFE."),
+)
+WORDS = (
+    ("status", "converged: the mean gradient cannot be told from zero; at_bound, budget: the "
+               "objective still falls; stopped: training came to nothing."),
+    ("upper loss", "The objective, FID without its bias of order 1/n or KID, and its standard "
+                   "error."),
+    ("FID", "To the training data, on noises that nobody tuned on; real against real is what "
+            "held-out images get."),
+    ("second extractor", "A judge that was never optimised."),
+    ("NFE", "Network evaluations: one a sample and step, three a training sample."),
+)  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
 
 

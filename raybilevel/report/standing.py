@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLLOWED = "bilevel"
+FOLLOWED, DEFAULT = "bilevel", "default"
 _CONFIDENCE = 0.95
 _COSTS = ("nfe_total", "worker_seconds_total", "time_total_s", "upper_evaluations")
 _RESAMPLES = 9999
@@ -79,15 +79,14 @@ def _reached(scores: pd.DataFrame, level: pd.Series) -> dict[str, float]:
     }
 
 
-def regrets(scores: pd.DataFrame, initial: float) -> pd.DataFrame:
-    """Cost at which each method came within 1 % of F(initial) - F(best), by method and seed.
+def regrets(scores: pd.DataFrame) -> pd.DataFrame:
+    """Cost from which on each method was within 1 % of F(initial) - F(best), by method and seed.
 
-    Parameters
-    ----------
-    initial : score of the initial variables.
+    Initial is what "default" has, best the best of all; inf where a method never was.
     """
     import pandas as pd
 
+    initial = scores[scores["method"] == DEFAULT]["score"].mean()
     best = scores["score"].min()
     bar = best + _TOLERANCE * (initial - best)
     rows = []

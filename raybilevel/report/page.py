@@ -1,0 +1,64 @@
+"""One page of HTML with everything in it: opens anywhere, without a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from raybilevel.report.table import Line
+
+if TYPE_CHECKING:
+    from raybilevel.runtime.storage import RunDirectory
+
+FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG of the directory, and what it shows."""
+
+    file: str
+    caption: str
+
+
+def write_page(
+    directory: RunDirectory,
+    title: str,
+    lines: Sequence[Line],
+    pictures: Sequence[Picture],
+    how_to_read: Sequence[Line],
+) -> None:
+    """Write `report.html` into a run's or a comparison's directory.
+
+    Parameters
+    ----------
+    lines : of the table: names and texts, of which a nameless one belongs to the one before.
+    pictures : those that are there are shown.
+    how_to_read : words and what they mean.
+    """
+    from jinja2 import Environment
+
+    template = files("raybilevel.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    shown = [
+        {"caption": p.caption, "data": base64.b64encode(directory.read(p.file)).decode()}
+        for p in pictures
+        if directory.has(p.file)
+    ]
+    html = Environment(autoescape=True).from_string(template).render(
+        title=title, groups=_grouped(lines), pictures=shown, words=how_to_read,
+        config=directory.read("config.yaml").decode(),
+    )  # fmt: skip
+    directory.write(FILE, html.encode())
+
+
+def _grouped(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Nameless lines joined to the named one before them."""
+    groups: list[tuple[str, list[str]]] = []
+    for name, text in lines:
+        if name or not groups:
+            groups.append((name, []))
+        groups[-1][1].append(text)
+    return [(name, "\n".join(texts)) for name, texts in groups]
