@@ -358,3 +358,38 @@ def test_a_schedule_that_cannot_be_tuned(refused, run_in, changes, said):
     lines = {"problem": "schedule", "model": "nowhere", "data": "digits"} | changes
     write(run_in, "".join(f"{k}: {v}\n" for k, v in lines.items() if v is not None))
     assert refused().startswith(said)
+
+
+COMPARED = {"trials": "2", "searches": "[random]"}
+
+
+def compared(**changes):
+    lines = COMPARED | changes
+    block = ", ".join(f"{key}: {value}" for key, value in lines.items() if value is not None)
+    return yaml_of(compare=f"{{{block}}}", pool_size="64")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (yaml_of(), "c.yaml has no compare block; add one"),
+        (compared(searches="[sweep]"), "compare.searches has 'sweep'; the known are default, grid"),
+        (compared(seeds="0"), "CompareConfig.seeds is 0"),
+        (compared(trials=None, budget="63"), "one trial of 'random' needs 64; give at least that"),
+        (compared(searches="[grid]", grid_points="5"), "has 5 points, but compare's budget"),
+        (compared(searches="[asha]"), "'asha', which lives on results before a trial's end"),
+        (compared(searches="[pbt]"), "'pbt', which lives on results before a trial's end"),
+        (compared(trial="1"), "CompareConfig.trial is not known"),
+    ],
+)  # fmt: skip
+def test_a_comparison_that_cannot_be(refused, run_in, text, said):
+    write(run_in, text)
+    assert said in refused("compare", "c.yaml")
+
+
+def test_a_search_without_its_package(refused, run_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    write(run_in, compared(searches="[gp]"))
+    assert refused("compare", "c.yaml") == (
+        "compare.searches has 'gp', which needs optuna: pip install 'raybilevel[baselines]'"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from raybilevel.report.page import FILE, write_page
+from raybilevel.report.page import FILE, Page, write_page
 from raybilevel.report.table import print_lines
 from raybilevel.result import Result
 
@@ -17,5 +17,5 @@ def finish(result: Result) -> None:
     report.draw(result)
     lines = report.lines(result)
     title = f"{result.directory.name}: {result.kind}, {result.status}"
-    write_page(result.directory, title, lines, report.PICTURES, report.WORDS)
+    write_page(result.directory, Page(title, lines, report.PICTURES, report.WORDS))
     print_lines([*lines, ("", f"{result.path}/{FILE}")])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.report.figure import png, scale_of
-from raybilevel.report.page import FILE, Picture, write_page
+from raybilevel.report.page import FILE, Page, Picture, write_page
 from raybilevel.report.standing import DEFAULT, FOLLOWED, regrets, standings
 from raybilevel.report.table import Line, print_lines
 
@@ -40,6 +40,7 @@ WORDS = (
 )  # fmt: skip
 _LEAST = 1e-3  # share of all scores' span below which differences are not shown
 _WIDE = 20  # times the least value is the greatest, from where on an axis is logarithmic
+_TEXTS = 2  # columns of a table that are no costs
 _MOST = 12  # variables that a picture has room for
 
 
@@ -55,42 +56,53 @@ def finish(directory: RunDirectory) -> None:
     directory.write_frame("table.parquet", table)
     directory.write(PROGRESS, progress_picture(scores))
     directory.write(PLACES, places_picture(rows, scores))
-    said = lines(table, scores, directory)
-    write_page(directory, f"{directory.name}: a comparison", said, PICTURES, WORDS)
-    print_lines([*said, ("", f"{directory.path}/{FILE}")])
+    cells, more = _cells(table), _more(table, scores)
+    title = f"{directory.name}: a comparison"
+    write_page(directory, Page(title, more, PICTURES, WORDS, cells))
+    print_lines([*_aligned(cells), *more, *_where(directory)])
 
 
-def lines(table: pd.DataFrame, scores: pd.DataFrame, directory: RunDirectory) -> list[Line]:
-    """The table's lines, the best method first."""
-    rows = [
-        (
-            "method",
-            f"{'score, 95 %':<30}{'bilevel minus it':<26}{'NFE':>12}{'worker-s':>10}{'wall s':>8}"
-            f"{'NFE to its level':>18}",
-        )
-    ]
-    rows += [(str(r["method"]), _line(r)) for _, r in table.iterrows()]
+def _cells(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The table as text, the best method first, under its heads."""
+    heads = ("method", "score, 95 %", "bilevel minus it", "NFE", "worker-s", "wall s",
+             "NFE to its level")  # fmt: skip
+    return [heads, *(_row(r) for _, r in table.iterrows())]
+
+
+def _row(r: pd.Series) -> tuple[str, ...]:
+    gap = "" if r["method"] == FOLLOWED else _interval(r["gap_low"], r["gap_high"], r["gap"])
+    failed = f" ({r['failed']} trials failed)" if r["failed"] else ""
+    costs = (f"{r[name]:,.0f}" for name in ("nfe_total", "worker_seconds_total", "time_total_s"))
+    score = f"{r['score']:.4f} {_interval(r['score_low'], r['score_high'])}"
+    return f"{r['method']}{failed}", score, gap, *costs, _cost(r)
+
+
+def _aligned(cells: list[tuple[str, ...]]) -> list[Line]:
+    """Texts under their heads, numbers of costs to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][1:]
+    said = []
+    for name, *row in cells:
+        padded = [
+            cell.ljust(width) if i < _TEXTS else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        said.append((name, "  ".join(padded)))
+    return said
+
+
+def _more(table: pd.DataFrame, scores: pd.DataFrame) -> list[Line]:
+    """Where in x every method ended, and what it spent until it was near the best."""
     found = scores.groupby(["method", "seed"], sort=False).tail(1)
     places = [f"{m}: {_best(found[found['method'] == m])}" for m in table["method"]]
-    rows += [("best", places[0]), *(("", place) for place in places[1:])]
+    rows = [("best", places[0]), *(("", place) for place in places[1:])]
     if DEFAULT in set(scores["method"]):
         rows += _regret_lines(scores, list(table["method"]))
-    rows += [
-        ("", "score: the objective on the same fresh samples for all, lower is better; its level: "
-             "what the bilevel method found with the same seed"),
-        ("comparison", directory.path),
-    ]  # fmt: skip
-    return rows + [("", f"{directory.path}/{file}") for file in (PROGRESS, PLACES)]
+    return rows
 
 
-def _line(r: pd.Series) -> str:
-    score = f"{r['score']:.4f} {_interval(r['score_low'], r['score_high'])}"
-    gap = "" if r["method"] == FOLLOWED else _interval(r["gap_low"], r["gap_high"], r["gap"])
-    failed = f"  {r['failed']} trials failed" if r["failed"] else ""
-    return (
-        f"{score:<30}{gap:<26}{r['nfe_total']:>12,.0f}{r['worker_seconds_total']:>10,.0f}"
-        f"{r['time_total_s']:>8,.0f}{_cost(r):>18}{failed}"
-    )
+def _where(directory: RunDirectory) -> list[Line]:
+    files = (PROGRESS, PLACES, FILE)
+    return [("comparison", directory.path), *(("", f"{directory.path}/{file}") for file in files)]
 
 
 def _regret_lines(scores: pd.DataFrame, methods: list[str]) -> list[Line]:

@@ -24,31 +24,38 @@ class Picture:
     caption: str
 
 
-def write_page(
-    directory: RunDirectory,
-    title: str,
-    lines: Sequence[Line],
-    pictures: Sequence[Picture],
-    how_to_read: Sequence[Line],
-) -> None:
-    """Write `report.html` into a run's or a comparison's directory.
+@dataclass(frozen=True)
+class Page:
+    """What a page holds.
 
-    Parameters
+    Attributes
     ----------
-    lines : of the table: names and texts, of which a nameless one belongs to the one before.
+    title : its heading.
+    lines : names and texts, of which a nameless one belongs to the one before.
     pictures : those that are there are shown.
-    how_to_read : words and what they mean.
+    words : what has to be known to read it, and what it means.
+    table : to begin with, its heads first.
     """
+
+    title: str
+    lines: Sequence[Line]
+    pictures: Sequence[Picture]
+    words: Sequence[Line]
+    table: Sequence[Sequence[str]] = ()
+
+
+def write_page(directory: RunDirectory, page: Page) -> None:
+    """Write `report.html` into a run's or a comparison's directory."""
     from jinja2 import Environment
 
     template = files("raybilevel.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     shown = [
         {"caption": p.caption, "data": base64.b64encode(directory.read(p.file)).decode()}
-        for p in pictures
+        for p in page.pictures
         if directory.has(p.file)
     ]
     html = Environment(autoescape=True).from_string(template).render(
-        title=title, groups=_grouped(lines), pictures=shown, words=how_to_read,
+        page=page, groups=_grouped(page.lines), pictures=shown,
         config=directory.read("config.yaml").decode(),
     )  # fmt: skip
     directory.write(FILE, html.encode())
