@@ -14,7 +14,7 @@ from raybilevel.baselines.plan import Plan
 from raybilevel.baselines.scores import distinct, score_frame
 from raybilevel.config import RunConfig
 from raybilevel.configfile import Config
-from raybilevel.errors import InputError
+from raybilevel.errors import InputError, Interrupted
 from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward import RewardTuning
@@ -63,6 +63,8 @@ class Comparison:
         ------
         InputError
             Before anything starts, where the input could not work.
+        Interrupted
+            On Ctrl-C: what is done stays.
         """
         from raybilevel.runtime.session import check_resources, ray_session
 
@@ -70,13 +72,19 @@ class Comparison:
         with ray_session(self.address) as may_grow:
             check_resources(self.config.scaling, may_grow)
             self.directory.write("config.yaml", self._dump().encode())
-            outcomes = [
-                self._outcome(method, seed, say)
-                for seed in self.plan.seeds
-                for method in self.plan.methods
-            ]
-            self._score(outcomes, say)
+            try:
+                self._make(say)
+            except (Interrupted, KeyboardInterrupt):
+                raise Interrupted("interrupted; what is done stays: go on with --resume") from None
         return self.directory
+
+    def _make(self, say: Say) -> None:
+        outcomes = [
+            self._outcome(method, seed, say)
+            for seed in self.plan.seeds
+            for method in self.plan.methods
+        ]
+        self._score(outcomes, say)
 
     def _check(self, resume: bool) -> None:
         directory = self.directory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -19,6 +20,7 @@ from raybilevel.baselines.searches import Ask, make_search, tune_config
 from raybilevel.baselines.spending import Spending, step_key
 from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
 from raybilevel.config import ScalingConfig
+from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.runtime.parcel import Parcel
 
@@ -60,6 +62,7 @@ class Order:
 
 def search(order: Order, watch: Watch) -> Outcome:
     """Run a search to its end, going on with one that was begun in its folder."""
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # or an interrupted search would look whole
     _watching.set(watch)
     with _seeded(order.seed), redirect_stdout(io.StringIO()):  # Tune's own tables
         results = _tuner(order).fit()
@@ -136,8 +139,10 @@ def _seeded(seed: int) -> Iterator[None]:
 def _outcome(order: Order, results: tune.ResultGrid) -> Outcome:
     import pandas as pd
 
-    frames = [result.metrics_dataframe for result in results]
-    steps = pd.concat([f for f in frames if f is not None], ignore_index=True)
+    frames = [f for f in (result.metrics_dataframe for result in results) if f is not None]
+    if not frames:
+        raise RunError(f"all trials of '{order.name}' failed, the first with: {results.errors[0]}")
+    steps = pd.concat(frames, ignore_index=True)
     steps = steps.sort_values("timestamp", kind="stable", ignore_index=True)
     key = [step_key(row["trial_id"], row) for row in steps.to_dict("records")]
     steps = steps[~pd.Series(key).duplicated()].reset_index(drop=True)

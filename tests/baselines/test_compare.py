@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import finish as finish_command
+from commands import start, wait_for_line
 from reward_toys import REWARD
 from schedule_toys import learning
 from toys import CountedGaussian
+from users import settle
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.baselines.compare import Comparison
@@ -128,3 +133,24 @@ def test_searches_of_trainings_stay_in_their_budget_and_leave_networks(tmp_path)
     assert (rows.groupby("method")["trial_id"].nunique()[names] >= 4).all()
     assert np.isfinite(scores.groupby("method").tail(1)["score"]).all()
     assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()
+
+
+def test_interrupted_it_says_how_to_go_on_and_does(cluster, run_in):
+    settle(run_in, "patient", nap=0.3, size=512)
+    with (run_in / "c.yaml").open("a") as file:
+        file.write("\ncompare: {searches: [random], trials: 6, seeds: 1, score_samples: 256}\n")
+    asked = ("compare", "c.yaml", "--address", cluster)
+    first = start(*asked)
+    wait_for_line(first, "random, seed 3: begins")
+    time.sleep(8)
+    first.send_signal(signal.SIGINT)
+    ended = finish_command(first)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "raybilevel: interrupted; what is done stays: go on with --resume"
+    )
+    again = finish_command(start(*asked, "--resume"))
+    assert again.returncode == 0, again.stderr
+    assert "bilevel, seed 3: begins" not in again.stderr
+    rows = pd.read_parquet(run_in / "runs/mine/comparison.parquet")
+    assert rows.groupby("method")["nfe_total"].max()["random"] == 6 * 512
