@@ -143,7 +143,9 @@ def gain(data: str = "digits", steps: Steps = "5,10", seeds: Seeds = "5,6,7,8,9"
     tables = []
     for table in in_processes(one_seed, tasks):
         tables.append(table)
-        print(f"# seed {table['seed'].iloc[0]} is done", flush=True)
+        best = table.groupby(["steps", "arm"], sort=False)["fid"].min()
+        found = ", ".join(f"{arm} ({n} steps) {fid:.2f}" for (n, arm), fid in best.items())
+        print(f"# seed {table['seed'].iloc[0]}: best FID of {found}", flush=True)
     print_arms(pd.concat(tables), "learned while training")
 
 
