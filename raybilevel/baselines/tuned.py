@@ -139,7 +139,7 @@ def _seeded(seed: int) -> Iterator[None]:
 def _outcome(order: Order, results: tune.ResultGrid) -> Outcome:
     import pandas as pd
 
-    frames = [f for f in (result.metrics_dataframe for result in results) if f is not None]
+    frames = [f for f in (r.metrics_dataframe for r in results) if f is not None and len(f)]
     if not frames:
         raise RunError(f"all trials of '{order.name}' failed, the first with: {results.errors[0]}")
     steps = pd.concat(frames, ignore_index=True)
