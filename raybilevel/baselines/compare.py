@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from raybilevel.result import Result
 
 _SCORED_FROM = 1_000_003  # added to the run's seed: scores are on samples that nobody tuned on
+
+_FREE = {"score_samples": None}  # may change where a comparison goes on: nothing depends on it
 
 Say = Callable[[str], None]
 """Called with a line about what goes on."""
@@ -69,6 +72,7 @@ class Comparison:
         from raybilevel.runtime.session import check_resources, ray_session
 
         self._check(resume)
+        self._check_address()
         with ray_session(self.address) as may_grow:
             check_resources(self.config.scaling, may_grow)
             self.directory.write("config.yaml", self._dump().encode())
@@ -99,11 +103,20 @@ class Comparison:
         self.config.problem.check()
         self.plan.check()
 
+    def _check_address(self) -> None:
+        """Ray Client runs Tune elsewhere, where nobody hears of its steps."""
+        address = self.address or os.environ.get("RAY_ADDRESS", "")
+        if address.startswith("ray://"):
+            raise InputError(
+                f"the address is '{address}', but a comparison cannot go through Ray Client; start "
+                "it on the cluster, as by ray job submit"
+            )
+
     def _check_same(self, directory: RunDirectory) -> None:
         old = configfile.parse(directory.read("config.yaml").decode(), directory.path)
-        stored = old.pop("compare", None)
+        stored = old.pop("compare", None) or {}
         configfile.check_same(old, self.config, directory.path)
-        if stored != self._compare_tree():
+        if stored | _FREE != self._compare_tree() | _FREE:
             raise InputError(
                 f"compare is another in {directory.path}, which was begun with {stored}; put it "
                 "back or give another run.name"
@@ -136,7 +149,7 @@ class Comparison:
         return outcome
 
     def _place(self, name: str) -> RunDirectory:
-        return RunDirectory(f"{self.directory.path}/methods", name)
+        return self.directory.below("methods", name)
 
     def _run(self, method: str, seed: int, say: Say) -> Outcome:
         if method == FOLLOWED:
@@ -153,7 +166,10 @@ class Comparison:
 
     def _fit(self, problem: Problem, name: str, seed: int) -> Result:
         """A run of its own below the comparison's directory."""
-        run = RunConfig(name=name, storage_path=f"{self.directory.path}/runs", seed=seed)
+        place = self.directory.below("runs", name)
+        run = self.config.run.model_copy(
+            update={"name": name, "storage_path": place.storage_path, "seed": seed}
+        )
         return BilevelTuner(problem, self.config.scaling, run, watch=_unseen).resuming().fit()
 
     def _pooled(self, method: str, seed: int) -> Outcome:
@@ -173,7 +189,7 @@ class Comparison:
         plan = self.plan
         order = Order(
             method, plan.problem, self.config.scaling, plan.budget, seed,
-            plan.grid_points(method), (f"{self.directory.path}/runs", f"tune-{method}-{seed}"),
+            plan.grid_points(method), self.directory.below("runs", f"tune-{method}-{seed}"),
         )  # fmt: skip
         return search(order, lambda trials, nfe, least: say(
             f"{method}, seed {seed}: {trials} trials, {nfe:,} NFE, least {least:.4g}"
@@ -188,10 +204,10 @@ class Comparison:
         samples = self.compare.score_samples
         say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
         state = self._scored(self.plan.problem.scoring(ends, samples))
-        scores = score_frame(outcomes, places, state)
-        self.directory.write_frame("scores.parquet", scores)
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
+        scores = score_frame(outcomes, places, state)
+        self.directory.write_frame("scores.parquet", scores)  # last: with it, all is there
 
     def _scored(self, problem: Problem) -> dict[str, Any]:
         """Run a scoring: anew, as what is scored may be more than last time."""
@@ -199,7 +215,7 @@ class Comparison:
         from raybilevel.runtime.client import drive
         from raybilevel.runtime.life import Order
 
-        place = RunDirectory(f"{self.directory.path}/runs", "scoring")
+        place = self.directory.below("runs", "scoring")
         if place.list(""):
             place.delete_folder("")
         seed = self.config.run.seed + _SCORED_FROM

@@ -45,12 +45,15 @@ class CompareConfig(Settings):
         What each search may spend, upper level, warm-ups and stopped trials included: as many whole
         trials, or so many NFE. One of the two.
     grid_points
-        Points of "grid" and "pool-grid" along each variable; None for as many as the budget allows
-        for "grid", and 30 for "pool-grid" of one variable.
+        Points of "grid" and "pool-grid" along each variable; None for as many as the budget holds
+        trials, and `evaluations`.
     evaluations
-        Of "pool-tpe", on each pool.
+        Of "pool-grid", at most, and of "pool-tpe": on each pool.
     score_samples
-        Fresh samples that what every method found is scored on; nobody is charged for them.
+        Fresh samples that what every method found is scored on; nobody is charged for them. May
+        change where a comparison goes on.
+
+    What the bilevel method may spend is in `run.max_nfe`, and else what its own arguments say.
     """
 
     searches: tuple[str, ...]

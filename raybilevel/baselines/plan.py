@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from raybilevel.baselines.config import FOLLOWED, POOLED, STAGED, CompareConfig
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Cost, Problem
 from raybilevel.problems.reward import RewardTuning
 
-_POOL_POINTS = 30  # of a grid on a pool, of one variable
+_FEWEST_POOLED = 16  # samples, two a round
+_TWO = 2
+
+_MOST_POINTS = 1_000_000  # of a grid on a pool
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Plan:
         d = len(self.problem.variables)
         if self.compare.grid_points:
             return self.compare.grid_points
-        wanted = _POOL_POINTS if name in POOLED else self.trials
+        wanted = self.compare.evaluations if name in POOLED else self.trials
         return int(wanted ** (1 / d) + 1e-9)
 
     def check(self) -> None:
@@ -70,6 +75,13 @@ class Plan:
             Naming the search, and what it needs.
         """
         self.compare.check_packages()
+        if not self.cost.whole:
+            raise InputError(
+                "a trial costs no NFE, so that there is no budget; give the model's "
+                "nfe_per_sample as it is"
+            )
+        start = {"x": np.array([v.init for v in self.problem.variables])}
+        self.problem.scoring([start], self.compare.score_samples)
         for name in self.compare.searches:
             if name in POOLED:
                 self._check_pooled(name)
@@ -82,6 +94,19 @@ class Plan:
         if not isinstance(self.problem, RewardTuning):
             raise InputError(
                 f"compare.searches has '{name}', but only the reward problem has a pool to share"
+            )
+        if self.budget < _FEWEST_POOLED * self.problem.source.nfe_per_sample:
+            raise InputError(
+                f"compare.budget is {self.budget:,} NFE, but a pool of '{name}' needs "
+                f"{_FEWEST_POOLED * self.problem.source.nfe_per_sample:,}; give at least that"
+            )
+        points, d = self.grid_points("pool-grid"), len(self.problem.variables)
+        if name == "pool-grid" and not (points > 1 and points**d <= _MOST_POINTS):
+            raise InputError(
+                f"a grid of {points} points along each of {d} variables is "
+                f"{'none' if points < _TWO else 'too large'}; give compare.grid_points from 2 to "
+                f"{max(int(_MOST_POINTS ** (1 / d)), _TWO)}, more compare.evaluations, or leave "
+                "'pool-grid' out"
             )
 
     def _check_trials(self, name: str) -> None:

@@ -67,6 +67,7 @@ def _tpe(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial(initial(problem.variables))
     space = optuna_space(problem.variables)
     for _ in range(evaluations):
         asked = study.ask(space)
@@ -91,8 +92,9 @@ def _outcome(problem: RewardTuning, rows: list[dict[str, Any]]) -> Outcome:
     import pandas as pd
 
     frame = pd.DataFrame(rows)
-    for number in ("training_iteration", "upper_evaluations"):
-        frame[number] = np.arange(1, len(frame) + 1)
+    frame["training_iteration"] = np.arange(1, len(frame) + 1)
+    # a pool is searched once: smaller ones only show what less would have given
+    frame["upper_evaluations"] = frame.groupby("nfe_total").cumcount() + 1
     at = [
         group.index[i]
         for _, group in frame.groupby("nfe_total", sort=True)

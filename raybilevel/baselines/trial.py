@@ -28,7 +28,8 @@ class TrialRun(tune.Trainable):
     """Plays a trial's rounds, from one known value of the objective to the next.
 
     A step reports what it cost itself: `nfe_this_iter`, `worker_seconds_this_iter`; `spent_from`
-    says at which round it began, which tells a step that was lost and made again from a new one.
+    says at which round it began, which tells a step that was lost and made again from a new one;
+    `whole` whether it was the trial's last (Tune sets `done` where a scheduler stops one, too).
     """
 
     def setup(
@@ -64,6 +65,7 @@ class TrialRun(tune.Trainable):
             "nfe_this_iter": ledger.nfe_total - nfe,
             "worker_seconds_this_iter": ledger.worker_seconds_total - seconds,
             "spent_from": first,
+            "whole": self._run.stop is not None,
             "done": self._run.stop is not None,
         }
 

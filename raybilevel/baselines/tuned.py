@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray import tune
-from ray.tune import Callback
 
 from raybilevel.baselines.outcome import Outcome, records
-from raybilevel.baselines.searches import Ask, make_search, tune_config
-from raybilevel.baselines.spending import Spending, step_key
+from raybilevel.baselines.searches import POPULATIONS, Ask, make_search, tune_config
+from raybilevel.baselines.steps import Steps, Watch, watching
 from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
 from raybilevel.config import ScalingConfig
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.runtime.parcel import Parcel
+from raybilevel.runtime.storage import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FAILURES = 3  # of a trial, after each of which it goes on from its last checkpoint
 _KEPT = ("x", "average")  # of a trial's state: all that scoring needs
-
-Watch = Callable[[int, int, float], None]
-"""Called with trials so far, their NFE, and the least loss, after every result."""
-
-
-_watching: ContextVar[Watch] = ContextVar("watching")
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class Order:
     budget : NFE.
     seed : of the search and of the trials.
     grid_points : along each variable.
-    folder : where Tune writes: its storage path and the experiment's name.
+    place : where Tune writes.
     """
 
     name: str
@@ -57,43 +51,48 @@ class Order:
     budget: int
     seed: int
     grid_points: int
-    folder: tuple[str, str]
+    place: RunDirectory
 
 
 def search(order: Order, watch: Watch) -> Outcome:
-    """Run a search to its end, going on with one that was begun in its folder."""
+    """Run a search to its end, going on with one that was begun in its place."""
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # or an interrupted search would look whole
-    _watching.set(watch)
-    with _seeded(order.seed), redirect_stdout(io.StringIO()):  # Tune's own tables
+    with watching(watch) as ended, _seeded(order.seed), redirect_stdout(io.StringIO()):
         results = _tuner(order).fit()
-    return _outcome(order, results)
+    return _outcome(order, results, ended[0])
 
 
 def _tuner(order: Order) -> tune.Tuner:
-    trainable, path = _trainable(order), "/".join(order.folder)
-    if tune.Tuner.can_restore(path):
-        return tune.Tuner.restore(path, trainable, resume_unfinished=True, restart_errored=True)
-    cost = order.problem.trial_cost()
-    trials = order.budget // cost.whole
-    concurrent = order.scaling.num_workers[1]
-    results = -(-cost.whole // cost.unit)
-    found = make_search(
-        order.name, Ask(order.problem.variables, order.seed, trials, results, order.grid_points)
-    )
+    trainable, place = _trainable(order), order.place
+    if not tune.Tuner.can_restore(place.root, storage_filesystem=place.remote):
+        return _new(order, trainable)
+    try:
+        return tune.Tuner.restore(
+            place.root, trainable, resume_unfinished=True, restart_errored=True,
+            storage_filesystem=place.remote,
+        )  # fmt: skip
+    except (EOFError, pickle.UnpicklingError):  # its first file was not written whole
+        place.delete_folder("")
+        return _new(order, trainable)
+
+
+def _new(order: Order, trainable: Any) -> tune.Tuner:
+    cost, place = order.problem.trial_cost(), order.place
+    ask = Ask(order.problem.variables, order.seed, order.budget, cost, order.grid_points)
+    found = make_search(order.name, ask)
     staged = cost.unit < cost.whole
     run = tune.RunConfig(
-        name=order.folder[1], storage_path=order.folder[0], verbose=0,
-        stop=Spending(order.budget, cost.unit, concurrent) if order.name == "asha" else None,
+        name=place.name, storage_path=place.root.rpartition("/")[0],
+        storage_filesystem=place.remote, verbose=0,
         failure_config=tune.FailureConfig(max_failures=_FAILURES),
         checkpoint_config=tune.CheckpointConfig(
-            num_to_keep=1, checkpoint_frequency=int(staged), checkpoint_at_end=staged
+            num_to_keep=None if order.name in POPULATIONS else 1,
+            checkpoint_frequency=int(staged), checkpoint_at_end=staged,
         ),
-        callbacks=[_Watched()],
+        callbacks=[Steps()],
     )  # fmt: skip
-    return tune.Tuner(
-        trainable, param_space=found.space, tune_config=tune_config(found, concurrent),
-        run_config=run,
-    )  # fmt: skip
+    config = tune_config(order.name, found, order.scaling.num_workers[1])
+    return tune.Tuner(trainable, param_space=found.space, tune_config=config, run_config=run)
 
 
 def _trainable(order: Order) -> Any:
@@ -109,20 +108,6 @@ def _trainable(order: Order) -> Any:
     return tune.with_resources(given, resources)
 
 
-class _Watched(Callback):
-    """Tells how the search goes to who is watching; Tune stores it, so it does not know who."""
-
-    def __init__(self) -> None:
-        self._nfe, self._least = 0, np.inf
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._nfe += result["nfe_this_iter"]
-        self._least = min(self._least, result[METRIC])
-        _watching.get()(len(trials), self._nfe, float(self._least))
-
-
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """PBT and PB2 draw from the global generators."""
@@ -136,37 +121,31 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(before[1])  # noqa: NPY002
 
 
-def _outcome(order: Order, results: tune.ResultGrid) -> Outcome:
-    import pandas as pd
-
-    frames = [f for f in (r.metrics_dataframe for r in results) if f is not None and len(f)]
-    if not frames:
-        raise RunError(f"all trials of '{order.name}' failed, the first with: {results.errors[0]}")
-    steps = pd.concat(frames, ignore_index=True)
-    steps = steps.sort_values("timestamp", kind="stable", ignore_index=True)
-    key = [step_key(row["trial_id"], row) for row in steps.to_dict("records")]
-    steps = steps[~pd.Series(key).duplicated()].reset_index(drop=True)
+def _outcome(order: Order, results: tune.ResultGrid, steps: pd.DataFrame) -> Outcome:
+    if not len(steps):
+        error = str(results.errors[0] if results.errors else "none was made").strip()
+        raise RunError(f"all trials of '{order.name}' failed: {error.splitlines()[-1]}")
     rows = _rows(order, steps)
-    ended = steps["done"].to_numpy(bool)
-    losses = np.where(ended, steps[METRIC], np.inf)  # only a whole trial leaves something behind
+    # only a whole trial leaves something behind
+    losses = np.where(steps["whole"].to_numpy(bool), steps[METRIC], np.inf)
     at = records(losses.tolist())
-    states = {r.metrics["trial_id"]: r for r in results if r.metrics}
-    ends = [_end(order.problem, steps.iloc[i], states) for i in at]
+    trials = {r.metrics["trial_id"]: r for r in results if r.metrics}
+    ends = [_end(order.problem, steps.iloc[i], trials) for i in at]
     return Outcome(rows, ends, np.array(at, dtype=int), results.num_errors)
 
 
 def _rows(order: Order, steps: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    started = steps["timestamp"].iloc[0] - steps["time_this_iter_s"].iloc[0]
     variables = [v.name for v in order.problem.variables]
+    began = steps["time"].iloc[0] - steps["time_this_iter_s"].iloc[0]
     return pd.DataFrame(
         {
             "method": order.name,
             "seed": order.seed,
             "trial_id": steps["trial_id"],
             "training_iteration": steps["training_iteration"],
-            "time_total_s": steps["timestamp"] - started,
+            "time_total_s": steps["time"] - began,
             "nfe_total": steps["nfe_this_iter"].cumsum(),
             "worker_seconds_total": steps["worker_seconds_this_iter"].cumsum(),
             "upper_evaluations": np.arange(1, len(steps) + 1),

@@ -53,14 +53,20 @@ class Plan:
         return Stage(tuple(Shard(round_, number, i, kind, a) for i, a in enumerate(args)))
 
     def evaluate(
-        self, round_: int, number: int, state: Arrays, points: Sequence[np.ndarray]
+        self,
+        round_: int,
+        number: int,
+        state: Arrays,
+        points: Sequence[np.ndarray],
+        noises: int | None = None,
     ) -> Stage:
-        """Every list of levels on the round's noises, which no other round has.
+        """Every list of levels on the round's noises, which no other round has, or on `noises`'.
 
         The same noises for all points of a round, so that what they have in common cancels in
         differences; new ones in each, so that the levels are not fitted to any of them.
         """
-        chunks = self._chunks(state, self.samples, self.shard_size, round_ * self.chunks)
+        set_ = round_ if noises is None else noises
+        chunks = self._chunks(state, self.samples, self.shard_size, set_ * self.chunks)
         return _on(round_, number, points, chunks)
 
     def look(

@@ -103,11 +103,18 @@ class Rounds:
         return Update(*self.solver.step(update, state, self.objective(state), done[0], term))
 
     def evaluate(
-        self, round_: int, state: Arrays, done: list[Output], number: int
+        self,
+        round_: int,
+        state: Arrays,
+        done: list[Output],
+        number: int,
+        *,
+        noises: int | None = None,
     ) -> Stage | tuple[float, float]:
-        """The objective at the state's x, and its standard error."""
+        """The objective at the state's x, and its standard error; on the round's noises, if any."""
         if not done:
-            return self.plan.evaluate(round_, number, state, [self.search.levels(state["x"])])
+            points = [self.search.levels(state["x"])]
+            return self.plan.evaluate(round_, number, state, points, noises)
         (found,) = self.solver.measure(self.objective(state), done[0], 1)
         return found
 

@@ -58,6 +58,7 @@ class ScheduleWorker:
         self._source, self._device = source, device
         self._sampler = source.sampler_on(device)
         self._extractor = source.extractor(device)
+        self._seen: dict[tuple[int, int], Arrays] = {}
         self._objective: Objective = Fid() if metric == "fid" else Kid(self._real_features())
         if lesson is not None and schedule is not None:
             from raybilevel.lower.flat import FlatWeights
@@ -88,7 +89,7 @@ class ScheduleWorker:
         return run(shard.args)
 
     def _reference(self, args: Mapping[str, Any]) -> Output:
-        found = self._features(self._real(args))
+        found = self._real_features_of(args)
         sums = {
             f"{column}/{name}": value
             for name in EXTRACTORS
@@ -97,7 +98,7 @@ class ScheduleWorker:
         return Output(sums=sums)
 
     def _held_out(self, args: Mapping[str, Any]) -> Output:
-        return Output(rows=self._features(self._real(args)))
+        return Output(rows=self._real_features_of(args))
 
     def _sample(self, args: Mapping[str, Any]) -> Output:
         images = self._sampler.sample(self._noise(args), args["levels"])
@@ -137,6 +138,13 @@ class ScheduleWorker:
 
     def _real(self, args: Mapping[str, Any]) -> Tensor:
         return self._source.folds[args["fold"]].images[args["first"] : args["until"]]
+
+    def _real_features_of(self, args: Mapping[str, Any]) -> Arrays:
+        """Of both extractors; kept, as a process of a search asks for them in every trial."""
+        key = args["fold"], args["first"]
+        if key not in self._seen:
+            self._seen[key] = self._features(self._real(args))
+        return self._seen[key]
 
     def _real_features(self) -> np.ndarray:
         return _extract(self._extractor, self._source.folds[0].images[:MOST_REAL])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raybilevel.errors import InputError
 from raybilevel.report.figure import png, scale_of
 from raybilevel.report.page import FILE, Page, Picture, write_page
 from raybilevel.report.standing import DEFAULT, FOLLOWED, regrets, standings
@@ -45,8 +46,15 @@ _MOST = 12  # variables that a picture has room for
 
 
 def is_one(directory: RunDirectory) -> bool:
-    """Whether a directory is a comparison's, which has ended."""
-    return directory.has("scores.parquet")
+    """Whether a directory is a comparison's; `InputError` where it has not ended."""
+    if not directory.exists() or directory.has("scores.parquet"):
+        return directory.has("scores.parquet")
+    if b"\ncompare:" in directory.read("config.yaml"):
+        raise InputError(
+            f"the comparison in {directory.path} has not ended; go on with raybilevel compare "
+            "--resume"
+        )
+    return False
 
 
 def finish(directory: RunDirectory) -> None:
@@ -110,7 +118,7 @@ def _regret_lines(scores: pd.DataFrame, methods: list[str]) -> list[Line]:
     costs = regrets(scores).groupby("method", sort=False)[["nfe", "upper_evaluations"]].median()
     said = []
     for method in methods:
-        nfe, evaluations = costs.loc[method]
+        nfe, evaluations = costs.loc[method] if method in costs.index else (np.inf, np.inf)
         never = np.isinf(nfe)
         cost = "never" if never else f"{nfe:,.0f} NFE, {evaluations:,.0f} upper evaluations"
         said.append(f"{method}: {cost}")

@@ -37,8 +37,9 @@ def standings(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     level = last.loc[FOLLOWED]["score"] if FOLLOWED in last.index.get_level_values(0) else None
     spent = rows.groupby(["method", "seed"], sort=False).tail(1).set_index(["method", "seed"])
     table = []
-    for method in last.index.get_level_values(0).unique():
-        mine = last.loc[method]
+    for method in rows["method"].unique():
+        there = method in last.index.get_level_values(0)
+        mine = last.loc[method] if there else last.droplevel(0).iloc[:0]
         row = {"method": method, "seeds": len(mine), "failed": int(mine["failed"].sum())}
         row |= dict(zip(("score", "score_low", "score_high"), _mean(mine["score"]), strict=True))
         row |= {name: float(spent.loc[method][name].median()) for name in _COSTS}
@@ -56,7 +57,7 @@ def _mean(values: pd.Series) -> tuple[float, float, float]:
 
     found = values.to_numpy(float)
     if len(found) < 2:
-        return float(found.mean()), np.nan, np.nan
+        return (float(found[0]) if len(found) else np.nan), np.nan, np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal values have an interval of no width
         interval = bootstrap(
@@ -68,7 +69,8 @@ def _mean(values: pd.Series) -> tuple[float, float, float]:
 
 def _reached(scores: pd.DataFrame, level: pd.Series) -> dict[str, float]:
     nfe, evaluations = [], []
-    for seed, rows in scores.groupby("seed"):
+    for seed in level.index:  # of which a method may have no result at all
+        rows = scores[scores["seed"] == seed]
         there = rows[rows["score"] <= level[seed]]
         nfe.append(there["nfe_total"].min() if len(there) else np.inf)
         evaluations.append(there["upper_evaluations"].min() if len(there) else np.inf)
@@ -91,9 +93,7 @@ def regrets(scores: pd.DataFrame) -> pd.DataFrame:
     bar = best + _TOLERANCE * (initial - best)
     rows = []
     for (method, seed), mine in scores.groupby(["method", "seed"], sort=False):
-        below = (mine["score"] <= bar).to_numpy()
-        stays = np.flatnonzero(np.logical_and.accumulate(below[::-1])[::-1])
-        at = mine.iloc[stays[0]] if len(stays) else None
+        at = _stays(mine, bar)
         rows.append(
             {
                 "method": method,
@@ -103,3 +103,20 @@ def regrets(scores: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _stays(scores: pd.DataFrame, bar: float) -> pd.Series | None:
+    """The row from which on what a method would have ended with is below the bar.
+
+    Rows of the same cost are one search: what counts of it later on is its last.
+    """
+    costs = scores["nfe_total"].to_numpy()
+    below = (scores["score"] <= bar).to_numpy()
+    last = np.append(costs[1:] != costs[:-1], True)
+    later = np.logical_and.accumulate((below | ~last)[::-1])[::-1]
+    for cost in np.unique(costs):
+        here = np.flatnonzero(costs == cost)
+        if later[here[0]] and below[here[-1]]:
+            first = here[np.logical_and.accumulate(below[here][::-1])[::-1]][0]
+            return scores.iloc[first]
+    return None

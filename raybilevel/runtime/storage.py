@@ -51,6 +51,16 @@ class RunDirectory:
         storage_path, _, name = path.rstrip("/").rpartition("/")
         return cls(storage_path or ".", name)
 
+    def below(self, folder: str, name: str) -> RunDirectory:
+        """The directory `name` in a folder of this one."""
+        base, question, options = self.storage_path.partition("?")
+        return RunDirectory(f"{base.rstrip('/')}/{self.name}/{folder}{question}{options}", name)
+
+    @property
+    def remote(self) -> Any:
+        """The pyarrow file system where it is not the local one, in which `root` is; else None."""
+        return self._fs if "://" in self.storage_path else None
+
     @property
     def path(self) -> str:
         """Where the run is, as the user would write it."""

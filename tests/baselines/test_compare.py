@@ -12,16 +12,18 @@ import pytest
 from commands import finish as finish_command
 from commands import start, wait_for_line
 from reward_toys import REWARD
-from schedule_toys import learning
+from schedule_toys import DyingPixels, Pixels, learning
 from toys import CountedGaussian
 from users import settle
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.baselines.compare import Comparison
 from raybilevel.baselines.config import CompareConfig
+from raybilevel.baselines.tuned import Order, search
 from raybilevel.configfile import Config
 from raybilevel.errors import InputError
 from raybilevel.report.comparison import finish
+from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -124,15 +126,40 @@ def test_a_trial_whose_process_dies_changes_no_number(tmp_path):
     pd.testing.assert_series_equal(*spent)
 
 
-def test_searches_of_trainings_stay_in_their_budget_and_leave_networks(tmp_path):
+def test_searches_of_trainings_spend_what_they_may_and_leave_networks(tmp_path):
     names = ["asha", "pbt", "pb2"]
-    versus = comparison(learning(), tmp_path, searches=names, trials=4)
+    versus = comparison(learning(), tmp_path, searches=names, trials=8)
     rows, scores = frames(versus.run(print))
-    assert (rows.groupby("method")["nfe_total"].max()[names] <= versus.plan.budget).all()
-    assert (rows.groupby("method").size()[names] > versus.plan.trials).all()
-    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 4).all()
+    spent = rows.groupby("method")["nfe_total"].max()
+    assert (spent[["pbt", "pb2"]] == versus.plan.budget).all()  # as many whole trainings as may be
+    assert versus.plan.cost.whole < spent["asha"] <= versus.plan.budget
+    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 8).all()
     assert np.isfinite(scores.groupby("method").tail(1)["score"]).all()
+    assert set(scores["method"]) == {"bilevel", *names}
     assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()
+
+
+def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
+    found = []
+    for name, extractor in (("whole", Pixels()), ("killed", DyingPixels(tmp_path))):
+        problem = learning(extractor=extractor).lean()
+        place = RunDirectory(str(tmp_path), name)
+        scaling = ScalingConfig(num_workers=1)
+        budget = 4 * problem.trial_cost().whole
+        order = Order("random", problem, scaling, budget, 3, 2, place)
+        found.append(search(order, lambda trials, nfe, least: None))
+    whole, killed = found
+    assert (tmp_path / "died").exists()
+    assert killed.rows["nfe_total"].iloc[-1] == whole.rows["nfe_total"].iloc[-1] == budget
+    assert sorted(killed.rows["upper_loss"]) == sorted(whole.rows["upper_loss"])
+    assert np.array_equal(killed.ends[-1]["average"], whole.ends[-1]["average"])
+
+
+def test_a_search_whose_first_file_is_broken_begins_anew(tmp_path):
+    place = RunDirectory(str(tmp_path), "broken")
+    place.write("tuner.pkl", b"")
+    order = Order("default", REWARD, ScalingConfig(num_workers=1), 100, 3, 2, place)
+    assert len(search(order, lambda trials, nfe, least: None).rows) == 1
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(cluster, run_in):

@@ -35,7 +35,8 @@ def test_a_grid_takes_as_many_points_as_the_budget_holds():
     )
     assert plan(trials=8).grid_points("grid") == 8
     assert plan(two, trials=27).grid_points("grid") == 5
-    assert plan(trials=8).grid_points("pool-grid") == 30
+    assert plan(trials=8).grid_points("pool-grid") == 300
+    assert plan(two, trials=8).grid_points("pool-grid") == 17
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,14 @@ def test_a_grid_takes_as_many_points_as_the_budget_holds():
             "a grid of 9 points along each of 1 variables has 9 points, but .* holds 8 trials",
         ),
         ({"searches": ("grid",), "trials": 1}, "a grid of 2 points .* budget holds 1 trials"),
+        (
+            {"searches": ("pool-tpe",), "trials": None, "budget": 15},
+            "a pool of 'pool-tpe' needs 16",
+        ),
+        (
+            {"searches": ("pool-grid",), "evaluations": 1},
+            "a grid of 1 points along each of 1 variables is none; give compare.grid_points",
+        ),
         ({"searches": ("asha",)}, "'asha', which lives on results before a trial's end, but"),
         ({"searches": ("pbt",)}, "'pbt', which lives on results before a trial's end, but"),
     ],

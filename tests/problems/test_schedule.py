@@ -264,10 +264,10 @@ def test_ends_are_scored_on_the_same_fresh_noises(played):
     problem, run, _ = played
     at = {"x": np.array([v.init for v in problem.variables])}
     ends = [run.state, at, run.state]
-    scored, (row,) = run_locally(problem.scoring(ends, 64), RunConfig(seed=77))
+    scored, rows = run_locally(problem.scoring(ends, 64), RunConfig(seed=77))
     first, other, again = scored.state["scores"]
     assert first == again != other
-    assert row["nfe_total"] == 3 * 64 * 4
+    assert rows[-1]["nfe_total"] == 3 * 64 * 4
     trial = problem.trial(dict(zip((v.name for v in problem.variables), at["x"], strict=True)))
     alone, (line,) = run_locally(
         trial.model_copy(update={"samples_per_evaluation": 64}), RunConfig(seed=77)

@@ -58,3 +58,21 @@ def test_a_regret_is_of_the_way_from_the_initial_to_the_best_and_counts_where_it
     assert np.isinf(costs["bilevel", 0])  # 1.0 is above 0.9 + 1 % of 2.2
     back = pd.concat([SCORES, frame("wander", 0, [1, 2, 3], [0.9, 3.0, 0.9])])
     assert regrets(back).set_index("method").loc["wander", "nfe"] == 3
+
+
+def test_a_method_without_a_result_for_a_seed_never_reached_it():
+    half = SCORES[(SCORES["method"] != "random") | (SCORES["seed"] == 0)]
+    table = standings(SCORES, half).set_index("method")
+    assert table.loc["random", "reached"] == 1
+    assert table.loc["random", "seeds"] == 1
+    none = standings(SCORES, SCORES[SCORES["method"] != "random"]).set_index("method")
+    assert np.isnan(none.loc["random", "score"])
+    assert none.loc["random", "nfe_total"] == 75
+
+
+def test_a_search_that_begins_anew_on_a_larger_pool_is_judged_by_what_it_ended_with():
+    pools = frame("pool-tpe", 0, [40, 40, 80, 80, 80], [2.0, 0.9, 3.0, 0.9, 0.9])
+    pools["upper_evaluations"] = [1, 2, 1, 2, 3]
+    found = regrets(pd.concat([SCORES, pools])).set_index("method").loc["pool-tpe"]
+    assert found["nfe"] == 40
+    assert found["upper_evaluations"] == 2
