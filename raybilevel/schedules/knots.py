@@ -69,7 +69,8 @@ class _Knots(Schedule):
         them the most room.
         """
         k = len(self.variables)
-        levels = np.interp(np.arange(k, 0, -1) / k, t, self._attainable(logsnr))
+        angles = np.arctan(np.exp(-self._attainable(logsnr) / 2))
+        levels = -2 * np.log(np.tan(np.interp(np.arange(k, 0, -1) / k, t, angles)))
         if self.zero_terminal_snr:
             lowest = self.variables[0].low
             first, last = np.sqrt(expit([self._top(), lowest]))
