@@ -130,12 +130,12 @@ def test_a_trial_whose_process_dies_changes_no_number(tmp_path):
 
 def test_searches_of_trainings_spend_what_they_may_and_leave_networks(tmp_path):
     names = ["asha", "pbt", "pb2"]
-    versus = comparison(learning(), tmp_path, searches=names, trials=8)
+    versus = comparison(learning(), tmp_path, searches=names, trials=4)
     rows, scores = frames(versus.run(print))
     spent = rows.groupby("method")["nfe_total"].max()
     assert (spent[["pbt", "pb2"]] == versus.plan.budget).all()  # as many whole trainings as may be
     assert versus.plan.cost.whole < spent["asha"] <= versus.plan.budget
-    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 8).all()
+    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 4).all()
     assert np.isfinite(scores.groupby("method").tail(1)["score"]).all()
     assert set(scores["method"]) == {"bilevel", *names}
     assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()
