@@ -45,7 +45,7 @@ def fixed(data: str, schedule: str, nfe: int, steps: list[int], **changes: Any) 
     rounds = max(1, round(nfe / (3 * SHARDS * INNER * BATCH)))
     p = problem(
         data, steps[0], schedule=schedule, compare_steps=steps[1:], training_rounds=rounds,
-        evaluate_every=10 * rounds, **changes,
+        evaluate_every=10 * rounds, updates=1, **changes,  # none of which a trial makes
     )  # fmt: skip
     return p.trial({v.name: v.init for v in p.variables})
 
