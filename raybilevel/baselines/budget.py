@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from ray.tune.search import Searcher
 
+from raybilevel.baselines.trial import METRIC
+
 
 class BudgetedRandom(Searcher):
     """Suggests the initial point, then random ones of a Tune space.
@@ -35,7 +37,7 @@ class BudgetedRandom(Searcher):
         budget: int,
         whole: int,
     ) -> None:
-        super().__init__(metric="upper_loss", mode="min")
+        super().__init__(metric=METRIC, mode="min")
         self._space, self._first, self._seed = dict(space), dict(first), seed
         self._budget, self._whole = budget, whole
         self._asked = 0

@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import configfile
-from raybilevel.baselines.config import FOLLOWED, POOLED, CompareConfig
+from raybilevel.baselines.config import POOLED, CompareConfig
+from raybilevel.baselines.followed import follow
 from raybilevel.baselines.outcome import Outcome
 from raybilevel.baselines.plan import Plan
 from raybilevel.baselines.scores import distinct, score_frame
@@ -19,6 +21,7 @@ from raybilevel.errors import InputError, Interrupted
 from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward import RewardTuning
+from raybilevel.report.standing import FOLLOWED
 from raybilevel.runtime.storage import RunDirectory, absolute
 from raybilevel.tuner import BilevelTuner
 
@@ -54,7 +57,7 @@ class Comparison:
         run = self.config.run.with_name(f"compare-{self.config.kind}")
         return RunDirectory(absolute(run.storage_path), str(run.name))
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
         """Methods, seeds and budgets."""
         return Plan(self.config.problem.lean(), self.compare, self.config.run.seed)
@@ -135,7 +138,7 @@ class Comparison:
     # --- methods ----------------------------------------------------------------------------------
 
     def _outcome(self, method: str, seed: int, say: Say) -> Outcome:
-        place = self._place(f"{method}-{seed}")
+        place = self.directory.below("methods", f"{method}-{seed}")
         outcome = Outcome.read(place)
         if outcome is None:
             say(f"{method}, seed {seed}: begins")
@@ -148,21 +151,13 @@ class Comparison:
             )
         return outcome
 
-    def _place(self, name: str) -> RunDirectory:
-        return self.directory.below("methods", name)
-
     def _run(self, method: str, seed: int, say: Say) -> Outcome:
         if method == FOLLOWED:
             problem = self.plan.problem
-            return self._followed(problem, self._fit(problem, f"run-{method}-{seed}", seed), seed)
+            return follow(problem, self._fit(problem, f"run-{method}-{seed}", seed), seed)
         if method in POOLED:
             return self._pooled(method, seed)
         return self._tuned(method, seed, say)
-
-    def _followed(self, problem: Problem, result: Result, seed: int) -> Outcome:
-        from raybilevel.baselines.followed import follow
-
-        return follow(problem, result, seed)
 
     def _fit(self, problem: Problem, name: str, seed: int) -> Result:
         """A run of its own below the comparison's directory."""

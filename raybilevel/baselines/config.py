@@ -13,9 +13,7 @@ from raybilevel import configfile
 from raybilevel.config import Settings
 from raybilevel.configfile import Config
 from raybilevel.errors import InputError
-
-FOLLOWED = "bilevel"
-"""The method that follows the gradient."""
+from raybilevel.report.standing import DEFAULT
 
 TUNED = ("grid", "random", "tpe", "gp", "asha", "pbt", "pb2")
 """Searches of Ray Tune."""
@@ -23,7 +21,7 @@ TUNED = ("grid", "random", "tpe", "gp", "asha", "pbt", "pb2")
 POOLED = ("pool-grid", "pool-tpe")
 """Searches on one shared pool, by reweighting: for the reward problem."""
 
-SEARCHES = ("default", *TUNED, *POOLED)
+SEARCHES = (DEFAULT, *TUNED, *POOLED)
 STAGED = ("asha", "pbt", "pb2")
 """Those that live on results before a trial's end."""
 
@@ -80,11 +78,10 @@ class CompareConfig(Settings):
 
     def check_packages(self) -> None:
         """Refuse searches whose packages are not there."""
-        needed = {name: "optuna" for name in self.searches if name in _OPTUNA}
-        for name, package in needed.items():
-            if find_spec(package) is None:
+        for name in self.searches:
+            if name in _OPTUNA and find_spec("optuna") is None:
                 raise InputError(
-                    f"compare.searches has '{name}', which needs {package}: pip install "
+                    f"compare.searches has '{name}', which needs optuna: pip install "
                     "'raybilevel[baselines]'"
                 )
 

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.baselines.config import FOLLOWED
-from raybilevel.baselines.outcome import Outcome
+from raybilevel.baselines.outcome import Outcome, end_of
 from raybilevel.problems.base import Problem
+from raybilevel.report.standing import FOLLOWED
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from raybilevel.result import Result
 
-_KEPT = ("x", "average")  # of the last state: all that scoring needs
 _COSTS = ("time_total_s", "nfe_total", "worker_seconds_total")
 
 
@@ -26,7 +25,7 @@ def follow(problem: Problem, result: Result, seed: int) -> Outcome:
     """
     history, state = result.get_dataframe(), result.state
     rows = _rows(problem, history, seed)
-    last = {name: state[name] for name in _KEPT if name in state}
+    last = end_of(state)
     if "average" in state:
         return Outcome(rows, [last], np.array([len(rows) - 1]))
     x = rows[[f"config/{v.name}" for v in problem.variables]].to_numpy(float)

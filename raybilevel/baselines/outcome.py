@@ -68,6 +68,11 @@ class Outcome:
         return cls(directory.read_frame(_ROWS), ends, at, record["failed"])
 
 
+def end_of(state: Arrays) -> Arrays:
+    """What scoring needs of a state: x, and the network where one was trained."""
+    return {name: state[name] for name in ("x", "average") if name in state}
+
+
 def records(losses: Sequence[float]) -> list[int]:
     """Rows at which the least loss so far fell."""
     found: list[int] = []

@@ -7,10 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from raybilevel.baselines.config import FOLLOWED, POOLED, STAGED, CompareConfig
+from raybilevel.baselines.config import POOLED, STAGED, CompareConfig
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Cost, Problem
 from raybilevel.problems.reward import RewardTuning
+from raybilevel.report.standing import FOLLOWED
 
 _FEWEST_POOLED = 16  # samples, two a round
 _TWO = 2

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ray.tune import Callback
 
 from raybilevel.baselines.trial import ADMITTED, METRIC
@@ -59,9 +58,8 @@ class Steps(Callback):
         x = {name: value for name, value in result.items() if name.startswith(ADMITTED)}
         step = {**{name: result[name] for name in _COLUMNS}, **x, "time": time.time()}
         self._steps.setdefault(_key(step), step)
-        steps = self._steps.values()
-        spent = sum(int(s["nfe_this_iter"]) for s in steps)
-        _session.get()[0](len(trials), spent, float(min(s[METRIC] for s in steps)))
+        least = min(float(s[METRIC]) for s in self._steps.values())
+        _session.get()[0](len(trials), self.spent, least)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Hand the steps over."""
@@ -76,7 +74,7 @@ class Steps(Callback):
     @property
     def spent(self) -> int:
         """NFE so far."""
-        return int(np.sum([step["nfe_this_iter"] for step in self._steps.values()]))
+        return sum(int(step["nfe_this_iter"]) for step in self._steps.values())
 
     def get_state(self) -> dict[str, Any]:
         """Stored with the search."""

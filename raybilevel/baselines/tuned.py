@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ray import tune
 
-from raybilevel.baselines.outcome import Outcome, records
+from raybilevel.baselines.outcome import Outcome, end_of, records
 from raybilevel.baselines.searches import POPULATIONS, Ask, make_search, tune_config
 from raybilevel.baselines.steps import Steps, Watch, watching
 from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FAILURES = 3  # of a trial, after each of which it goes on from its last checkpoint
-_KEPT = ("x", "average")  # of a trial's state: all that scoring needs
 
 
 @dataclass(frozen=True)
@@ -162,5 +161,4 @@ def _end(problem: Problem, row: pd.Series, results: dict[str, Any]) -> Arrays:
     if checkpoint is None:
         return {"x": x}
     with checkpoint.as_directory() as folder:
-        state = read_end(folder).state
-    return {name: state[name] for name in _KEPT if name in state}
+        return end_of(read_end(folder).state)

@@ -24,6 +24,7 @@ from raybilevel.problems.reward_export import write_curve, write_pipeline, write
 from raybilevel.problems.reward_metrics import evaluated_row, row
 from raybilevel.problems.reward_model import Model
 from raybilevel.problems.reward_pool import Plan, grown, resample
+from raybilevel.problems.reward_scoring import RewardScoring
 from raybilevel.problems.reward_solver import Found, Solver
 from raybilevel.problems.reward_stop import explain, judge, samples_needed
 from raybilevel.problems.reward_worker import RewardWorker
@@ -210,8 +211,6 @@ class RewardTuning(Settings, Problem):
 
     def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
         """The objective at each end's x, on one pool."""
-        from raybilevel.problems.reward_scoring import RewardScoring
-
         size = {"pool_size": samples, "max_pool_size": samples, "round_size": None}
         return RewardScoring(self.model_copy(update=size), ends)
 

@@ -52,7 +52,7 @@ class Model:
         sample = resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec
         return sample, int(getattr(sample, "nfe_per_sample", 1))
 
-    @property
+    @cached_property
     def nfe_per_sample(self) -> int:
         """Network evaluations of one sample."""
         return self.sampler("cpu")[1]

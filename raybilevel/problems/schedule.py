@@ -23,6 +23,7 @@ from raybilevel.problems.schedule_course import Course, first_state
 from raybilevel.problems.schedule_export import check_divides, network, write
 from raybilevel.problems.schedule_network import Pretrained, Untrained, usual_scheduler
 from raybilevel.problems.schedule_rounds import Rounds
+from raybilevel.problems.schedule_scoring import ScheduleScoring
 from raybilevel.problems.schedule_search import Search, make_schedule
 from raybilevel.problems.schedule_settings import STEP, SamplingOptions
 from raybilevel.problems.schedule_solver import Solver
@@ -234,8 +235,6 @@ class ScheduleTuning(SamplingOptions, Problem):
 
     def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
         """The objective at each end's levels, with its network."""
-        from raybilevel.problems.schedule_scoring import ScheduleScoring
-
         sized = self._with(samples_per_evaluation=samples, shard_size=self._plan.shard_size)
         return ScheduleScoring(sized, ends)
 

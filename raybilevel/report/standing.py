@@ -10,7 +10,12 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLLOWED, DEFAULT = "bilevel", "default"
+FOLLOWED = "bilevel"
+"""The method that follows the gradient."""
+
+DEFAULT = "default"
+"""The initial values, untuned."""
+
 _CONFIDENCE = 0.95
 _COSTS = ("nfe_total", "worker_seconds_total", "time_total_s", "upper_evaluations")
 _RESAMPLES = 9999
