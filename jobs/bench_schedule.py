@@ -29,7 +29,7 @@ from raybilevel.metrics import FrechetTo, Moments, jackknife
 from raybilevel.problems.base import Output, Shard, Stage
 from raybilevel.problems.schedule_compare import OURS, Real, frame, real_arrays
 from raybilevel.problems.seeds import sample_seeds
-from raybilevel.runtime.reduce import Tree
+from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.run import run_locally
 from raybilevel.upper.zeroth_order import Pairs, draw_directions
 
@@ -245,7 +245,7 @@ def estimator(
     for _ in p.source.folds:
         stage = p.stage(0, state, done)
         assert isinstance(stage, Stage)
-        tree = Tree(len(stage.shards))
+        tree = Reduction(len(stage.shards))
         for shard in stage.shards:
             tree.put(shard.index, worker.run(shard, {}, 0))
         done.append(tree.result())

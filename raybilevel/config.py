@@ -47,11 +47,15 @@ class ScalingConfig(Settings):
         One GPU a worker.
     cpus_per_worker
         CPUs and threads a worker. The bits of a run depend on it.
+    min_workers_timeout_s
+        Seconds for which fewer than min workers may be there; then the run stops, with all rounds
+        saved. Time enough for a cluster to grow, or for a bad night on the spot market.
     """
 
     num_workers: tuple[int, int] = (1, 8)
     use_gpu: bool = False
     cpus_per_worker: int = Field(default=1, ge=1)
+    min_workers_timeout_s: float = Field(default=1800.0, gt=0)
 
     @field_validator("num_workers", mode="before")
     @classmethod
@@ -81,6 +85,9 @@ class RunConfig(Settings):
         All randomness of the run comes from it.
     max_rounds, max_nfe
         Budgets: the run stops after the round in which one is reached. None is no limit.
+    storage_timeout_s
+        Seconds for which the storage may refuse or not answer, while the run tries again; then it
+        stops with what is safe.
     """
 
     name: str | None = None
@@ -88,6 +95,7 @@ class RunConfig(Settings):
     seed: int = Field(default=0, ge=0)
     max_rounds: int | None = Field(default=None, ge=1)
     max_nfe: int | None = Field(default=None, ge=1)
+    storage_timeout_s: float = Field(default=300.0, gt=0)
 
     @field_validator("name")
     @classmethod

@@ -19,7 +19,10 @@ from raybilevel.problems.schedule import ScheduleTuning
 PROBLEMS: dict[str, type[Settings]] = {"reward": RewardTuning, "schedule": ScheduleTuning}
 
 _CALLABLE = "<callable "
-_FREE = {"scaling.num_workers", "run.max_rounds", "run.max_nfe", "run.storage_path"}
+_FREE = {
+    "scaling.num_workers", "scaling.min_workers_timeout_s", "run.max_rounds", "run.max_nfe",
+    "run.storage_path", "run.storage_timeout_s",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,5 +16,9 @@ class RunError(RuntimeError):
     """
 
 
+class Starved(RunError):  # noqa: N818 - it waits for a cluster with more room
+    """Fewer workers than the run must have, for longer than it may wait. Exit code 1."""
+
+
 class Interrupted(RunError):  # noqa: N818 - nothing went wrong
     """Ctrl-C or SIGTERM ended the run. Exit code 1."""

@@ -314,7 +314,9 @@ def test_gpus_where_there_are_none(refused, run_in, cluster):
         pytest.skip("this machine has GPUs")
     write(run_in, yaml_of(scaling="{use_gpu: true}", run="{name: gpus}"))
     sentence = refused()
-    assert sentence.startswith("scaling.use_gpu is set, but the cluster has no GPU (8 CPUs)")
+    assert sentence.startswith(
+        "scaling.use_gpu is set, but the cluster has no GPU (8 CPUs and 0 GPUs on 1 node)"
+    )
     assert sentence.endswith("add GPU nodes or set use_gpu=False")
 
 

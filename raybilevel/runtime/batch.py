@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,46 +14,53 @@ from ray.exceptions import RayError, RayTaskError
 from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Output, Shard, Stage
 from raybilevel.runtime.crew import Call, Crew, Member
+from raybilevel.runtime.fold import Sums
 from raybilevel.runtime.pace import Pace
-from raybilevel.runtime.reduce import Tree
-from raybilevel.runtime.worker import Answer
+from raybilevel.runtime.reduce import Rows
+from raybilevel.runtime.worker import Report
 
 _ATTEMPTS = 3  # a shard that raises is tried this often
 _DEATHS = 5  # workers that may die on one shard
+_SLOW = 2.0  # times the median, from which on a worker is slow
 
 
 @dataclass
 class Cost:
-    """What running a stage cost beyond its own NFE."""
+    """What running a stage cost beyond its own NFE, by the ledger's names."""
 
-    worker_seconds: float = 0.0
+    worker_seconds_total: float = 0.0
     shards_retried: int = 0
     nfe_repeated: int = 0
 
 
 class Batch:
-    """Runs a stage's shards, each until it has one answer.
-
-    Attributes
-    ----------
-    open : indices of the shards without an answer.
-    tree : the reduction of those that have one.
-    """
+    """Runs a stage's shards, each until it has one answer."""
 
     def __init__(self, stage: Stage, seed: int, crew: Crew, pace: Pace) -> None:
         self._stage, self._seed, self._crew, self._pace = stage, seed, crew, pace
         self._broadcast = ray.put(stage.broadcast) if stage.broadcast else {}
         size = len(stage.shards)
         self._queue = deque(range(size))
-        self.open = set(range(size))
-        self.tree = Tree(size)
+        self._open = set(range(size))
+        self._sums, self._rows = Sums(size), Rows()
         self.cost = Cost()
         self._sent, self._raised, self._deaths = Counter[int](), Counter[int](), Counter[int]()
+        crew.forgive()
+
+    @property
+    def left(self) -> int:
+        """Shards without an answer."""
+        return len(self._open)
+
+    @property
+    def additions(self) -> list[Any]:
+        """References of sums that are being added elsewhere."""
+        return self._sums.waiting
 
     def assign(self) -> None:
         """Give shards to whoever is ready; run late ones elsewhere too; replace who hangs."""
-        for member in self._crew.ready:
-            while self._queue and self._has_room(member):
+        for member in sorted(self._crew.ready, key=lambda m: m.slowness):
+            while self._queue and self._has_room(member) and self._is_of_use(member):
                 self._send(member, self._queue.popleft())
         for member in list(self._crew.members):
             if member.head is not None:
@@ -63,17 +71,34 @@ class Batch:
         kind = self._stage.shards[self._queue[0]].kind
         return len(member.calls) < (2 if self._pace.is_short(kind) else 1)
 
+    def _is_of_use(self, member: Member) -> bool:
+        """Whether the others would not be through the queue before a slow one is done."""
+        if member.slowness <= _SLOW:
+            return True
+        fast = sum(m.slowness <= _SLOW for m in self._crew.ready)
+        return len(self._queue) > (member.slowness - 1) * fast
+
     def _send(self, member: Member, index: int) -> None:
         shard = self._stage.shards[index]
         member.send(self, shard, self._broadcast, shard.key(self._seed))
         self._sent[index] += 1
 
     def _chase(self, member: Member, head: Call) -> None:
-        waited = time.monotonic() - head.started
+        now = time.monotonic()
+        waited = now - head.started
         if self._pace.is_hung(head.shard.kind, waited):
             self._lose(member)
+        elif member.leave_by is not None:
+            self._race(member.leave_by - now, head, waited)
         elif self._pace.is_late(head.shard.kind, waited) and not self._queue:
             self._send_again(head)
+
+    def _race(self, seconds: float, head: Call, waited: float) -> None:
+        """Queue a shard again that will not be done before its node goes."""
+        if self._wants(head) and not self._pace.fits(head.shard.kind, waited + seconds):
+            index = head.shard.index
+            if self._crew.copies(self, index) < 2 and index not in self._queue:
+                self._queue.appendleft(index)
 
     def _send_again(self, late: Call) -> None:
         index = late.shard.index
@@ -82,7 +107,7 @@ class Batch:
             self._send(idle, index)
 
     def _wants(self, call: Call) -> bool:
-        return call.batch is self and call.shard.index in self.open
+        return call.batch is self and call.shard.index in self._open
 
     def take(self, reference: Any) -> None:
         """Take what a reference holds: an answer, an error, or the news of a death.
@@ -92,6 +117,9 @@ class Batch:
         RunError, InputError
             If a shard has raised, or killed its worker, too often; or raised one of these itself.
         """
+        if reference in self.additions:
+            self._reopen(self._sums.take(reference))
+            return
         member = self._crew.member_of(reference)
         if member is None:
             return
@@ -108,21 +136,23 @@ class Batch:
         if reference == member.loading:
             self._crew.welcome(member, answer)
         else:
-            self._take_answer(member.finish(reference), answer)
+            self._take_report(member, member.finish(reference), answer)
 
-    def _take_answer(self, call: Call, answer: Answer) -> None:
-        output, seconds = answer
-        self._pace.note(call.shard.kind, seconds)
-        self.cost.worker_seconds += seconds
+    def _take_report(self, member: Member, call: Call, report: Report) -> None:
+        kind, index = call.shard.kind, call.shard.index
+        member.slowness += 0.5 * (self._pace.ratio(kind, report.seconds) - member.slowness)
+        self._pace.note(kind, report.seconds)
+        self.cost.worker_seconds_total += report.seconds
         if self._wants(call):
-            self._keep(call.shard.index, output)
+            self._open.remove(index)
+            self._rows.put(index, report.rows, report.nfe)
+            self._reopen(self._sums.put(index, call.sums, report.sums_bytes))
 
-    def _keep(self, index: int, output: Output) -> None:
-        self.open.remove(index)
-        self.tree.put(index, output)
-        again = self._sent[index] - 1
-        self.cost.shards_retried += again
-        self.cost.nfe_repeated += again * output.nfe
+    def _reopen(self, lost: Iterable[int]) -> None:
+        """Run shards again whose sums went with a node."""
+        for index in lost:
+            self._open.add(index)
+            self._requeue(index)
 
     def _take_error(self, member: Member, reference: Any, error: RayTaskError) -> None:
         if reference == member.loading:
@@ -157,3 +187,16 @@ class Batch:
     def _requeue(self, index: int) -> None:
         if not self._crew.copies(self, index) and index not in self._queue:
             self._queue.appendleft(index)
+
+    def result(self) -> Output | None:
+        """The stage's output; None where a node took it away, and all shards are to run again."""
+        sums = self._sums.result()
+        if sums is None:
+            self._sums = Sums(len(self._stage.shards))
+            self._reopen(range(len(self._stage.shards)))
+            return None
+        output = self._rows.result(sums)
+        for index, sent in self._sent.items():
+            self.cost.shards_retried += sent - 1
+            self.cost.nfe_repeated += (sent - 1) * self._rows.nfe(index)
+        return output

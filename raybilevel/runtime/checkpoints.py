@@ -42,7 +42,10 @@ class Checkpoints:
         self._parts: dict[str, list[dict[str, Any]]] = {}
 
     def write(self, state: Arrays, record: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        """Write the checkpoint of `record["round"]` and the history's new `rows`."""
+        """Write the checkpoint of `record["round"]` and the history's new `rows`.
+
+        Where that failed it may be tried again: what was written is left as it is.
+        """
         number = f"{record['round']:06d}"
         tables, plain = _split(state)
         for table, columns in tables.items():
@@ -75,7 +78,8 @@ class Checkpoints:
         if size:
             file, data = f"{table}/part-{number}.parquet", _to_parquet(new)
             self._directory.write(file, data)
-            self._parts.setdefault(table, []).append({**_entry(file, data), "rows": size})
+            others = [part for part in self._parts.get(table, []) if part["file"] != file]
+            self._parts[table] = [*others, {**_entry(file, data), "rows": size}]
 
     def take_up(self) -> Checkpoint | None:
         """`read`, and delete what a lost driver left after it: for the one that writes from now on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from raybilevel.errors import InputError, Interrupted, RunError
+from raybilevel.errors import InputError, Interrupted, RunError, Starved
 from raybilevel.runtime.driver import NAMESPACE, Driver, Progress
 from raybilevel.runtime.life import Order
 from raybilevel.runtime.parcel import Parcel
 from raybilevel.runtime.session import Signals
+from raybilevel.runtime.storage import BEGUN, RunDirectory
 
 Watch = Callable[[Progress], None]
 """Called with every answer of the driver; its rows are new ones."""
+
+DRIVER_RESOURCE = "raybilevel_driver"
+"""A custom resource of the nodes that stay: drivers go there, if any node of the cluster has it."""
 
 _INTERVAL = 0.2  # seconds between polls
 _PATIENCE = 0.1  # seconds between looks for a signal
@@ -38,6 +43,7 @@ def drive(order: Order, watch: Watch) -> None:
     RunError, InputError
         What ended the run, if it did not end by itself.
     """
+    _announce(order)
     driver = _start(order)
     try:
         with Signals() as signals:
@@ -51,12 +57,21 @@ def drive(order: Order, watch: Watch) -> None:
     finally:
         ray.kill(driver)  # its workers go with it
     if last.error is not None:
-        last.error.add_note(last.details)
+        if not isinstance(last.error, Starved):  # which is nobody's mistake
+            last.error.add_note(last.details)
         raise last.error
 
 
+def _announce(order: Order) -> None:
+    """Say in the run directory which driver it has, and where."""
+    cluster = ray.get_runtime_context().gcs_address
+    words = {"driver": driver_name(order), "namespace": NAMESPACE, "cluster": cluster}
+    directory = RunDirectory(order.run.storage_path, order.name)
+    directory.write(BEGUN, json.dumps(words).encode())
+
+
 def _start(order: Order) -> Any:
-    options = {"name": driver_name(order), "namespace": NAMESPACE}
+    options = {"name": driver_name(order), "namespace": NAMESPACE, "resources": _place()}
     actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
     until = time.monotonic() + _GRACE
     while True:
@@ -69,6 +84,11 @@ def _start(order: Order) -> Any:
                     "cluster; wait for its end, stop it, or give another run.name"
                 ) from error
         time.sleep(_PATIENCE)
+
+
+def _place() -> dict[str, float]:
+    """A little of `DRIVER_RESOURCE`, where the cluster says so where drivers may be."""
+    return {DRIVER_RESOURCE: 0.001} if DRIVER_RESOURCE in ray.cluster_resources() else {}
 
 
 def _watch(driver: Any, watch: Watch, signals: Signals) -> Progress:

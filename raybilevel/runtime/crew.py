@@ -1,8 +1,9 @@
-"""The workers of a run: asked for, ready, busy, lost."""
+"""The workers of a run: asked for, ready, busy, leaving, lost."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,14 @@ import ray
 from raybilevel.config import ScalingConfig
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Shard
+from raybilevel.runtime.drain import Drains
 from raybilevel.runtime.environment import Facts
 from raybilevel.runtime.parcel import Parcel
-from raybilevel.runtime.worker import Worker
+from raybilevel.runtime.worker import Arrival, Worker
 
-_DEATHS = 5  # workers that may die in a row while they load
+_DEATHS = 5  # times in a row that workers may die while they load
 _TICK = 0.2  # seconds between looks at the clock
+_FORGIVEN = 0.7  # of a worker's slowness is left after a stage
 
 
 @dataclass
@@ -26,11 +29,13 @@ class Call:
     Attributes
     ----------
     batch : what sent it; an answer that its batch no longer waits for is dropped.
+    sums : reference to its sums.
     started : when the worker turned to it, by the monotonic clock.
     """
 
     batch: object
     shard: Shard
+    sums: Any
     started: float
 
 
@@ -41,13 +46,21 @@ class Member:
     Attributes
     ----------
     loading : reference to what `load` returns.
-    facts : what it returned; None until the worker is ready.
+    asked : when Ray was asked for it, by the monotonic clock.
+    facts : what its bits depend on; None until it is ready.
+    node : id of the node it is on, empty until it is ready.
+    leave_by : when its node goes, by the monotonic clock; None while nobody says so.
+    slowness : what its shards take over the median, smoothed.
     calls : shards in flight by reference, in the order sent.
     """
 
     actor: Any
     loading: Any
+    asked: float
     facts: Facts | None = None
+    node: str = ""
+    leave_by: float | None = None
+    slowness: float = 1.0
     calls: dict[Any, Call] = field(default_factory=dict)
 
     @property
@@ -57,8 +70,8 @@ class Member:
 
     def send(self, batch: object, shard: Shard, broadcast: Any, key: int) -> None:
         """Send a shard."""
-        reference = self.actor.run.remote(shard, broadcast, key)
-        self.calls[reference] = Call(batch, shard, time.monotonic())
+        report, sums = self.actor.run.remote(shard, broadcast, key)
+        self.calls[report] = Call(batch, shard, sums, time.monotonic())
 
     def finish(self, reference: Any) -> Call:
         """Take a call that has its answer off the list; the next one begins only now."""
@@ -68,40 +81,72 @@ class Member:
         return call
 
 
-class Crew:
-    """Up to max workers, of which those that do not fit on the cluster yet stay pending."""
+@dataclass
+class Changes:
+    """Workers that came and went, by the ledger's names."""
 
-    def __init__(self, problem: Parcel, scaling: ScalingConfig) -> None:
+    workers_joined: int = 0
+    workers_lost: int = 0
+    workers_drained: int = 0
+
+
+class Crew:
+    """Up to max workers, of which those that do not fit on the cluster yet stay pending.
+
+    Attributes
+    ----------
+    changes : who came and went since it was last taken.
+    """
+
+    def __init__(self, problem: Parcel, scaling: ScalingConfig, say: Callable[[str], None]) -> None:
         self._problem = ray.put(problem)
-        self._scaling = scaling
-        self._deaths = 0
+        self._scaling, self._say = scaling, say
+        self._drains = Drains()
+        self._deaths, self._last_death = 0, 0.0
         self.members: list[Member] = []
+        self.changes = Changes()
 
     @property
     def ready(self) -> list[Member]:
-        """Those that have loaded the problem."""
-        return [member for member in self.members if member.facts is not None]
+        """Those that have loaded the problem and stay."""
+        return [m for m in self.members if m.facts is not None and m.leave_by is None]
 
     @property
-    def is_enough(self) -> bool:
-        """Whether min workers are ready."""
-        return len(self.ready) >= self._scaling.num_workers[0]
+    def missing(self) -> int:
+        """How many are wanting to min workers."""
+        return max(0, self._scaling.num_workers[0] - len(self.ready))
 
     def recruit(self) -> None:
         """Ask Ray for all that are missing, so that its autoscaler sees the demand."""
-        scaling = self._scaling
-        device = "cuda" if scaling.use_gpu else "cpu"
-        while len(self.members) < scaling.num_workers[1]:
-            options = Worker.options(  # type: ignore[attr-defined]
-                num_cpus=scaling.cpus_per_worker, num_gpus=int(scaling.use_gpu)
-            )
-            actor = options.remote(scaling.cpus_per_worker)
-            self.members.append(Member(actor, actor.load.remote(self._problem, device)))
+        staying = sum(m.leave_by is None for m in self.members)
+        for _ in range(self._scaling.num_workers[1] - staying):
+            self.members.append(self._ask())
 
-    def arrived(self) -> list[Any]:
-        """References that have an answer, or an error; waits a tick for the first."""
+    def _ask(self) -> Member:
+        scaling = self._scaling
+        options = Worker.options(  # type: ignore[attr-defined]
+            num_cpus=scaling.cpus_per_worker, num_gpus=int(scaling.use_gpu)
+        )
+        actor = options.remote(scaling.cpus_per_worker)
+        device = "cuda" if scaling.use_gpu else "cpu"
+        return Member(actor, actor.load.remote(self._problem, device), time.monotonic())
+
+    def heed_drains(self) -> None:
+        """Mark those whose node is to go, and give back those of them that have nothing to do."""
+        deadlines = self._drains.look()
+        for member in self.members:
+            if member.leave_by is None and member.node in deadlines:
+                member.leave_by = deadlines[member.node]
+                self._say(f"node {member.node[:8]} is drained: its workers take no new shards")
+        for member in [m for m in self.members if m.leave_by is not None and not m.calls]:
+            self.changes.workers_drained += 1
+            self._end(member)
+
+    def arrived(self, others: list[Any]) -> list[Any]:
+        """References, of ours and others, that have an answer or an error; waits a tick for one."""
         waiting = [m.loading for m in self.members if m.facts is None]
         waiting += [reference for m in self.members for reference in m.calls]
+        waiting += others
         first, _ = ray.wait(waiting, num_returns=1, timeout=_TICK)
         if not first:
             return []
@@ -119,9 +164,15 @@ class Crew:
         calls = (call for member in self.members for call in member.calls.values())
         return sum(call.batch is batch and call.shard.index == index for call in calls)
 
-    def welcome(self, member: Member, facts: Facts) -> None:
+    def forgive(self) -> None:
+        """Let those who were slow try again, by and by."""
+        for member in self.members:
+            member.slowness = 1 + _FORGIVEN * (member.slowness - 1)
+
+    def welcome(self, member: Member, arrival: Arrival) -> None:
         """Take note that a worker is ready."""
-        member.facts = facts
+        member.facts, member.node = arrival.facts, arrival.node
+        self.changes.workers_joined += 1
         self._deaths = 0
 
     def lose(self, member: Member) -> None:
@@ -130,14 +181,25 @@ class Crew:
         Raises
         ------
         RunError
-            If it was the fifth in a row to die while it loaded.
+            If it was the fifth time in a row that one died while it loaded.
         """
-        self.members.remove(member)
-        ray.kill(member.actor)
-        if member.facts is None:
+        self._end(member)
+        if member.facts is not None:
+            self.changes.workers_lost += 1
+        elif member.asked > self._last_death:  # those who died together count once
+            self._last_death = time.monotonic()
             self._deaths += 1
             if self._deaths >= _DEATHS:
-                raise RunError(f"{_DEATHS} workers in a row died while loading the problem")
+                raise RunError(f"workers died {_DEATHS} times in a row while loading the problem")
+
+    def _end(self, member: Member) -> None:
+        self.members.remove(member)
+        ray.kill(member.actor)
+
+    def take_changes(self) -> Changes:
+        """Who came and went since this was last asked."""
+        changes, self.changes = self.changes, Changes()
+        return changes
 
     def close(self) -> None:
         """End all workers."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from raybilevel.config import RunConfig, ScalingConfig
-from raybilevel.errors import Interrupted
-from raybilevel.problems.base import Output, Problem, Stage
+from raybilevel.errors import Interrupted, Starved
+from raybilevel.problems.base import Output, Problem, Stage, Status, Stop
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import Environment
 from raybilevel.runtime.parcel import Parcel
@@ -20,6 +21,7 @@ from raybilevel.runtime.pool import Pool
 from raybilevel.runtime.run import Row, Run
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.runtime.summary import summarise
+from raybilevel.runtime.writer import Writer, insist
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Life:
     def __init__(self, order: Order, board: Board, stop: threading.Event) -> None:
         self._order, self._board, self._stop = order, board, stop
         self._directory = RunDirectory(order.run.storage_path, order.name)
+        self._directory.try_out()
         self._checkpoints = Checkpoints(self._directory)
         self._environment = Environment()
         self._run = self._begin()
@@ -74,45 +77,63 @@ class Life:
         return run
 
     def live(self) -> None:
-        """Play to the end and write what the user takes away."""
+        """Play to the end and write what the user takes away.
+
+        Raises
+        ------
+        Starved
+            Where too few workers came for too long; the rounds that are done are written.
+        """
         order = self._order
-        pool = Pool(Parcel.pack(order.problem), order.scaling, order.run.seed, self._tick)
+        pool = Pool(Parcel.pack(order.problem), order.scaling, order.run.seed, self)
         try:
-            with ThreadPoolExecutor(1) as writer:
-                self._play(pool, writer)
+            self._play(pool)
+        except Starved as error:
+            self._stop_starved(error)
         finally:
             pool.close()
         self._finish()
 
-    def _play(self, pool: Pool, writer: ThreadPoolExecutor) -> None:
-        pending: Future[None] | None = None
-        while self._run.stop is None:
-            row = self._run.play(lambda stage: self._run_stage(pool, stage))
-            row["num_workers"] = pool.ready
-            self._board.notes.extend(self._environment.meet(pool.facts))
-            if pending:  # at most one checkpoint is in the air
-                pending.result()
-            pending = writer.submit(
-                self._checkpoints.write, self._run.state, self._record(), [dict(row)]
-            )
-            self._board.rows.append(row)
-        if pending:
-            pending.result()
+    def _play(self, pool: Pool) -> None:
+        writer = Writer(self._order.run.storage_timeout_s, self.say)
+        try:
+            while self._run.stop is None:
+                row = self._run.play(lambda stage: self._run_stage(pool, stage))
+                row["num_workers"] = pool.ready
+                self._board.notes.extend(self._environment.meet(pool.facts))
+                row["checkpoint_wait_s"] = writer.wait()  # at most one checkpoint is in the air
+                writer.write(self._checkpoint(dict(row)))
+                self._board.rows.append(row)
+        finally:
+            writer.wait()
+
+    def _checkpoint(self, row: Row) -> Callable[[], None]:
+        return partial(self._checkpoints.write, self._run.state, self._record(), [row])
+
+    def _stop_starved(self, error: Starved) -> None:
+        """Sum up the rounds that are done: going on with the run takes it from there."""
+        going_on = f"{error}; all rounds are saved: go on with --resume when the cluster has room"
+        if self._run.round:
+            self._run.stop = Stop(Status.STOPPED, going_on)
+            self._finish()
+        raise Starved(going_on) from None
 
     def _run_stage(self, pool: Pool, stage: Stage) -> Output:
         self._stage_size = len(stage.shards)
-        output, cost = pool.run(stage)
-        ledger = self._run.ledger
-        ledger.worker_seconds_total += cost.worker_seconds
-        ledger.shards_retried += cost.shards_retried
-        ledger.nfe_repeated += cost.nfe_repeated
+        output, costs = pool.run(stage)
+        self._run.ledger.charge(costs)
         return output
 
     def _record(self) -> dict[str, Any]:
         environment = self._environment.record()
         return {**self._run.record(), "environment": environment, "limits": _limits(self._order)}
 
-    def _tick(self, workers: int, left: int) -> None:
+    def say(self, sentence: str) -> None:
+        """Let the user read a sentence."""
+        self._board.notes.append(sentence)
+
+    def tick(self, workers: int, left: int) -> None:
+        """Take note of how the running stage stands; `Interrupted` where the run is to stop."""
         if self._stop.is_set():
             raise Interrupted("the run was stopped")
         self._board.shards_left, self._board.workers = left, workers
@@ -132,9 +153,12 @@ class Life:
     def _finish(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             self._order.problem.export(self._run.state, Path(folder))
-            self._directory.upload(Path(folder))
+            self._insist(lambda: self._directory.upload(Path(folder)))
         summary = summarise(self._run, self._environment)
-        self._directory.write("summary.json", summary)
+        self._insist(lambda: self._directory.write("summary.json", summary))
+
+    def _insist(self, action: Callable[[], None]) -> None:
+        insist(action, self._order.run.storage_timeout_s, self.say)
 
 
 def _limits(order: Order) -> dict[str, Any]:

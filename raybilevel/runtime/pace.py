@@ -39,6 +39,16 @@ class Pace:
         median = self._median(kind)
         return median is not None and waited > max(_HUNG * median, _HUNG_FLOOR)
 
+    def fits(self, kind: str, seconds: float) -> bool:
+        """Whether a shard may be expected to take no longer."""
+        median = self._median(kind)
+        return median is None or median <= seconds
+
+    def ratio(self, kind: str, seconds: float) -> float:
+        """How long a shard took over the median; what is short takes as long as what is short."""
+        median = self._median(kind)
+        return 1.0 if median is None else max(seconds, _SHORT) / max(median, _SHORT)
+
     def _median(self, kind: str) -> float | None:
         seconds = self._seconds.get(kind, ())
         return statistics.median(seconds) if len(seconds) >= _KNOWN else None

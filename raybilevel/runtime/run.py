@@ -9,7 +9,7 @@ from typing import Any
 
 from raybilevel.config import RunConfig
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Worker
-from raybilevel.runtime.reduce import Tree
+from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.threads import threads
 
 Row = dict[str, float | int]
@@ -26,7 +26,15 @@ class Ledger:
     nfe_repeated: int = 0
     worker_seconds_total: float = 0.0
     shards_retried: int = 0
+    workers_joined: int = 0
+    workers_lost: int = 0
+    workers_drained: int = 0
     time_total_s: float = 0.0
+
+    def charge(self, costs: Mapping[str, float]) -> None:
+        """Add costs by name."""
+        for name, value in costs.items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass
@@ -143,11 +151,11 @@ def run_locally(
 
 def run_stage(stage: Stage, worker: Worker, run: Run, threads_per_worker: int) -> Output:
     """All shards of a stage in this process, charged to the run's ledger."""
-    tree = Tree(len(stage.shards))
+    reduction = Reduction(len(stage.shards))
     with threads(threads_per_worker):
         for shard in stage.shards:
             started = time.monotonic()
             output = worker.run(shard, stage.broadcast, shard.key(run.config.seed))
             run.ledger.worker_seconds_total += time.monotonic() - started
-            tree.put(shard.index, output)
-    return tree.result()
+            reduction.put(shard.index, output)
+    return reduction.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -14,11 +15,14 @@ from types import FrameType
 
 import psutil  # type: ignore[import-untyped]
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray.autoscaler.v2.sdk import get_cluster_resource_state
 
 from raybilevel.config import ScalingConfig
 from raybilevel.errors import InputError
 
 _MONITOR = re.compile(r"/autoscaler/(_private|v2)/monitor\.py$")
+_NAMED_AFTER_A_NODE = re.compile(r"node_[0-9a-f]{56}$")
 _ANSWER = 5.0  # seconds that a cluster has to answer
 
 
@@ -34,10 +38,10 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
     Raises
     ------
     InputError
-        If no cluster answers at the address.
+        If no cluster answers at the address, or one of another version of Ray or Python.
     """
     if ray.is_initialized():
-        yield True
+        yield autoscales()
         return
     address = address or os.environ.get("RAY_ADDRESS")
     own = address in (None, "", "local")
@@ -54,8 +58,10 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
             f"no Ray cluster answers at '{address}' ({str(error).splitlines()[0]}); check "
             "--address and RAY_ADDRESS, or leave both out to start a local Ray"
         ) from error
+    except RuntimeError as error:
+        raise _mismatch(error, str(address)) from error
     try:
-        yield not own
+        yield not own and autoscales()
     finally:
         if own:
             _end_monitor()
@@ -77,34 +83,63 @@ def _end_monitor() -> None:
                 process.kill()
 
 
+def _mismatch(error: RuntimeError, address: str) -> Exception:
+    """Ray's lines on versions that differ, as a sentence; other errors as they are."""
+    if not str(error).startswith("Version mismatch"):
+        return error
+    theirs, ours = re.findall(r"Ray: (\S+)\s+Python: (\S+)", str(error))[:2]
+    return InputError(
+        f"the cluster at {address} has Ray {theirs[0]} and Python {theirs[1]}, but this process "
+        f"has Ray {ours[0]} and Python {ours[1]}; install the cluster's versions here, or submit "
+        "the run as a job, which runs there"
+    )
+
+
+def autoscales() -> bool:
+    """Whether an autoscaler adds nodes to the cluster that this process has joined.
+
+    Every cluster has an autoscaler's monitor; where it has no nodes to add, it names node types
+    after the nodes that are there.
+    """
+    client = ray._private.worker.global_worker.gcs_client
+    kinds = {node.ray_node_type_name for node in get_cluster_resource_state(client).node_states}
+    status = client.internal_kv_get(DEBUG_AUTOSCALING_STATUS.encode(), None)
+    report = json.loads(status or "{}").get("autoscaler_report") or {}
+    kinds |= (report.get("active_nodes") or {}).keys()
+    return any(kind and not _NAMED_AFTER_A_NODE.match(kind) for kind in kinds)
+
+
 def check_resources(scaling: ScalingConfig, may_grow: bool) -> None:
     """Refuse to wait for what will never come.
 
     Raises
     ------
     InputError
-        If `use_gpu` is set and no node of the cluster has a GPU, or if the fewest workers do not
-        fit on a cluster that cannot grow.
+        If the fewest workers do not fit on a cluster that does not grow.
     """
-    resources = ray.cluster_resources()
-    if scaling.use_gpu and not resources.get("GPU"):
+    if may_grow:
+        return
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+    has = f"{cpus:.0f} CPUs and {gpus:.0f} GPUs on {len(nodes)} node{'s'[: len(nodes) > 1]}"
+    if scaling.use_gpu and not gpus:
         raise InputError(
-            f"scaling.use_gpu is set, but the cluster has no GPU ({resources.get('CPU', 0):.0f} "
-            "CPUs); add GPU nodes or set use_gpu=False"
+            f"scaling.use_gpu is set, but the cluster has no GPU ({has}); add GPU nodes or set "
+            "use_gpu=False"
         )
-    room = _room(scaling, resources)
-    if room < scaling.num_workers[0] and not may_grow:
+    room = sum(_room(scaling, node) for node in nodes)
+    if room < scaling.num_workers[0]:
         raise InputError(
             f"scaling.num_workers asks for at least {scaling.num_workers[0]} workers of "
-            f"{scaling.cpus_per_worker} CPUs, but a local Ray on this machine has room for {room}; "
-            "ask for fewer, or join a cluster with --address"
+            f"{scaling.cpus_per_worker} CPUs, but there is room for {room} ({has}) and no "
+            "autoscaler; ask for fewer, or join a larger cluster with --address"
         )
 
 
-def _room(scaling: ScalingConfig, resources: Mapping[str, float]) -> int:
-    """How many workers fit."""
-    cpus = int(resources.get("CPU", 0) / scaling.cpus_per_worker)
-    return min(cpus, int(resources.get("GPU", 0))) if scaling.use_gpu else cpus
+def _room(scaling: ScalingConfig, node: Mapping[str, float]) -> int:
+    """How many workers fit on a node."""
+    cpus = int(node.get("CPU", 0) / scaling.cpus_per_worker)
+    return min(cpus, int(node.get("GPU", 0))) if scaling.use_gpu else cpus
 
 
 class Signals:

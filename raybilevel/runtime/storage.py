@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError, StorageError
+
+BEGUN = "driver.json"
+"""Written by whoever starts a driver: its name, and the cluster that it is on."""
 
 
 def absolute(storage_path: str) -> str:
@@ -74,24 +80,55 @@ class RunDirectory:
 
     def has(self, file: str) -> bool:
         """Whether `file` is there."""
-        return bool(self._fs.get_file_info(f"{self.root}/{file}").is_file)
+        with self._answering(f"looking for {file} in"):
+            return bool(self._fs.get_file_info(f"{self.root}/{file}").is_file)
 
     def write(self, file: str, data: bytes) -> None:
         """Write `data`, making folders as needed; `StorageError` where that fails."""
         target = f"{self.root}/{file}"
-        try:
+        with self._answering(f"writing {file} to"):
             self._fs.create_dir(target.rpartition("/")[0], recursive=True)
             with self._fs.open_output_stream(target) as stream:
                 stream.write(data)
+
+    @contextmanager
+    def _answering(self, doing: str, may_miss: bool = False) -> Iterator[None]:
+        """`StorageError` in place of what the file system raises."""
+        try:
+            yield
         except OSError as error:
+            if may_miss and isinstance(error, FileNotFoundError):
+                raise
             raise StorageError(
-                f"writing {file} to {self.path} failed ({describe(error)}); make room or give "
-                "another run.storage_path"
+                f"{doing} {self.path} failed ({describe(error)}); make room or give another "
+                "run.storage_path"
             ) from error
+
+    def try_out(self) -> None:
+        """Find what whoever began the run wrote, and write too, from where this process is.
+
+        Raises
+        ------
+        InputError
+            If this machine sees another folder than the one that the run was begun in.
+        StorageError
+            If it may not write there.
+        """
+        if not self.has(BEGUN):
+            raise InputError(
+                f"run.storage_path is {self.storage_path}, but {socket.gethostname()}, where the "
+                f"run's driver is, does not see {self.path}/{BEGUN}; give a path that all nodes "
+                "share, such as s3://... or gs://..."
+            )
+        self.write("probe", b"")
+        self.delete("probe")
 
     def read(self, file: str) -> bytes:
         """The bytes of `file`; `FileNotFoundError` where there is none."""
-        with self._fs.open_input_stream(f"{self.root}/{file}") as stream:
+        with (
+            self._answering(f"reading {file} in", may_miss=True),
+            self._fs.open_input_stream(f"{self.root}/{file}") as stream,
+        ):
             return bytes(stream.read())
 
     def list(self, folder: str) -> list[str]:
@@ -99,15 +136,18 @@ class RunDirectory:
         from pyarrow import fs
 
         selector = fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
-        return sorted(info.base_name for info in self._fs.get_file_info(selector))
+        with self._answering(f"listing {folder} in"):
+            return sorted(info.base_name for info in self._fs.get_file_info(selector))
 
     def delete(self, file: str) -> None:
         """Delete one file."""
-        self._fs.delete_file(f"{self.root}/{file}")
+        with self._answering(f"deleting {file} in"):
+            self._fs.delete_file(f"{self.root}/{file}")
 
     def delete_folder(self, folder: str) -> None:
         """Delete a folder and all in it."""
-        self._fs.delete_dir(f"{self.root}/{folder}")
+        with self._answering(f"deleting {folder} in"):
+            self._fs.delete_dir(f"{self.root}/{folder}")
 
     def upload(self, source: Path) -> None:
         """Copy all files below the local folder `source` into the run's directory."""

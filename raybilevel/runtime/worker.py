@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import ray
 
-from raybilevel.problems.base import Output, Shard
+from raybilevel.problems.base import Arrays, Shard
 from raybilevel.problems.base import Worker as ProblemWorker
-from raybilevel.runtime.environment import hardware, make_deterministic
+from raybilevel.runtime.environment import Facts, hardware, make_deterministic
 from raybilevel.runtime.parcel import Parcel
 from raybilevel.runtime.threads import fix_threads
 
-Answer = tuple[Output, float]
-"""A shard's output and the seconds it took."""
+
+@dataclass(frozen=True)
+class Report:
+    """What a shard's output is beside its sums, which may stay where they are.
+
+    Attributes
+    ----------
+    seconds : that the shard took.
+    sums_bytes : how large its sums are.
+    """
+
+    rows: Arrays
+    nfe: int
+    seconds: float
+    sums_bytes: int
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A worker that has loaded the problem: what its bits depend on, and the node it is on."""
+
+    facts: Facts
+    node: str
 
 
 @ray.remote(max_restarts=0)
@@ -28,15 +50,20 @@ class Worker:
         fix_threads(threads)
         self._threads = threads
 
-    def load(self, problem: Parcel, device: str) -> dict[str, str | int]:
-        """Load the problem's model, data and metric; returns what the bits depend on."""
+    def load(self, problem: Parcel, device: str) -> Arrival:
+        """Load the problem's model, data and metric."""
         make_deterministic(device)
         self._worker = problem.open().worker(device)
         fix_threads(self._threads)  # loading imported torch, and may have changed its mind
-        return hardware(device)
+        return Arrival(hardware(device), ray.get_runtime_context().get_node_id())
 
-    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Answer:
-        """Run one shard."""
+    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
+    def run(
+        self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int
+    ) -> tuple[Report, Arrays]:
+        """Run one shard; its sums are an object of their own."""
         started = time.monotonic()
         output = self._worker.run(shard, broadcast, key)
-        return output, time.monotonic() - started
+        seconds = time.monotonic() - started
+        size = sum(a.nbytes for a in output.sums.values())
+        return Report(output.rows, output.nfe, seconds, size), output.sums

@@ -13,7 +13,7 @@ from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.errors import InputError
 from raybilevel.lower.level_info import read_levels
 from raybilevel.problems.base import Stage
-from raybilevel.runtime.reduce import Tree
+from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.run import run_locally
 
 SEED = RunConfig(seed=5)
@@ -152,7 +152,7 @@ def test_y_trains_as_if_there_were_no_z(z_step):
     worker = problem.worker("cpu")
     asked = problem.stage(6, state, [])
     looked = [worker.run(s, asked.broadcast, 0) for s in asked.shards]
-    tree = Tree(len(looked))
+    tree = Reduction(len(looked))
     for i, out in enumerate(looked):
         tree.put(i, out)
     shard = problem.stage(6, state, [tree.result()]).shards[0]
@@ -192,7 +192,7 @@ def test_a_look_that_comes_to_nothing_leaves_the_schedule_where_it_is():
     done = []
     for _ in range(2):
         stage = problem.stage(8, refused, done)
-        tree = Tree(len(stage.shards))
+        tree = Reduction(len(stage.shards))
         for shard in stage.shards:
             tree.put(shard.index, worker.run(shard, stage.broadcast, 1))
         done.append(tree.result())
@@ -207,7 +207,7 @@ def test_a_run_whose_updates_all_came_to_nothing_is_no_optimum():
     worker = problem.worker("cpu")
     done = []
     while isinstance(step := problem.stage(9, state, done), Stage):  # as if round 8 were refused
-        tree = Tree(len(step.shards))
+        tree = Reduction(len(step.shards))
         for shard in step.shards:
             tree.put(shard.index, worker.run(shard, step.broadcast, 1))
         done.append(tree.result())

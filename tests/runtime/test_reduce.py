@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybilevel.problems.base import Output
-from raybilevel.runtime.reduce import Tree
+from raybilevel.runtime.reduce import Reduction
 
 
 def output(index):
@@ -28,7 +28,7 @@ orders = st.integers(1, 40).flatmap(lambda size: st.permutations(range(size)))
 
 @given(orders)
 def test_any_order_of_arrival_gives_the_bits_of_the_recursive_tree(order):
-    tree = Tree(len(order))
+    tree = Reduction(len(order))
     for index in order:
         tree.put(index, output(index))
     sums = [output(i).sums["s"] for i in range(len(order))]
@@ -46,7 +46,7 @@ def test_a_running_sum_would_give_other_bits():
 
 @given(orders)
 def test_rows_come_by_index_and_costs_add_up(order):
-    tree = Tree(len(order))
+    tree = Reduction(len(order))
     for index in order:
         tree.put(index, output(index))
     result = tree.result()
@@ -55,4 +55,4 @@ def test_rows_come_by_index_and_costs_add_up(order):
 
 
 def test_a_stage_without_shards_gives_an_empty_output():
-    assert Tree(0).result() == Output()
+    assert Reduction(0).result() == Output()

@@ -51,7 +51,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_its_checkpoints(tmp_path):
         round_size=1024,
     )  # fmt: skip
     with disk(tmp_path / "small", 256) as folder:
-        run = RunConfig(name="run", storage_path=str(folder))
+        run = RunConfig(name="run", storage_path=str(folder), storage_timeout_s=2)
         order = Order(problem, ScalingConfig(num_workers=2), run, "run")
         with pytest.raises(StorageError, match=r"No space left on device.*make room or give anot"):
             drive(order, lambda progress: None)
