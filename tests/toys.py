@@ -113,7 +113,7 @@ def fail(shard):
 
 
 def linger(shard):
-    time.sleep(4)
+    time.sleep(1.5)
 
 
 def nap(shard):
@@ -223,3 +223,42 @@ class Stall:
 def bump(samples):
     """Upper reward, bounded, best at mean 0.5: with `first` as lower reward, lambda* = 2."""
     return torch.exp(-((samples[:, 0] - 0.5) ** 2) / 2)
+
+
+class Wide(Descent):
+    """Sums too large to travel with the news of them, from more shards than are added at a time."""
+
+    def __init__(self, rounds=3, shards=20, mishap=None):
+        super().__init__(rounds, shards, mishap)
+
+    def init(self, seed):
+        return {"x": np.zeros(1), "wide": np.zeros(WIDTH, np.float32)}
+
+    def stage(self, round_, state, done):
+        if not done:
+            shards = tuple(Shard(round_, 0, i, "wide") for i in range(self.shards))
+            return Stage(shards, {"x": state["x"]})
+        wide = state["wide"] + done[0].sums["wide"]
+        x = state["x"] + float(wide.mean())
+        metrics = {"config/x": float(x[0]), "upper_loss": float((x[0] - 3) ** 2)}
+        stop = Stop(Status.CONVERGED, "all rounds are done") if round_ + 1 >= self.rounds else None
+        return Update({"x": x, "wide": wide}, metrics, stop)
+
+    def worker(self, device):
+        return WideWorker(self.mishap)
+
+
+WIDTH = 40_000
+
+
+class WideWorker:
+    def __init__(self, mishap):
+        self.mishap = mishap
+
+    def run(self, shard, broadcast, key):
+        if self.mishap:
+            self.mishap(shard)
+        rng = np.random.default_rng(key)
+        # rounding tells one order of additions from another
+        wide = (rng.normal(size=WIDTH) * 10.0 ** rng.integers(-4, 4)).astype(np.float32)
+        return Output({"wide": wide + np.float32(broadcast["x"][0])}, {"i": np.array([key])}, nfe=7)

@@ -1,0 +1,224 @@
+"""Nodes that are added, drained and killed while runs go on, on several real raylets."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import ray
+from ray.autoscaler.v2.sdk import get_cluster_resource_state
+from toys import Descent, Wide, linger, nap
+
+from raybilevel import RunConfig, ScalingConfig
+from raybilevel.errors import Starved
+from raybilevel.runtime.checkpoints import Checkpoints
+from raybilevel.runtime.client import drive
+from raybilevel.runtime.life import Order
+from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.storage import RunDirectory
+
+
+class Going:
+    """A run that goes on in a thread; `at(moment)` waits for it to come to one."""
+
+    def __init__(self, problem, folder, workers, **limits):
+        run = RunConfig(name="run", storage_path=str(folder), seed=5)
+        self.order = Order(problem, ScalingConfig(num_workers=workers, **limits), run, "run")
+        self.directory = RunDirectory(str(folder), "run")
+        self.progress, self.error, self.notes = None, None, []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            drive(self.order, self._see)
+        except Exception as error:
+            self.error = error
+
+    def _see(self, progress):
+        self.progress = progress
+        self.notes = progress.notes
+
+    def at(self, moment, seconds=60):
+        until = time.monotonic() + seconds
+        while self.progress is None or not moment(self.progress):
+            assert time.monotonic() < until, f"not so far in {seconds} s: {self.progress}"
+            assert self._thread.is_alive(), self.error
+            time.sleep(0.02)
+
+    def end(self, seconds=100):
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), self.progress
+        if self.error:
+            raise self.error
+        return self.directory.read_table("history")
+
+
+def inside(round_):
+    return lambda p: p.round == round_ and p.workers and p.shards_left > 0
+
+
+def assert_as_if_nothing_had_happened(going, problem):
+    """Trace of x, final state and NFE to the bit."""
+    quiet, rows = run_locally(problem, RunConfig(seed=5))
+    history = going.directory.read_table("history")
+    assert history["config/x"].tolist() == [row["config/x"] for row in rows]
+    assert history["nfe_total"].tolist() == [row["nfe_total"] for row in rows]
+    state = Checkpoints(going.directory).read().state
+    for name, value in quiet.state.items():
+        assert state[name].tobytes() == value.tobytes(), name
+
+
+def test_workers_that_do_not_fit_are_demand_that_the_autoscaler_sees(nodes, tmp_path):
+    node = nodes.add(1)
+    going = Going(Descent(mishap=nap), tmp_path, (1, 4))
+    going.at(inside(0))
+    client = ray._private.worker.global_worker.gcs_client
+    state = get_cluster_resource_state(client)
+    (demand,) = state.pending_resource_requests
+    assert demand.count == 3
+    assert dict(demand.request.resources_bundle) == {"CPU": 1.0}
+    assert node.node_id in {n.node_id.hex() for n in state.node_states}
+    nodes.add(3)
+    history = going.end()
+    assert history["workers_joined"].iloc[-1] == 4
+    assert history["num_workers"].iloc[-1] == 4
+    assert_as_if_nothing_had_happened(going, Descent())
+
+
+def test_a_node_that_is_killed_costs_its_shards_alone(nodes, tmp_path):
+    nodes.add(2)
+    lost = nodes.add(2)
+    going = Going(Descent(mishap=nap), tmp_path, (4, 4))
+    going.at(inside(1))
+    nodes.kill(lost)
+    history = going.end()
+    assert history["workers_lost"].iloc[-1] == 2
+    assert 0 < history["shards_retried"].iloc[-1] <= 2
+    assert history["nfe_repeated"].iloc[-1] == 7 * history["shards_retried"].iloc[-1]
+    assert_as_if_nothing_had_happened(going, Descent())
+
+
+def test_a_drained_node_ends_its_shards_and_gets_no_more(nodes, tmp_path):
+    nodes.add(1)
+    leaving = nodes.add(1)
+    going = Going(Descent(rounds=8, mishap=nap), tmp_path, (2, 2))
+    going.at(inside(1))
+    nodes.drain(leaving, 60)
+    history = going.end()
+    assert history["workers_drained"].iloc[-1] == 1
+    assert history["workers_lost"].iloc[-1] == 0
+    assert history["shards_retried"].iloc[-1] == 0  # what it had in flight was waited for
+    assert any("is drained: its workers take no new shards" in note for note in going.notes)
+    assert_as_if_nothing_had_happened(going, Descent(rounds=8))
+
+
+def test_what_cannot_be_done_by_the_deadline_begins_elsewhere_at_once(nodes, tmp_path):
+    leaving = nodes.add(1)
+    nodes.add(1)
+    going = Going(Descent(rounds=2, shards=4, mishap=linger), tmp_path, (2, 2))
+    going.at(inside(1))  # so that the pace is known
+    nodes.drain(leaving, 0.1)
+    history = going.end()
+    assert history["workers_drained"].iloc[-1] == 1
+    assert history["shards_retried"].iloc[-1] == 1  # begun again without waiting for its end
+    assert_as_if_nothing_had_happened(going, Descent(rounds=2, shards=4))
+
+
+def test_a_driver_lost_with_its_node_goes_on_elsewhere_from_storage_alone(nodes, tmp_path):
+    place = nodes.add(2, raybilevel_driver=1)
+    nodes.add(2, raybilevel_driver=1)
+    problem = Descent(rounds=6, mishap=nap)
+    going = Going(problem, tmp_path, (1, 4))
+    going.at(inside(2))
+    place = driver_node(nodes, going.order) or place
+    nodes.kill(place)
+    going.end()
+    assert_as_if_nothing_had_happened(going, Descent(rounds=6))
+
+
+def driver_node(nodes, order):
+    from raybilevel.runtime.client import driver_name
+    from raybilevel.runtime.driver import NAMESPACE
+
+    driver = ray.get_actor(driver_name(order), namespace=NAMESPACE)
+    where = ray.get(
+        driver.__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id())
+    )
+    return next((n for n in nodes.nodes if n.node_id == where), None)
+
+
+def test_many_large_sums_are_added_on_the_nodes_to_the_same_bits(nodes, tmp_path):
+    nodes.add(2)
+    nodes.add(2)
+    going = Going(Wide(), tmp_path, (1, 4))
+    going.end()
+    assert_as_if_nothing_had_happened(going, Wide())
+
+
+def test_sums_that_went_with_their_node_are_made_again(nodes, tmp_path):
+    nodes.add(1)
+    lost = nodes.add(1)
+    going = Going(Wide(mishap=nap), tmp_path, (2, 2))
+    # some answers are there, and no block of eight is whole
+    going.at(lambda p: p.round == 1 and 13 < p.shards_left < 18)
+    nodes.kill(lost)
+    history = going.end()
+    assert history["workers_lost"].iloc[-1] == 1
+    assert history["shards_retried"].iloc[-1] > 1  # not only what was in flight
+    assert_as_if_nothing_had_happened(going, Wide())
+
+
+def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, tmp_path):
+    only = nodes.add(1)
+    going = Going(Descent(mishap=nap), tmp_path, (1, 1), min_workers_timeout_s=12)
+    going.at(inside(2))
+    nodes.kill(only)
+    with pytest.raises(
+        Starved, match=r"^0 of at least 1 workers are there after scaling\.min_work"
+    ):
+        going.end()
+    assert any(
+        note.startswith("0 of at least 1 workers are there; waiting") for note in going.notes
+    )
+    assert Checkpoints(going.directory).read().record["round"] == 2
+    nodes.add(1)
+    again = Going(Descent(), tmp_path, (1, 1))
+    again.end()
+    assert_as_if_nothing_had_happened(again, Descent())
+
+
+def test_idle_workers_are_given_back_and_asked_for_again(nodes):
+    from raybilevel.problems.base import Shard, Stage
+    from raybilevel.runtime.parcel import Parcel
+    from raybilevel.runtime.pool import Pool
+
+    class Ear:
+        def __init__(self):
+            self.said = []
+
+        def tick(self, workers, left):
+            pass
+
+        def say(self, sentence):
+            self.said.append(sentence)
+
+    nodes.add(2)
+    ear = Ear()
+    pool = Pool(Parcel.pack(Descent()), ScalingConfig(num_workers=2), 5, ear, rest=1.0)
+    stage = Stage(
+        tuple(Shard(0, 0, i, "step", {"scale": 0.1}) for i in range(4)), {"x": np.zeros(1)}
+    )
+    first, costs = pool.run(stage)
+    until = time.monotonic() + 10
+    while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert pool.ready == 0
+    assert ray.available_resources()["CPU"] == 2
+    assert ear.said[-1] == "2 idle workers are given back until there is work for them"
+    second, again = pool.run(stage)
+    pool.close()
+    assert second.sums["g"].tobytes() == first.sums["g"].tobytes()
+    assert costs["workers_joined"] == 2
+    assert again["workers_joined"] >= 1  # of two, if the other was not needed
+    assert again["workers_lost"] == 0
