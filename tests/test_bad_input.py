@@ -320,6 +320,15 @@ def test_gpus_where_there_are_none(refused, run_in, cluster):
     assert sentence.endswith("add GPU nodes or set use_gpu=False")
 
 
+def test_a_cluster_smaller_than_min_that_does_not_grow(refused, run_in, cluster):
+    write(run_in, yaml_of(scaling="{num_workers: [9, 16]}", run="{name: many}"))
+    sentence = refused()
+    assert sentence.startswith(
+        "scaling.num_workers asks for at least 9 workers of 1 CPUs, but there is room for 8 "
+    )
+    assert sentence.endswith("ask for fewer, or join a larger cluster with --address")
+
+
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1"])
 def test_an_address_where_no_cluster_answers(run_in, address):
     # a process of its own: this one may have joined a cluster already

@@ -31,7 +31,8 @@ def insist(action: Callable[[], None], limit_s: float, say: Say) -> None:
         except StorageError as error:
             if time.monotonic() + pause > until:
                 raise
-            say(f"{str(error).split(';')[0]}; trying again for up to {limit_s:g} s")
+            if pause == _FIRST:
+                say(f"{str(error).split(';')[0]}; trying again for up to {limit_s:g} s")
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST)
 

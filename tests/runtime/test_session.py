@@ -52,8 +52,8 @@ def test_a_cluster_smaller_than_min_says_what_it_has():
         check_resources(ScalingConfig(num_workers=(9, 16)), may_grow=False)
     assert str(caught.value) == (
         "scaling.num_workers asks for at least 9 workers of 1 CPUs, but there is room for 8 "
-        "(8 CPUs and 0 GPUs on 1 node) and no autoscaler; ask for fewer, or join a larger cluster with "
-        "--address"
+        "(8 CPUs and 0 GPUs on 1 node) and no autoscaler; ask for fewer, or join a larger cluster "
+        "with --address"
     )
 
 

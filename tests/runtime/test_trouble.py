@@ -2,17 +2,19 @@
 
 import json
 import subprocess
+import time
 from contextlib import contextmanager
 
 import pytest
 from commands import finish, start
-from toys import Descent, bump, first, gaussian
+from toys import Descent, bump, first, gaussian, nap
 from users import settle
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import StorageError
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.life import Order
+from raybilevel.runtime.run import run_locally
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -61,6 +63,37 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_its_checkpoints(tmp_path):
             if (folder / f"run/checkpoints/{number}/MANIFEST.json").stat().st_size
         ]
     assert whole
+
+
+class Away:
+    """Watches a run and takes the storage away after round 1, for so many seconds."""
+
+    def __init__(self, folder, seconds):
+        self.folder, self.seconds, self.since, self.notes = folder, seconds, None, []
+
+    def remount(self, how):
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.folder)], check=True)
+
+    def __call__(self, progress):
+        self.notes = progress.notes
+        if self.since is None and progress.round == 1:
+            self.since = time.monotonic()
+            self.remount("ro")
+        elif self.since and time.monotonic() - self.since > self.seconds:
+            self.remount("rw")
+            self.since = float("inf")
+
+
+def test_a_run_whose_storage_was_away_goes_on_to_the_same_bits(tmp_path):
+    with disk(tmp_path / "small", 4096) as folder:
+        run = RunConfig(name="run", storage_path=str(folder), seed=5, storage_timeout_s=30)
+        away = Away(folder, 2.0)
+        drive(Order(Descent(mishap=nap), ScalingConfig(num_workers=2), run, "run"), away)
+        (note,) = away.notes
+        history = RunDirectory(str(folder), "run").read_table("history")
+    assert note.endswith("failed (Read-only file system); trying again for up to 30 s")
+    _, rows = run_locally(Descent(), RunConfig(seed=5))
+    assert history["config/x"].tolist() == [row["config/x"] for row in rows]
 
 
 @pytest.fixture
