@@ -220,6 +220,22 @@ class Stall:
             time.sleep(0.06)
 
 
+class OneIsSlow:
+    """The process that comes first takes 1.2 seconds for each shard, others a tenth of one."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __call__(self, shard):
+        mark = Path(self.folder, "slow")
+        try:
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+            mark.write_text(str(os.getpid()))
+        except FileExistsError:
+            pass
+        time.sleep(1.2 if mark.read_text() == str(os.getpid()) else 0.1)
+
+
 def bump(samples):
     """Upper reward, bounded, best at mean 0.5: with `first` as lower reward, lambda* = 2."""
     return torch.exp(-((samples[:, 0] - 0.5) ** 2) / 2)

@@ -90,7 +90,7 @@ class Batch:
             self._lose(member)
         elif member.leave_by is not None:
             self._race(member.leave_by - now, head, waited)
-        elif self._pace.is_late(head.shard.kind, waited) and not self._queue:
+        elif not self._queue and self._pace.is_late(head.shard.kind, waited, member.slowness):
             self._send_again(head)
 
     def _race(self, seconds: float, head: Call, waited: float) -> None:

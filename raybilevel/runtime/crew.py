@@ -19,7 +19,7 @@ from raybilevel.runtime.worker import Arrival, Worker
 
 _DEATHS = 5  # times in a row that workers may die while they load
 _TICK = 0.2  # seconds between looks at the clock
-_FORGIVEN = 0.7  # of a worker's slowness is left after a stage
+_FORGIVEN = 0.8  # of a worker's slowness is left after a stage
 
 
 @dataclass

@@ -29,10 +29,16 @@ class Pace:
         median = self._median(kind)
         return median is not None and median < _SHORT
 
-    def is_late(self, kind: str, waited: float) -> bool:
-        """So late that an idle worker should run the shard as well."""
+    def is_late(self, kind: str, waited: float, slowness: float = 1.0) -> bool:
+        """So late, or to be so on a worker as slow as this, that an idle one should run it too.
+
+        `slowness` is what the worker's shards take over the median.
+        """
         median = self._median(kind)
-        return median is not None and waited > max(_LATE * median, _LATE_FLOOR)
+        if median is None:
+            return False
+        to_come = slowness * median - waited
+        return waited > max(_LATE * median, _LATE_FLOOR) or to_come > _LATE * max(median, _SHORT)
 
     def is_hung(self, kind: str, waited: float) -> bool:
         """So late that the worker should be replaced."""

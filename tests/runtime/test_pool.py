@@ -8,6 +8,7 @@ from toys import (
     Descent,
     Fatal,
     Once,
+    OneIsSlow,
     Stall,
     Unloadable,
     WrongLater,
@@ -158,6 +159,14 @@ def test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_
         assert costs["shards_retried"] == 0
         round_ += 1
     assert round_ > 2
+
+
+def test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner(marks, pool):
+    workers = pool(OneIsSlow(marks))
+    started = time.monotonic()
+    output, _ = workers.run(stage(0))
+    assert time.monotonic() - started < 0.9  # 1.2 with any on the slow one
+    assert_right(output, 0)
 
 
 def assert_right(output, round_):
