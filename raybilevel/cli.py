@@ -83,6 +83,28 @@ def report(
         finish(Result(directory))
 
 
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run directory, or a run's name below runs/.")
+]
+
+
+@app.command()
+def status(run: Run, address: Address = None) -> None:
+    """Say how a run stands that goes on elsewhere."""
+    from raybilevel import going
+
+    for line in going.status(going.find(run), address):
+        typer.echo(line)
+
+
+@app.command()
+def stop(run: Run, address: Address = None) -> None:
+    """End a run that goes on elsewhere; its checkpoints stay."""
+    from raybilevel import going
+
+    typer.echo(going.stop(going.find(run), address))
+
+
 @app.command()
 def demo(
     problem: Annotated[str, typer.Argument(help="reward or schedule")] = "reward",

@@ -85,6 +85,9 @@ class RunConfig(Settings):
         All randomness of the run comes from it.
     max_rounds, max_nfe
         Budgets: the run stops after the round in which one is reached. None is no limit.
+    detach
+        The driver belongs to the cluster, not to the process that started it: it goes on when that
+        ends. Starting the run again then shows it; `raybilevel stop` ends it.
     storage_timeout_s
         Seconds for which the storage may refuse or not answer, while the run tries again; then it
         stops with what is safe.
@@ -95,6 +98,7 @@ class RunConfig(Settings):
     seed: int = Field(default=0, ge=0)
     max_rounds: int | None = Field(default=None, ge=1)
     max_nfe: int | None = Field(default=None, ge=1)
+    detach: bool = False
     storage_timeout_s: float = Field(default=300.0, gt=0)
 
     @field_validator("name")

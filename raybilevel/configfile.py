@@ -21,7 +21,7 @@ PROBLEMS: dict[str, type[Settings]] = {"reward": RewardTuning, "schedule": Sched
 _CALLABLE = "<callable "
 _FREE = {
     "scaling.num_workers", "scaling.min_workers_timeout_s", "run.max_rounds", "run.max_nfe",
-    "run.storage_path", "run.storage_timeout_s",
+    "run.storage_path", "run.storage_timeout_s", "run.detach",
 }  # fmt: skip
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from raybilevel.upper.variables import Variable
 
 if TYPE_CHECKING:
     from raybilevel.runtime.driver import Progress
@@ -22,7 +20,7 @@ _MOST = 4  # variables that a line has room for
 
 @contextmanager
 def display(
-    variables: Sequence[Variable], watch: Callable[[Progress], None] | None = None
+    watch: Callable[[Progress], None] | None = None,
 ) -> Iterator[Callable[[Progress], None]]:
     """What shows a run's progress while the context lasts: `watch`, or a display on stderr."""
     if watch is not None:
@@ -32,17 +30,17 @@ def display(
 
     console = Console(stderr=True, highlight=False, markup=False)
     if not console.is_terminal:
-        yield _Plain(console.print, variables).show
+        yield _Plain(console.print).show
         return
     from rich.live import Live
 
     with Live("starting Ray", console=console, transient=True, refresh_per_second=8) as live:
-        plain = _Plain(console.print, variables)
+        plain = _Plain(console.print)
         plain.idle = math.inf  # the live line says what goes on
 
         def show(progress: Progress) -> None:
             plain.show(progress)
-            live.update(live_line(progress, plain.last, variables))
+            live.update(live_line(progress, plain.last))
 
         yield show
 
@@ -66,8 +64,8 @@ def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
 class _Plain:
     """A line for each new round and note, and one now and then while a round takes long."""
 
-    def __init__(self, write: Callable[[str], None], variables: Sequence[Variable]) -> None:
-        self._write, self._variables = write, variables
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._notes: set[str] = set()
         self._spoke = time.monotonic()
         self.idle = _QUIET
@@ -77,7 +75,7 @@ class _Plain:
         lines = [note for note in progress.notes if note not in self._notes]
         self._notes.update(lines)
         self.last = progress.rows[-1] if progress.rows else self.last
-        lines += [row_line(row, self._variables) for row in progress.rows]
+        lines += [row_line(row) for row in progress.rows]
         if not lines and time.monotonic() - self._spoke > self.idle:
             lines = [status_line(progress)]
         for line in lines:
@@ -85,15 +83,16 @@ class _Plain:
             self._spoke = time.monotonic()
 
 
-def row_line(row: Row, variables: Sequence[Variable]) -> str:
+def row_line(row: Row) -> str:
     """One round of the history in a line."""
     costs = f"NFE {row['nfe_total']:,}  {row['num_workers']} workers"
-    return f"round {row['training_iteration']}  {_found(row, variables)}  {costs}"
+    return f"round {row['training_iteration']}  {_found(row)}  {costs}"
 
 
-def _found(row: Row, variables: Sequence[Variable]) -> str:
+def _found(row: Row) -> str:
     """The variables, the loss with its error, and the ESS where there is one."""
-    parts = [f"{v.name} {row[f'config/{v.name}']:.4g}" for v in variables]
+    names = [name for name in row if name.startswith("config/")]
+    parts = [f"{name.removeprefix('config/')} {row[name]:.4g}" for name in names]
     if len(parts) > _MOST:
         parts = [parts[0], "..", parts[-1]]
     parts.append(f"loss {_with_error(row, 'upper_loss')}")
@@ -104,9 +103,9 @@ def _found(row: Row, variables: Sequence[Variable]) -> str:
     return "  ".join(parts)
 
 
-def live_line(progress: Progress, last: Row | None, variables: Sequence[Variable]) -> str:
+def live_line(progress: Progress, last: Row | None) -> str:
     """What is going on now, behind where x stood at the last round's end."""
-    found = "" if last is None else f"{_found(last, variables)}  NFE {last['nfe_total']:,}  |  "
+    found = "" if last is None else f"{_found(last)}  NFE {last['nfe_total']:,}  |  "
     return found + status_line(progress)
 
 

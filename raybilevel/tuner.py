@@ -93,23 +93,45 @@ class BilevelTuner:
             If the run cannot go on; what is checkpointed stays.
         """
         from raybilevel.display import display
-        from raybilevel.runtime.client import drive
-        from raybilevel.runtime.life import Order
-        from raybilevel.runtime.session import check_resources, ray_session
+        from raybilevel.runtime.client import find_driver
+        from raybilevel.runtime.session import check_stays, ray_session
 
         config = self._config
         directory = RunDirectory(config.run.storage_path, _name(config))
-        self._check(directory)
-        order = Order(config.problem, config.scaling, config.run, _name(config))
+        if config.run.detach:
+            check_stays(self._address)
+        else:  # a detached run may have a driver already
+            self._check(directory)
         with (
-            display(config.problem.variables, self._watch) as watch,
+            display(self._watch) as watch,
             ray_session(self._address) as may_grow,
         ):
-            check_resources(config.scaling, may_grow)
-            # the run begins to exist here, where nothing is left to refuse
-            directory.write("config.yaml", configfile.dump(config).encode())
-            drive(order, watch)
+            driver = find_driver(config.run.storage_path, directory.name)
+            if config.run.detach and driver is not None:
+                self._join(driver, directory, watch)
+            else:
+                self._begin(directory, watch, may_grow)
         return Result(directory, config.problem)
+
+    def _join(self, driver: Any, directory: RunDirectory, watch: Callable[[Any], None]) -> None:
+        """Watch the run that goes on already."""
+        from raybilevel.runtime.client import follow
+
+        configfile.check_same(stored_config(directory), self._config, directory.path)
+        follow(driver, self._config.run, directory.name, watch)
+
+    def _begin(self, directory: RunDirectory, watch: Callable[[Any], None], may_grow: bool) -> None:
+        from raybilevel.runtime.client import drive
+        from raybilevel.runtime.life import Order
+        from raybilevel.runtime.session import check_resources
+
+        config = self._config
+        if config.run.detach:
+            self._check(directory)
+        check_resources(config.scaling, may_grow)
+        # the run begins to exist here, where nothing is left to refuse
+        directory.write("config.yaml", configfile.dump(config).encode())
+        drive(Order(config.problem, config.scaling, config.run, directory.name), watch)
 
     def _check(self, directory: RunDirectory) -> None:
         config = self._config

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
+from raybilevel.config import RunConfig
 from raybilevel.errors import InputError, Interrupted, RunError, Starved
 from raybilevel.runtime.driver import NAMESPACE, Driver, Progress
 from raybilevel.runtime.life import Order
@@ -28,9 +29,17 @@ _PATIENCE = 0.1  # seconds between looks for a signal
 _GRACE = 2.0  # seconds for which a driver that was just killed may keep its name
 
 
-def driver_name(order: Order) -> str:
-    """The name that the run's driver goes by on its cluster."""
-    return f"driver of {order.run.storage_path}/{order.name}"
+def driver_name(storage_path: str, name: str) -> str:
+    """The name that a run's driver goes by on its cluster."""
+    return f"driver of {storage_path}/{name}"
+
+
+def find_driver(storage_path: str, name: str) -> Any | None:
+    """The run's driver on this cluster, if it has one."""
+    try:
+        return ray.get_actor(driver_name(storage_path, name), namespace=NAMESPACE)
+    except ValueError:
+        return None
 
 
 def drive(order: Order, watch: Watch) -> None:
@@ -39,39 +48,56 @@ def drive(order: Order, watch: Watch) -> None:
     Raises
     ------
     Interrupted
-        On Ctrl-C or SIGTERM, within 2 seconds: driver and workers are gone, checkpoints stay.
+        On Ctrl-C or SIGTERM, within 2 seconds: driver and workers are gone, checkpoints stay. A
+        detached driver goes on.
     RunError, InputError
         What ended the run, if it did not end by itself.
     """
     _announce(order)
-    driver = _start(order)
+    follow(_start(order), order.run, order.name, watch)
+
+
+def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
+    """Show `watch` how a driver is getting on, to its end; raises what `drive` does."""
+    where = f"{run.storage_path}/{name}"
     try:
         with Signals() as signals:
             last = _watch(driver, watch, signals)
     except Interrupted:
-        where = f"{order.run.storage_path}/{order.name}"
+        if run.detach:
+            raise Interrupted(
+                f"the run goes on without this process: raybilevel status {where}, or stop"
+            ) from None
+        ray.kill(driver)  # its workers go with it
         raise Interrupted(
             f"interrupted; what is checkpointed stays: go on with --resume, or in Python with "
             f"BilevelTuner.restore('{where}').fit()"
         ) from None
-    finally:
-        ray.kill(driver)  # its workers go with it
+    except BaseException:
+        if not run.detach:
+            ray.kill(driver)
+        raise
+    ray.kill(driver)
     if last.error is not None:
-        if not isinstance(last.error, Starved):  # which is nobody's mistake
+        if not isinstance(last.error, (Starved, Interrupted)):  # which are nobody's mistake
             last.error.add_note(last.details)
         raise last.error
 
 
 def _announce(order: Order) -> None:
     """Say in the run directory which driver it has, and where."""
+    name = driver_name(order.run.storage_path, order.name)
     cluster = ray.get_runtime_context().gcs_address
-    words = {"driver": driver_name(order), "namespace": NAMESPACE, "cluster": cluster}
+    words = {"driver": name, "namespace": NAMESPACE, "cluster": cluster}
     directory = RunDirectory(order.run.storage_path, order.name)
     directory.write(BEGUN, json.dumps(words).encode())
 
 
 def _start(order: Order) -> Any:
-    options = {"name": driver_name(order), "namespace": NAMESPACE, "resources": _place()}
+    name = driver_name(order.run.storage_path, order.name)
+    options = {"name": name, "namespace": NAMESPACE, "resources": _place()}
+    if order.run.detach:
+        options["lifetime"] = "detached"
     actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
     until = time.monotonic() + _GRACE
     while True:

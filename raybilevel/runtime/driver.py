@@ -7,6 +7,7 @@ anywhere; and it is polled, never awaited, so that whoever watches it may come a
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from raybilevel.runtime.run import Row
 from raybilevel.runtime.threads import fix_threads
 
 NAMESPACE = "raybilevel"
+
+_LAST_WORD = 60.0  # seconds for which a detached driver that is done may be asked how it ended
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,22 @@ class Driver:
         self._stop.set()
 
     def _live(self) -> None:
+        detached = False
         try:
             order: Order = self._order.open()
+            detached = order.run.detach
             Life(order, self._board, self._stop).live()
         except Exception as error:  # whatever ended the run is for the one who polls to tell
             self._board.error = _portable(error)
             self._board.details = traceback.format_exc()
         self._board.finished = True
+        if detached:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Make room on the cluster where nobody comes for the last word."""
+        time.sleep(_LAST_WORD)
+        ray.kill(ray.get_runtime_context().current_actor)
 
 
 def _portable(error: Exception) -> Exception:

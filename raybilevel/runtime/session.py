@@ -68,6 +68,22 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
         ray.shutdown()
 
 
+def check_stays(address: str | None) -> None:
+    """Refuse a run that is to go on after this process, on a Ray that does not.
+
+    Raises
+    ------
+    InputError
+        If there is neither an address nor a Ray that this process has joined.
+    """
+    local = (address or os.environ.get("RAY_ADDRESS")) in (None, "", "local")
+    if local and not ray.is_initialized():
+        raise InputError(
+            "run.detach is set, but a local Ray ends with this process; join a cluster with "
+            "--address, or leave run.detach out"
+        )
+
+
 def _knock(address: str) -> None:
     """`OSError` where nobody listens: Ray tries for a minute and a half, then ends the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -141,7 +141,7 @@ def driver_node(nodes, order):
     from raybilevel.runtime.client import driver_name
     from raybilevel.runtime.driver import NAMESPACE
 
-    driver = ray.get_actor(driver_name(order), namespace=NAMESPACE)
+    driver = ray.get_actor(driver_name(order.run.storage_path, order.name), namespace=NAMESPACE)
     where = ray.get(
         driver.__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id())
     )

@@ -143,7 +143,7 @@ def test_a_killed_worker_costs_its_shard_alone(tmp_path):
 
 
 def driver_pid(order):
-    driver = ray.get_actor(driver_name(order), namespace=NAMESPACE)
+    driver = ray.get_actor(driver_name(order.run.storage_path, order.name), namespace=NAMESPACE)
     return ray.get(driver.__ray_call__.remote(lambda self: os.getpid()))
 
 

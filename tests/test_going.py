@@ -1,0 +1,88 @@
+"""Detached runs: they go on without the command, are found again, joined, and stopped."""
+
+import signal
+import time
+
+import pytest
+from commands import finish, start, wait_for_line
+from users import settle
+
+from raybilevel import configfile
+from raybilevel.runtime.checkpoints import Checkpoints
+from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.storage import RunDirectory
+
+
+def assert_as_if_undisturbed(here, module):
+    settle(here, module)  # which does not sleep any more
+    config = configfile.read(here / "c.yaml")
+    quiet, rows = run_locally(config.problem, config.run)
+    directory = RunDirectory(f"{here}/runs", "mine")
+    state = Checkpoints(directory).read().state
+    for name, value in quiet.state.items():
+        assert state[name].tobytes() == value.tobytes(), name
+    history = directory.read_table("history")
+    assert history["nfe_total"].tolist() == [row["nfe_total"] for row in rows]
+
+
+def call(*arguments):
+    return finish(start(*arguments, RAY_ADDRESS=""))
+
+
+def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster, run_in):
+    settle(run_in, "detached", nap=0.9)
+    command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
+    one = start(*command)
+    wait_for_line(one, "round 1")
+    one.send_signal(signal.SIGINT)
+    done = finish(one)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"raybilevel: the run goes on without this process: raybilevel status {run_in}/runs/mine, "
+        "or stop"
+    )
+    standing = call("status", "mine")
+    assert standing.returncode == 0
+    assert standing.stdout.startswith(f"{run_in}/runs/mine goes on: round ")
+    again = finish(start(*command))
+    assert again.returncode == 0, again.stderr
+    assert "round 1 " in again.stderr  # with all rounds that it had missed
+    assert_as_if_undisturbed(run_in, "detached")
+    assert "has ended after round 4: " in call("status", "mine").stdout
+
+
+def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(cluster, run_in):
+    settle(run_in, "stopped", nap=0.9)
+    command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
+    one = start(*command)
+    wait_for_line(one, "round 1")
+    one.kill()
+    finish(one)
+    time.sleep(1)
+    stopped = call("stop", "runs/mine")
+    assert stopped.returncode == 0
+    assert "and nobody works on it: go on with --resume" in stopped.stdout
+    twice = call("stop", "runs/mine")
+    assert twice.returncode == 2
+    assert twice.stderr.startswith(f"raybilevel: {run_in}/runs/mine does not go on; ")
+    resumed = finish(start(*command, "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert_as_if_undisturbed(run_in, "stopped")
+
+
+@pytest.mark.parametrize("command", ["status", "stop"])
+def test_a_run_that_nobody_knows_lists_the_known(run_in, command):
+    for name in ("one", "two"):
+        RunDirectory(f"{run_in}/runs", name).write("driver.json", b"{}")
+    done = call(command, "three")
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert sentence == f"raybilevel: there is no run {run_in}/runs/three; known there: one, two"
+
+
+def test_a_local_ray_cannot_keep_a_run(run_in):
+    settle(run_in, "local")
+    done = call("run", "c.yaml", "run.detach=true")
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("raybilevel: run.detach is set, but a local Ray ends with this")
