@@ -47,8 +47,12 @@ def test_every_default_is_spelt_out():
     tree = yaml.safe_load(configfile.dump(config()))
     assert tree["problem"] == "reward"
     assert tree["gamma"] == math.inf
-    assert tree["scaling"] == {"num_workers": [1, 8], "use_gpu": False, "cpus_per_worker": 1}
-    assert tree["run"].keys() == {"name", "storage_path", "seed", "max_rounds", "max_nfe"}
+    assert tree["scaling"] == {
+        "num_workers": [1, 8], "use_gpu": False, "cpus_per_worker": 1,
+        "min_workers_timeout_s": 1800.0,
+    }  # fmt: skip
+    assert tree["run"].keys() == RunConfig.model_fields.keys()
+    assert {"name", "storage_path", "seed", "max_rounds", "max_nfe"} <= tree["run"].keys()
 
 
 def test_a_callable_is_stored_by_name_for_reading_only():
