@@ -160,10 +160,13 @@ def peak() -> Iterator[list[float]]:
 
 
 @app.command()
-def deaths(times: int = 20, seconds: float = 2.0) -> None:
-    """Seconds from a worker's death by SIGKILL to its shard running on another, idle one."""
+def deaths(times: int = 20, seconds: float = 2.0, count: int = 4) -> None:
+    """Seconds from a worker's death by SIGKILL to its shard running elsewhere.
+
+    Of four workers two are idle; with `--count 1` another has to be started.
+    """
     found = []
-    with tempfile.TemporaryDirectory() as folder, pool(Sleep(seconds, 1, folder), 4) as one:
+    with tempfile.TemporaryDirectory() as folder, pool(Sleep(seconds, 1, folder), count) as one:
         for round_ in range(1, times + 1):
             killed = []
             killer = threading.Thread(target=_kill_first, args=(Path(folder), round_, killed))
@@ -172,8 +175,8 @@ def deaths(times: int = 20, seconds: float = 2.0) -> None:
             killer.join()
             found.append(float(output.rows["began"][0]) - killed[0])
     print(
-        f"a shard runs elsewhere {statistics.median(found):.2f} s after its worker's death, median "
-        f"of {times}; {max(found):.2f} s at worst"
+        f"{count} workers: a shard runs elsewhere {statistics.median(found):.2f} s after its "
+        f"worker's death, median of {times}; {max(found):.2f} s at worst"
     )
 
 
