@@ -19,6 +19,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Cluster = Annotated[
+    str | None, typer.Option(help="Ray cluster to look on; default the one it was begun on.")
+]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to join; default RAY_ADDRESS, else a local Ray.")
 ]
@@ -89,7 +92,7 @@ Run = Annotated[
 
 
 @app.command()
-def status(run: Run, address: Address = None) -> None:
+def status(run: Run, address: Cluster = None) -> None:
     """Say how a run stands that goes on elsewhere."""
     from raybilevel import going
 
@@ -98,7 +101,7 @@ def status(run: Run, address: Address = None) -> None:
 
 
 @app.command()
-def stop(run: Run, address: Address = None) -> None:
+def stop(run: Run, address: Cluster = None) -> None:
     """End a run that goes on elsewhere; its checkpoints stay."""
     from raybilevel import going
 

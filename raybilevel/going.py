@@ -10,8 +10,9 @@ from typing import Any
 
 from raybilevel.errors import InputError
 from raybilevel.result import Result
-from raybilevel.runtime.storage import BEGUN, RunDirectory, absolute
+from raybilevel.runtime.storage import BEGUN, FAILED, RunDirectory, absolute
 
+_PAUSE = 0.2  # seconds between two questions
 _GRACE = 10.0  # seconds that a driver has to stop by itself
 
 
@@ -23,9 +24,9 @@ def find(run: str) -> RunDirectory:
     InputError
         If there is none; lists those that are beside it.
     """
-    path = run if "/" in run else f"runs/{run}"
-    folder, _, name = path.rstrip("/").rpartition("/")
-    directory = RunDirectory(folder if "://" in folder else absolute(folder or "/"), name)
+    path = (run if "/" in run else f"runs/{run}").rstrip("/")
+    folder, slash, name = path.rpartition("/")
+    directory = RunDirectory(absolute(folder or slash or "."), name)
     if directory.has(BEGUN):
         return directory
     beside = RunDirectory.at(directory.storage_path)
@@ -36,40 +37,55 @@ def find(run: str) -> RunDirectory:
 
 @contextmanager
 def driver_of(directory: RunDirectory, address: str | None) -> Iterator[Any | None]:
-    """The run's driver while the context lasts; None where it is gone.
+    """The run's driver while the context lasts; None where the cluster has none.
 
     Parameters
     ----------
     address : the cluster to look on; None takes the one that the run was begun on.
+
+    Raises
+    ------
+    InputError
+        If the cluster does not answer: the run may be going on there all the same.
     """
-    from raybilevel.runtime.client import find_driver
+    import ray
+
     from raybilevel.runtime.session import ray_session
 
+    begun = json.loads(directory.read(BEGUN))
     with ExitStack() as stack:
         try:
-            stack.enter_context(ray_session(address or _begun_on(directory)))
-        except InputError:
-            if address:
-                raise
-            yield None  # the cluster is gone, and the driver with it
-            return
-        yield find_driver(directory.storage_path, directory.name)
-
-
-def _begun_on(directory: RunDirectory) -> str:
-    return str(json.loads(directory.read(BEGUN))["cluster"])
+            stack.enter_context(ray_session(address or begun["cluster"]))
+        except InputError as error:
+            where = address or begun["cluster"]
+            raise InputError(
+                f"{_at_rest(directory)}, unless it goes on at {where}: {error}"
+            ) from error
+        try:
+            driver = ray.get_actor(begun["driver"], namespace=begun["namespace"])
+        except ValueError:
+            driver = None
+        yield driver
 
 
 def status(directory: RunDirectory, address: str | None) -> list[str]:
     """Sentences on how a run stands."""
-    import ray
-
     from raybilevel.display import row_line, status_line
+    from raybilevel.runtime.client import ask
 
-    with driver_of(directory, address) as driver:
-        if driver is None:
-            return [_at_rest(directory)]
-        progress = ray.get(driver.poll.remote(0))
+    if directory.has("summary.json"):
+        return [_at_rest(directory)]
+    try:
+        with driver_of(directory, address) as driver:
+            if driver is None:
+                return [_at_rest(directory)]
+            progress = ask(driver)
+    except InputError as error:
+        if address:
+            raise
+        return [str(error)]
+    if progress is None:
+        return [f"the driver of {directory.path} does not answer: it is on its way to another node"]
     if progress.finished:
         return [_at_rest(directory)]
     rows = [row_line(row) for row in progress.rows[-1:]]
@@ -86,15 +102,29 @@ def stop(directory: RunDirectory, address: str | None) -> str:
     """
     import ray
 
+    from raybilevel.runtime.client import ask
+
     with driver_of(directory, address) as driver:
-        if driver is None:
-            raise InputError(f"{directory.path} does not go on; {_at_rest(directory)}")
+        before = None if driver is None else ask(driver)
+        if driver is None or (before is not None and before.finished):
+            raise InputError(f"{directory.path} does not go on: {_at_rest(directory)}")
         driver.stop.remote()
-        until = time.monotonic() + _GRACE
-        while not ray.get(driver.poll.remote(0)).finished and time.monotonic() < until:
-            time.sleep(0.2)
-        ray.kill(driver)
+        if not _ends(driver):
+            ray.kill(driver)
     return _at_rest(directory)
+
+
+def _ends(driver: Any) -> bool:
+    """Whether a driver comes to its end by itself."""
+    from raybilevel.runtime.client import ask
+
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until:
+        progress = ask(driver)
+        if progress is not None and progress.finished:
+            return True
+        time.sleep(_PAUSE)
+    return False
 
 
 def _at_rest(directory: RunDirectory) -> str:
@@ -102,7 +132,7 @@ def _at_rest(directory: RunDirectory) -> str:
         result = Result(directory)
         return f"{directory.path} has ended after round {result.summary['rounds']}: {result.reason}"
     rounds = [int(number) for number in directory.list("checkpoints")]
-    return (
-        f"{directory.path} stands after round {max(rounds, default=0)} and nobody works on it: go "
-        "on with --resume"
-    )
+    stands = f"{directory.path} stands after round {max(rounds, default=0)}"
+    if directory.has(FAILED):
+        return f"{stands}, where it failed: {directory.read(FAILED).decode().splitlines()[0]}"
+    return f"{stands} and nobody works on it: go on with --resume"

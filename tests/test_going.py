@@ -64,7 +64,7 @@ def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(clu
     assert "and nobody works on it: go on with --resume" in stopped.stdout
     twice = call("stop", "runs/mine")
     assert twice.returncode == 2
-    assert twice.stderr.startswith(f"raybilevel: {run_in}/runs/mine does not go on; ")
+    assert twice.stderr.startswith(f"raybilevel: {run_in}/runs/mine does not go on: ")
     resumed = finish(start(*command, "--resume"))
     assert resumed.returncode == 0, resumed.stderr
     assert_as_if_undisturbed(run_in, "stopped")

@@ -60,23 +60,38 @@ class Batch:
     def assign(self) -> None:
         """Give shards to whoever is ready; run late ones elsewhere too; replace who hangs."""
         for member in sorted(self._crew.ready, key=lambda m: m.slowness):
-            while self._queue and self._has_room(member) and self._is_of_use(member):
+            while self._next() and self._has_room(member) and self._is_of_use(member):
                 self._send(member, self._queue.popleft())
         for member in list(self._crew.members):
             if member.head is not None:
                 self._chase(member, member.head)
 
+    def _next(self) -> bool:
+        """Whether a shard is queued, once those that have their answer by now are dropped."""
+        while self._queue and self._queue[0] not in self._open:
+            self._queue.popleft()
+        return bool(self._queue)
+
     def _has_room(self, member: Member) -> bool:
         """Whether to send one more: of short shards two, so that nobody waits for mail."""
         kind = self._stage.shards[self._queue[0]].kind
-        return len(member.calls) < (2 if self._pace.is_short(kind) else 1)
+        ours = all(call.batch is self for call in member.calls.values())
+        return len(member.calls) < (2 if ours and self._pace.is_short(kind) else 1)
 
     def _is_of_use(self, member: Member) -> bool:
         """Whether the others would not be through the queue before a slow one is done."""
         if member.slowness <= _SLOW:
             return True
-        fast = sum(m.slowness <= _SLOW for m in self._crew.ready)
+        fast = sum(m.slowness <= _SLOW and not self._is_stuck(m) for m in self._crew.ready)
         return len(self._queue) > (member.slowness - 1) * fast
+
+    def _is_stuck(self, member: Member) -> bool:
+        head = member.head
+        return head is not None and self._is_late(head, member)
+
+    def _is_late(self, head: Call, member: Member) -> bool:
+        waited = time.monotonic() - head.started
+        return self._pace.is_late(head.shard.kind, waited, member.slowness)
 
     def _send(self, member: Member, index: int) -> None:
         shard = self._stage.shards[index]
@@ -89,9 +104,11 @@ class Batch:
         if self._pace.is_hung(head.shard.kind, waited):
             self._lose(member)
         elif member.leave_by is not None:
-            self._race(member.leave_by - now, head, waited)
-        elif not self._queue and self._pace.is_late(head.shard.kind, waited, member.slowness):
-            self._send_again(head)
+            for call in member.calls.values():
+                self._race(member.leave_by - now, call, waited)
+        elif not self._next() and self._is_late(head, member):
+            for call in member.calls.values():
+                self._send_again(call)
 
     def _race(self, seconds: float, head: Call, waited: float) -> None:
         """Queue a shard again that will not be done before its node goes."""
@@ -102,7 +119,8 @@ class Batch:
 
     def _send_again(self, late: Call) -> None:
         index = late.shard.index
-        idle = next((m for m in self._crew.ready if not m.calls), None)
+        free = [m for m in self._crew.ready if not m.calls]
+        idle = min(free, key=lambda m: m.slowness, default=None)
         if idle is not None and self._wants(late) and self._crew.copies(self, index) < 2:
             self._send(idle, index)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from raybilevel.config import RunConfig
 from raybilevel.errors import InputError, Interrupted, RunError, Starved
@@ -26,6 +26,7 @@ DRIVER_RESOURCE = "raybilevel_driver"
 
 _INTERVAL = 0.2  # seconds between polls
 _PATIENCE = 0.1  # seconds between looks for a signal
+_ANSWER = 10.0  # seconds for an answer to a single question
 _GRACE = 2.0  # seconds for which a driver that was just killed may keep its name
 
 
@@ -40,6 +41,25 @@ def find_driver(storage_path: str, name: str) -> Any | None:
         return ray.get_actor(driver_name(storage_path, name), namespace=NAMESPACE)
     except ValueError:
         return None
+
+
+def going_driver(storage_path: str, name: str) -> Any | None:
+    """The run's driver, if it is not done; one that is done is ended."""
+    driver = find_driver(storage_path, name)
+    progress = None if driver is None else ask(driver)
+    if progress is None or not progress.finished:
+        return driver
+    ray.kill(driver)
+    return None
+
+
+def ask(driver: Any) -> Progress | None:
+    """How a run stands; None where its driver does not answer now."""
+    try:
+        progress: Progress = ray.get(driver.poll.remote(0), timeout=_ANSWER)
+    except RayError:
+        return None
+    return progress
 
 
 def drive(order: Order, watch: Watch) -> None:
@@ -77,7 +97,8 @@ def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
         if not run.detach:
             ray.kill(driver)
         raise
-    ray.kill(driver)
+    if not run.detach:  # others may be watching that one; it leaves by itself
+        ray.kill(driver)
     if last.error is not None:
         if not isinstance(last.error, (Starved, Interrupted)):  # which are nobody's mistake
             last.error.add_note(last.details)
@@ -102,7 +123,7 @@ def _start(order: Order) -> Any:
     until = time.monotonic() + _GRACE
     while True:
         try:
-            return actor.remote(Parcel.pack(order))
+            return actor.remote(Parcel.pack(order), order.run.detach)
         except ValueError as error:  # the name is taken
             if time.monotonic() > until:
                 raise InputError(

@@ -96,6 +96,7 @@ class Crew:
     Attributes
     ----------
     changes : who came and went since it was last taken.
+    kinds : what the bits depend on, of all who were ever ready, each kind once.
     """
 
     def __init__(self, problem: Parcel, scaling: ScalingConfig, say: Callable[[str], None]) -> None:
@@ -105,6 +106,7 @@ class Crew:
         self._deaths, self._last_death = 0, 0.0
         self.members: list[Member] = []
         self.changes = Changes()
+        self.kinds: list[Facts] = []
 
     @property
     def ready(self) -> list[Member]:
@@ -173,6 +175,8 @@ class Crew:
         """Take note that a worker is ready."""
         member.facts, member.node = arrival.facts, arrival.node
         self.changes.workers_joined += 1
+        if arrival.facts not in self.kinds:
+            self.kinds.append(arrival.facts)
         self._deaths = 0
 
     def lose(self, member: Member) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import ray
 
-from raybilevel.errors import InputError, RunError
+from raybilevel.errors import InputError, Interrupted, RunError, StorageError
 from raybilevel.runtime.life import Board, Life, Order
 from raybilevel.runtime.parcel import Parcel
 from raybilevel.runtime.run import Row
+from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.threads import fix_threads
 
 NAMESPACE = "raybilevel"
@@ -54,8 +57,9 @@ class Progress:
 class Driver:
     """Runs one run in a thread of its own."""
 
-    def __init__(self, order: Parcel) -> None:
+    def __init__(self, order: Parcel, detached: bool) -> None:
         fix_threads(1)
+        self._detached = detached
         self._order = order  # opened where what goes wrong can be told
         self._board = Board()
         self._stop = threading.Event()
@@ -83,17 +87,30 @@ class Driver:
         self._stop.set()
 
     def _live(self) -> None:
-        detached = False
         try:
             order: Order = self._order.open()
-            detached = order.run.detach
-            Life(order, self._board, self._stop).live()
+            back = ray.get_runtime_context().was_current_actor_reconstructed
+            patience = order.run.storage_timeout_s if back else 0.0
+            with self._leaving_word(order):
+                Life(order, self._board, self._stop, patience).live()
         except Exception as error:  # whatever ended the run is for the one who polls to tell
             self._board.error = _portable(error)
             self._board.details = traceback.format_exc()
         self._board.finished = True
-        if detached:
+        if self._detached:
             self._leave()
+
+    @contextmanager
+    def _leaving_word(self, order: Order) -> Iterator[None]:
+        """Write what ended a detached run to where somebody will look for it in the morning."""
+        try:
+            yield
+        except Exception as error:
+            if self._detached and not isinstance(error, Interrupted):
+                words = f"{error}\n\n{traceback.format_exc()}"
+                with suppress(StorageError):
+                    RunDirectory(order.run.storage_path, order.name).write(FAILED, words.encode())
+            raise
 
     def _leave(self) -> None:
         """Make room on the cluster where nobody comes for the last word."""

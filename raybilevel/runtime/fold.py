@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
+from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays
 from raybilevel.runtime.reduce import Tree
 
@@ -67,7 +68,9 @@ class Folding:
         level, block, sums = self._tasks.pop(done)
         try:
             ray.get(done)
-        except RayError:
+        except RayError as error:
+            if isinstance(error, RayTaskError) and not isinstance(error.cause, RayError):
+                raise RunError(f"adding sums failed: {error.cause}") from error
             return self._below(level, block)
         self._rise(level, block, sums)
         return range(0)

@@ -19,7 +19,7 @@ from raybilevel.runtime.environment import Environment
 from raybilevel.runtime.parcel import Parcel
 from raybilevel.runtime.pool import Pool
 from raybilevel.runtime.run import Row, Run
-from raybilevel.runtime.storage import RunDirectory
+from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.summary import summarise
 from raybilevel.runtime.writer import Writer, insist
 
@@ -49,12 +49,20 @@ class Board:
 
 
 class Life:
-    """Plays rounds until the run stops, writing each beside the next."""
+    """Plays rounds until the run stops, writing each beside the next.
 
-    def __init__(self, order: Order, board: Board, stop: threading.Event) -> None:
+    Parameters
+    ----------
+    patience_s : how long the storage may be away at the beginning.
+    """
+
+    def __init__(
+        self, order: Order, board: Board, stop: threading.Event, patience_s: float = 0.0
+    ) -> None:
         self._order, self._board, self._stop = order, board, stop
         self._directory = RunDirectory(order.run.storage_path, order.name)
-        self._directory.try_out()
+        insist(self._directory.try_out, patience_s, self.say)
+        self._patience = patience_s
         self._checkpoints = Checkpoints(self._directory)
         self._environment = Environment()
         self._run = self._begin()
@@ -64,7 +72,7 @@ class Life:
 
     def _begin(self) -> Run:
         order = self._order
-        checkpoint = self._checkpoints.take_up()
+        checkpoint = insist(self._checkpoints.take_up, self._patience, self.say)
         self._board.notes.extend(order.problem.remarks())
         if checkpoint is None:
             return Run.begin(order.problem, order.run)
@@ -74,6 +82,9 @@ class Life:
         self._board.rows.append(run.last)
         if checkpoint.record["limits"] != _limits(order):
             run.reconsider()
+        for word in ("summary.json", FAILED):  # of an end that was none
+            if run.stop is None and self._directory.has(word):
+                self._directory.delete(word)
         return run
 
     def live(self) -> None:

@@ -64,8 +64,8 @@ class Pool:
 
     @property
     def facts(self) -> list[Facts]:
-        """What the bits depend on, of each ready worker."""
-        return [member.facts for member in self._crew.ready if member.facts is not None]
+        """What the bits depend on, of each kind of worker that was ever ready."""
+        return self._crew.kinds
 
     def close(self) -> None:
         """End all workers."""
@@ -86,6 +86,7 @@ class Pool:
         self._timer.cancel()
         with self._lock:
             self._stages += 1
+            self._short_since, self._told = None, False
             output, costs = self._run(stage)
         self._timer = threading.Timer(self._rest, self._give_back, [self._stages])
         self._timer.daemon = True

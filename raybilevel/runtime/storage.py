@@ -15,6 +15,9 @@ from typing import Any
 
 from raybilevel.errors import InputError, StorageError
 
+FAILED = "error.txt"
+"""Written by a detached driver that failed: what ended it, and its traceback."""
+
 BEGUN = "driver.json"
 """Written by whoever starts a driver: its name, and the cluster that it is on."""
 
@@ -22,13 +25,14 @@ BEGUN = "driver.json"
 def absolute(storage_path: str) -> str:
     """The path as every process understands it, whatever directory it runs in."""
     if "://" in storage_path:
-        return storage_path
+        return storage_path.rstrip("/")
     return str(Path(storage_path).expanduser().resolve())
 
 
 def describe(error: OSError) -> str:
     """The operating system's word for an error, or the error's own text."""
-    return os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+    lines = str(error).splitlines() or [type(error).__name__]
+    return os.strerror(error.errno) if error.errno else lines[0]
 
 
 class RunDirectory:

@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 from raybilevel.errors import StorageError
+
+T = TypeVar("T")
 
 Say = Callable[[str], None]
 """Takes a sentence for the user."""
@@ -15,8 +18,8 @@ Say = Callable[[str], None]
 _FIRST, _LONGEST = 1.0, 10.0  # seconds between two tries
 
 
-def insist(action: Callable[[], None], limit_s: float, say: Say) -> None:
-    """Do what storage may refuse, again and again for `limit_s` seconds.
+def insist(action: Callable[[], T], limit_s: float, say: Say) -> T:
+    """Do what storage may refuse, again and again for `limit_s` seconds; returns what it returns.
 
     Raises
     ------
@@ -26,8 +29,7 @@ def insist(action: Callable[[], None], limit_s: float, say: Say) -> None:
     until, pause = time.monotonic() + limit_s, _FIRST
     while True:
         try:
-            action()
-            return
+            return action()
         except StorageError as error:
             if time.monotonic() + pause > until:
                 raise
