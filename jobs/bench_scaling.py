@@ -35,6 +35,7 @@ from raybilevel.runtime.client import drive
 from raybilevel.runtime.life import Order
 from raybilevel.runtime.parcel import Parcel
 from raybilevel.runtime.pool import Pool
+from raybilevel.runtime.session import ray_session
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.nodes import kill_actor
 
@@ -191,11 +192,11 @@ def _kill_first(folder: Path, round_: int, killed: list[float]) -> None:
 
 @app.command()
 def checkpoints(rounds: int = 20) -> None:
-    """The share of a training's rounds in which the driver waits for a checkpoint."""
+    """The share of a training's rounds in which the driver waits for a checkpoint; its bytes."""
     from bench_training import BATCH, INNER, SHARDS, fixed
 
     problem = fixed("digits", "cosine", 3 * rounds * SHARDS * INNER * BATCH, [5])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ray_session("local"):
         run = RunConfig(name="run", storage_path=folder, max_rounds=rounds)
         drive(Order(problem, ScalingConfig(num_workers=(1, 2)), run, "run"), lambda progress: None)
         history = RunDirectory(folder, "run").read_table("history").iloc[1:]
@@ -205,7 +206,9 @@ def checkpoints(rounds: int = 20) -> None:
     waited = history["checkpoint_wait_s"].iloc[1:].sum()
     print(
         f"{len(history) - 1} rounds of {seconds / (len(history) - 1):.2f} s, of which "
-        f"{waited / seconds:.2%} waiting for a checkpoint of {size / 1e6:.1f} MB"
+        f"{waited / seconds:.2%} waiting for a checkpoint of {size / 1e6:.1f} MB; a round sends "
+        f"{history['broadcast_bytes'].median() / 1e6:.1f} MB to every node, its shards return "
+        f"{history['returned_bytes'].median() / 1e6:.1f} MB in all"
     )
 
 
