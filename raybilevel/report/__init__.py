@@ -16,9 +16,9 @@ def finish(result: Result) -> None:
     """Draw the run's pictures and its page into its directory, print its table to stdout."""
     report = import_module(_REPORTS[result.kind])
     report.draw(result)
-    history = result.get_dataframe()
+    lines, history = report.lines(result), result.get_dataframe()
     result.directory.write(timeline.PICTURE.file, timeline.picture(history))
-    lines = [*report.lines(result), *timeline.lines(history)]
+    lines += timeline.lines(history)
     title = f"{result.directory.name}: {result.kind}, {result.status}"
     write_page(
         result.directory, Page(title, lines, (*report.PICTURES, timeline.PICTURE), report.WORDS)

@@ -71,7 +71,7 @@ def assert_as_if_nothing_had_happened(going, problem):
 
 def test_workers_that_do_not_fit_are_demand_that_the_autoscaler_sees(nodes, tmp_path):
     node = nodes.add(1)
-    going = Going(Descent(mishap=nap), tmp_path, (1, 4))
+    going = Going(Descent(rounds=30, mishap=nap), tmp_path, (1, 4))
     going.at(inside(0))
     client = ray._private.worker.global_worker.gcs_client
     state = get_cluster_resource_state(client)
@@ -83,7 +83,7 @@ def test_workers_that_do_not_fit_are_demand_that_the_autoscaler_sees(nodes, tmp_
     history = going.end()
     assert history["workers_joined"].iloc[-1] == 4
     assert history["num_workers"].iloc[-1] == 4
-    assert_as_if_nothing_had_happened(going, Descent())
+    assert_as_if_nothing_had_happened(going, Descent(rounds=30))
 
 
 def test_a_node_that_is_killed_costs_its_shards_alone(nodes, tmp_path):
@@ -171,7 +171,7 @@ def test_sums_that_went_with_their_node_are_made_again(nodes, tmp_path):
 
 def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, tmp_path):
     only = nodes.add(1)
-    going = Going(Descent(mishap=nap), tmp_path, (1, 1), min_workers_timeout_s=12)
+    going = Going(Descent(mishap=nap), tmp_path, (1, 1), min_workers_timeout_s=30)
     going.at(inside(2))
     nodes.kill(only)
     with pytest.raises(
