@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 import ray
 import typer
+from bench_schedule import numbers
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.problems.base import Output, Shard, Stage
@@ -91,10 +92,6 @@ def pool(problem: Any, workers: int) -> Iterator[Pool]:
 def stage(round_: int, size: int, broadcast: int = 1) -> Stage:
     shards = tuple(Shard(round_, 0, i, "sleep") for i in range(size))
     return Stage(shards, {"weights": np.zeros(broadcast, np.float32)})
-
-
-def numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 @app.command()

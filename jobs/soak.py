@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -24,13 +24,15 @@ import typer
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
 from raybilevel.problems.base import Problem
-from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.driver import Progress
 from raybilevel.runtime.life import Order
 from raybilevel.runtime.run import run_locally
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.nodes import SpotCluster, actor_pids, kill_actor
+from raybilevel.testing.quiet import differences
+
+app = typer.Typer(add_completion=False)
 
 NOTICE = 3.0  # seconds between a drain and the end of the node
 MOST, FEWEST = 3, 1  # nodes beside the head
@@ -184,47 +186,33 @@ def storms(cluster: SpotCluster, seed: int, events: int, rounds: int) -> Weather
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def differences(problem: Problem, seed: int, directory: RunDirectory) -> Iterator[str]:
-    """What a run ended with that the quiet one did not."""
-    quiet, rows = run_locally(problem, RunConfig(seed=seed))
-    history = directory.read_table("history")
-    for name in [f"config/{v.name}" for v in problem.variables] + ["nfe_total", "upper_loss"]:
-        wanted = np.array([row[name] for row in rows], float)
-        if history[name].to_numpy(float).tobytes() != wanted.tobytes():
-            yield name
-    checkpoint = Checkpoints(directory).read()
-    assert checkpoint is not None
-    for name, value in quiet.state.items():
-        if checkpoint.state[name].tobytes() != value.tobytes():
-            yield name
-
-
 def soak(cluster: SpotCluster, name: str, seed: int, events: int, stormy: bool) -> bool:
     """One run through bad weather; prints its line, gives whether all was as in the quiet one."""
     problem = PROBLEMS[name]()
     problem.check()
     cluster.add(1)
     cluster.add(1)
-    rounds = len(run_locally(problem, RunConfig(seed=seed))[1])
-    watch = (storms if stormy else weather)(cluster, seed, events, rounds)
+    quiet, rows = run_locally(problem, RunConfig(seed=seed))
+    watch = (storms if stormy else weather)(cluster, seed, events, len(rows))
     with tempfile.TemporaryDirectory() as folder:
         run = RunConfig(name="run", storage_path=folder, seed=seed)
         started = time.monotonic()
         drive(Order(problem, ScalingConfig(num_workers=(1, 3)), run, "run"), watch)
         seconds = time.monotonic() - started
         directory = RunDirectory(folder, "run")
-        wrong = list(differences(problem, seed, directory))
+        wrong = list(differences(directory, quiet, rows))
         last = directory.read_table("history").iloc[-1]
     cluster.clear()
     changes = "  ".join(f"{last[f'workers_{c}']:>6.0f}" for c in ("joined", "lost", "drained"))
     costs = f"{last['shards_retried']:>7.0f}  {last['nfe_repeated'] / last['nfe_total']:>8.1%}"
     verdict = "the same bits" if not wrong else f"OTHER: {', '.join(wrong)}"
-    print(f"{name:9s} {seed:4d} {rounds:6d} {seconds:7.0f}  {changes}  {costs}  {verdict}")
+    print(f"{name:9s} {seed:4d} {len(rows):6d} {seconds:7.0f}  {changes}  {costs}  {verdict}")
     print("          " + ", ".join(f"{n} {kind}" for kind, n in sorted(watch.happened.items())),
           flush=True)  # fmt: skip
     return not wrong
 
 
+@app.command(help=__doc__)
 def main(
     events: int = 20,
     seeds: Annotated[str, typer.Option(help="Seeds.")] = "0,1,2",
@@ -245,6 +233,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main_command = typer.Typer(help=__doc__, add_completion=False)
-    main_command.command(help=__doc__)(main)
-    main_command()
+    app()

@@ -48,8 +48,7 @@ def driver_of(directory: RunDirectory, address: str | None) -> Iterator[Any | No
     InputError
         If the cluster does not answer: the run may be going on there all the same.
     """
-    import ray
-
+    from raybilevel.runtime.client import find_driver
     from raybilevel.runtime.session import ray_session
 
     begun = json.loads(directory.read(BEGUN))
@@ -61,11 +60,7 @@ def driver_of(directory: RunDirectory, address: str | None) -> Iterator[Any | No
             raise InputError(
                 f"{_at_rest(directory)}, unless it goes on at {where}: {error}"
             ) from error
-        try:
-            driver = ray.get_actor(begun["driver"], namespace=begun["namespace"])
-        except ValueError:
-            driver = None
-        yield driver
+        yield find_driver(begun["driver"])
 
 
 def status(directory: RunDirectory, address: str | None) -> list[str]:

@@ -93,7 +93,7 @@ class BilevelTuner:
             If the run cannot go on; what is checkpointed stays.
         """
         from raybilevel.display import display
-        from raybilevel.runtime.client import find_driver, going_driver
+        from raybilevel.runtime.client import driver_name, find_driver, going_driver
         from raybilevel.runtime.session import check_stays, ray_session
 
         config = self._config
@@ -107,7 +107,7 @@ class BilevelTuner:
             ray_session(self._address) as may_grow,
         ):
             find = going_driver if self._resume else find_driver  # one that is done shows its end
-            driver = find(config.run.storage_path, directory.name)
+            driver = find(driver_name(config.run.storage_path, directory.name))
             if config.run.detach and driver is not None:
                 self._join(driver, directory, watch)
             else:

@@ -112,10 +112,6 @@ def fail(shard):
     raise ArithmeticError("the lower level blew up")
 
 
-def linger(shard):
-    time.sleep(1.5)
-
-
 def nap(shard):
     time.sleep(0.15)
 
@@ -218,6 +214,36 @@ class Stall:
             time.sleep(self.seconds)
         else:
             time.sleep(0.06)
+
+
+class Ear:
+    """Watches a pool and keeps what it says."""
+
+    def __init__(self):
+        self.said = []
+
+    def tick(self, workers, left):
+        pass
+
+    def say(self, sentence):
+        self.said.append(sentence)
+
+
+class Seen:
+    """Shards that take their time and leave word of the node they run on."""
+
+    def __init__(self, folder, seconds):
+        self.folder, self.seconds = str(folder), seconds
+
+    def __call__(self, shard):
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        Path(self.folder, f"seen-{shard.round}-{shard.stage}-{shard.index}-{node}").touch()
+        time.sleep(self.seconds)
+
+    def nodes(self, round_):
+        return [path.name.split("-")[-1] for path in Path(self.folder).glob(f"seen-{round_}-0-*")]
 
 
 class OneIsSlow:

@@ -35,17 +35,17 @@ def driver_name(storage_path: str, name: str) -> str:
     return f"driver of {storage_path}/{name}"
 
 
-def find_driver(storage_path: str, name: str) -> Any | None:
-    """The run's driver on this cluster, if it has one."""
+def find_driver(name: str) -> Any | None:
+    """The driver of that name on this cluster, if there is one."""
     try:
-        return ray.get_actor(driver_name(storage_path, name), namespace=NAMESPACE)
+        return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:
         return None
 
 
-def going_driver(storage_path: str, name: str) -> Any | None:
-    """The run's driver, if it is not done; one that is done is ended."""
-    driver = find_driver(storage_path, name)
+def going_driver(name: str) -> Any | None:
+    """The driver of that name, if it is not done; one that is done is ended."""
+    driver = find_driver(name)
     progress = None if driver is None else ask(driver)
     if progress is None or not progress.finished:
         return driver
@@ -79,37 +79,35 @@ def drive(order: Order, watch: Watch) -> None:
 
 def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
     """Show `watch` how a driver is getting on, to its end; raises what `drive` does."""
-    where = f"{run.storage_path}/{name}"
     try:
         with Signals() as signals:
             last = _watch(driver, watch, signals)
     except Interrupted:
-        if run.detach:
-            raise Interrupted(
-                f"the run goes on without this process: raybilevel status {where}, or stop"
-            ) from None
-        ray.kill(driver)  # its workers go with it
-        raise Interrupted(
-            f"interrupted; what is checkpointed stays: go on with --resume, or in Python with "
-            f"BilevelTuner.restore('{where}').fit()"
-        ) from None
-    except BaseException:
-        if not run.detach:
-            ray.kill(driver)
-        raise
-    if not run.detach:  # others may be watching that one; it leaves by itself
-        ray.kill(driver)
+        raise Interrupted(_how_to_go_on(run, name)) from None
+    finally:
+        if not run.detach:  # others may be watching that one; it leaves by itself
+            ray.kill(driver)  # its workers go with it
     if last.error is not None:
         if not isinstance(last.error, (Starved, Interrupted)):  # which are nobody's mistake
             last.error.add_note(last.details)
         raise last.error
 
 
+def _how_to_go_on(run: RunConfig, name: str) -> str:
+    where = f"{run.storage_path}/{name}"
+    if run.detach:
+        return f"the run goes on without this process: raybilevel status {where}, or stop"
+    return (
+        f"interrupted; what is checkpointed stays: go on with --resume, or in Python with "
+        f"BilevelTuner.restore('{where}').fit()"
+    )
+
+
 def _announce(order: Order) -> None:
     """Say in the run directory which driver it has, and where."""
     name = driver_name(order.run.storage_path, order.name)
     cluster = ray.get_runtime_context().gcs_address
-    words = {"driver": name, "namespace": NAMESPACE, "cluster": cluster}
+    words = {"driver": name, "cluster": cluster}
     directory = RunDirectory(order.run.storage_path, order.name)
     directory.write(BEGUN, json.dumps(words).encode())
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toys import (
     Descent,
+    Ear,
     Fatal,
     Once,
     OneIsSlow,
@@ -107,14 +108,6 @@ def test_a_reward_that_turns_wrong_later_is_the_users_error(tmp_path):
         run(problem, tmp_path)
 
 
-class Unwatched:
-    def tick(self, workers, left):
-        pass
-
-    def say(self, sentence):
-        pass
-
-
 @pytest.fixture
 def pool():
     """Makes a pool of two ready workers, closed at the end."""
@@ -122,7 +115,7 @@ def pool():
 
     def make(mishap):
         scaling = ScalingConfig(num_workers=2)
-        pools.append(Pool(Parcel.pack(Descent(mishap=mishap)), scaling, 5, Unwatched()))
+        pools.append(Pool(Parcel.pack(Descent(mishap=mishap)), scaling, 5, Ear()))
         pools[-1].run(stage(9, size=8))  # until both are ready, and the median is known
         return pools[-1]
 
