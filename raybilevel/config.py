@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -91,6 +92,11 @@ class RunConfig(Settings):
     storage_timeout_s
         Seconds for which the storage may refuse or not answer, while the run tries again; then it
         stops with what is safe.
+    callbacks
+        What hears of each round, in the driver: "tensorboard" (event files in the run directory),
+        "mlflow" (where `MLFLOW_TRACKING_URI` says), any callable that takes the history's row as a
+        dict, or its import path "package.module:name". One that fails is left out, and the user
+        told. After a driver's death rounds may come again, with the same `training_iteration`.
     """
 
     name: str | None = None
@@ -100,6 +106,12 @@ class RunConfig(Settings):
     max_nfe: int | None = Field(default=None, ge=1)
     detach: bool = False
     storage_timeout_s: float = Field(default=300.0, gt=0)
+    callbacks: tuple[str | Callable[..., Any], ...] = ()
+
+    @field_validator("callbacks", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) or callable(value) else value
 
     @field_validator("name")
     @classmethod

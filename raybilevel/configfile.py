@@ -21,7 +21,7 @@ PROBLEMS: dict[str, type[Settings]] = {"reward": RewardTuning, "schedule": Sched
 _CALLABLE = "<callable "
 _FREE = {
     "scaling.num_workers", "scaling.min_workers_timeout_s", "run.max_rounds", "run.max_nfe",
-    "run.storage_path", "run.storage_timeout_s", "run.detach",
+    "run.storage_path", "run.storage_timeout_s", "run.detach", "run.callbacks",
 }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def build(tree: Mapping[str, Any], where: str) -> Config:
         raise InputError(f"{where}: problem is {kind!r}; it must be one of {', '.join(PROBLEMS)}")
     scaling = _block(arguments.pop("scaling", None), "scaling", where)
     run = _block(arguments.pop("run", None), "run", where)
-    _refuse_callables(arguments, where)
+    _refuse_callables({**arguments, "run": run}, where)
     problem = PROBLEMS[kind](**arguments)
     assert isinstance(problem, Problem), "what is registered as a problem is one"
     return Config(problem, ScalingConfig(**scaling), RunConfig(**run))
@@ -134,12 +134,14 @@ def _named(tree: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 
 def _refuse_callables(arguments: Mapping[str, Any], where: str) -> None:
-    for key, value in _leaves(arguments):
-        if isinstance(value, str) and value.startswith(_CALLABLE):
-            raise InputError(
-                f"{where}: {key} was the Python function {value[len(_CALLABLE) : -1]}, which is "
-                "not stored; restore with BilevelTuner.restore(path, problem=...)"
-            )
+    for key, value in leaves(arguments):
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and one.startswith(_CALLABLE):
+                part = "run" if key.startswith("run.") else "problem"
+                raise InputError(
+                    f"{where}: {key} was the Python function {one[len(_CALLABLE) : -1]}, which is "
+                    f"not stored; restore with BilevelTuner.restore(path, {part}=...)"
+                )
 
 
 def dump(config: Config) -> str:
@@ -178,10 +180,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by their dotted names."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -198,7 +201,7 @@ def check_same(old: Mapping[str, Any], new: Config, where: str) -> None:
         Naming the first key that differs.
     """
     free = _FREE | new.problem.resumable
-    before, now = dict(_leaves(old)), dict(_leaves(to_tree(new)))
+    before, now = dict(leaves(old)), dict(leaves(to_tree(new)))
     for key in sorted(before.keys() | now.keys()):
         if key not in free and before.get(key) != now.get(key):
             raise InputError(

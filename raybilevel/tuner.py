@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from raybilevel import configfile
+from raybilevel.callbacks import Listener, prepare
 from raybilevel.config import RunConfig, ScalingConfig
-from raybilevel.configfile import Config
+from raybilevel.configfile import Config, leaves, to_tree
 from raybilevel.errors import InputError
 from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
@@ -70,6 +71,8 @@ class BilevelTuner:
         """
         directory = RunDirectory.at(path)
         tree = stored_config(directory)
+        if run is not None:
+            tree = {**tree, "run": {}}
         problem = problem or configfile.build(tree, f"{directory.path}/config.yaml").problem
         here = (run or RunConfig(**tree["run"])).model_copy(
             update={"name": directory.name, "storage_path": directory.storage_path}
@@ -132,10 +135,19 @@ class BilevelTuner:
         check_resources(config.scaling, may_grow)
         # the run begins to exist here, where nothing is left to refuse
         directory.write("config.yaml", configfile.dump(config).encode())
-        drive(Order(config.problem, config.scaling, config.run, directory.name), watch)
+        drive(
+            Order(config.problem, config.scaling, config.run, directory.name, self._listeners()),
+            watch,
+        )
+
+    def _listeners(self) -> tuple[Listener, ...]:
+        config = self._config
+        path = RunDirectory(config.run.storage_path, _name(config)).path
+        return prepare(config.run.callbacks, path, dict(leaves(to_tree(config))))
 
     def _check(self, directory: RunDirectory) -> None:
         config = self._config
+        self._listeners()
         if directory.exists():
             if not self._resume:
                 raise InputError(

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from raybilevel.callbacks import Listener
 from raybilevel.config import RunConfig, ScalingConfig
 from raybilevel.errors import Interrupted, Starved
 from raybilevel.problems.base import Output, Problem, Stage, Status, Stop
+from raybilevel.runtime.callbacks import Callbacks
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import Environment
 from raybilevel.runtime.parcel import Parcel
@@ -32,6 +34,7 @@ class Order:
     scaling: ScalingConfig
     run: RunConfig
     name: str
+    listeners: tuple[Listener, ...] = ()
 
 
 @dataclass
@@ -97,15 +100,17 @@ class Life:
         """
         order = self._order
         pool = Pool(Parcel.pack(order.problem), order.scaling, order.run.seed, self)
+        callbacks = Callbacks(order.listeners, self.say)
         try:
-            self._play(pool)
+            self._play(pool, callbacks)
         except Starved as error:
             self._stop_starved(error)
         finally:
             pool.close()
+            callbacks.close(self._run.stop is not None)
         self._finish()
 
-    def _play(self, pool: Pool) -> None:
+    def _play(self, pool: Pool, callbacks: Callbacks) -> None:
         writer = Writer(self._order.run.storage_timeout_s, self.say)
         try:
             while self._run.stop is None:
@@ -114,6 +119,7 @@ class Life:
                 self._board.notes.extend(self._environment.meet(pool.facts))
                 row["checkpoint_wait_s"] = writer.wait()  # at most one checkpoint is in the air
                 writer.write(self._checkpoint(dict(row)))
+                callbacks.row(dict(row))
                 self._board.rows.append(row)
         finally:
             writer.wait()
