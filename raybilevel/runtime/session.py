@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,10 +19,10 @@ from ray.autoscaler.v2.sdk import get_cluster_resource_state
 
 from raybilevel.config import ScalingConfig
 from raybilevel.errors import InputError
+from raybilevel.runtime.knock import knock
 
 _MONITOR = re.compile(r"/autoscaler/(_private|v2)/monitor\.py$")
 _NAMED_AFTER_A_NODE = re.compile(r"node_[0-9a-f]{56}$")
-_ANSWER = 5.0  # seconds that a cluster has to answer
 
 
 @contextmanager
@@ -38,7 +37,8 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
     Raises
     ------
     InputError
-        If no cluster answers at the address, or one of another version of Ray or Python.
+        If no cluster answers at the address, or one that refuses our token, or one of another
+        version of Ray or Python.
     """
     if ray.is_initialized():
         yield autoscales()
@@ -51,8 +51,11 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
             # without "local" ray.init may join whatever cluster it finds on this machine
             ray.init(address="local", include_dashboard=False, **quiet)
         else:
-            _knock(str(address))
+            logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init will
+            knock(str(address))
             ray.init(address=address, **quiet)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Ray cluster answers at '{address}' ({str(error).splitlines()[0]}); check "
@@ -82,13 +85,6 @@ def check_stays(address: str | None) -> None:
             "run.detach is set, but a local Ray ends with this process; join a cluster with "
             "--address, or leave run.detach out"
         )
-
-
-def _knock(address: str) -> None:
-    """`OSError` where nobody listens: Ray tries for a minute and a half, then ends the process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
 
 
 def _end_monitor() -> None:

@@ -1,0 +1,57 @@
+"""Whether a cluster lets us in, told at once: Ray itself tries for a minute and more."""
+
+from __future__ import annotations
+
+import socket
+
+import grpc
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
+from ray._private.grpc_utils import init_grpc_channel
+from ray.core.generated.gcs_service_pb2 import GetClusterIdRequest
+from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+from ray.exceptions import AuthenticationError
+
+from raybilevel.errors import InputError
+
+_ANSWER = 5.0  # seconds that a cluster has to answer
+
+
+def knock(address: str) -> None:
+    """Return where a cluster answers, or where only `ray.init` can tell.
+
+    Raises
+    ------
+    OSError
+        If nobody listens there.
+    InputError
+        If the cluster refuses our token.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+    if not address.startswith("ray://"):
+        _show_token(address)
+
+
+def _show_token(address: str) -> None:
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init does
+    try:
+        with init_grpc_channel(address) as channel:
+            NodeInfoGcsServiceStub(channel).GetClusterId(GetClusterIdRequest(), timeout=_ANSWER)
+    except AuthenticationError as error:
+        raise _without_token(address, "wants a token, and this process has none") from error
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            raise _without_token(address, "refuses this process's token, or the lack of one") from (
+                error
+            )
+
+
+def _without_token(address: str, trouble: str) -> InputError:
+    return InputError(
+        f"the Ray cluster at '{address}' {trouble}; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to "
+        "the cluster's (or put that into ~/.ray/auth_token)"
+    )
