@@ -65,6 +65,9 @@ def _tuner(order: Order) -> tune.Tuner:
     trainable, place = _trainable(order), order.place
     if not tune.Tuner.can_restore(place.root, storage_filesystem=place.remote):
         return _new(order, trainable)
+    if not any(file.startswith("experiment_state") for file in place.list("")):
+        place.delete_folder("")  # Tune would make one trial of nothing
+        return _new(order, trainable)
     try:
         return tune.Tuner.restore(
             place.root, trainable, resume_unfinished=True, restart_errored=True,
