@@ -1,6 +1,7 @@
 """Print what learning the noise schedule while the network trains gains, and what its parts do.
 
     python jobs/bench_training.py gain [--data digits] [--steps 5,10] [--seeds 5,6,7,8,9]
+                                       [--rounds 75]
     python jobs/bench_training.py conditioning | penalty | parallel [--steps 5] [--seeds 5,6,7,8,9]
     python jobs/bench_training.py throughput [--rounds 6]
 
@@ -76,22 +77,22 @@ def learned(data: str, seed: int, steps: int, **changes: Any) -> tuple[pd.DataFr
     return table.iloc[[0]], nfe
 
 
-def one_seed(data: str, seed: int, steps: list[int]) -> pd.DataFrame:
+def one_seed(data: str, seed: int, steps: list[int], rounds: int) -> pd.DataFrame:
     """All arms of `gain`, one after the other: budgets are those of the learned ones."""
     arms, budget = [], 0
     for n in steps:
-        table, nfe = learned(data, seed, n)
+        table, nfe = learned(data, seed, n, training_rounds=rounds)
         arms.append(table.assign(arm="learned while training", cost=nfe))
         budget = max(budget, nfe)
     for schedule in ("cosine", "sigmoid"):
         _, table, nfe = play(fixed(data, schedule, budget, steps), seed)
         arms.append(table.assign(arm=f"fixed {schedule}", cost=nfe))
-    arms.append(_then_tuned(data, seed, steps))
+    arms.append(_then_tuned(data, seed, steps, rounds))
     return pd.concat(arms).assign(seed=seed)
 
 
-def _then_tuned(data: str, seed: int, steps: list[int]) -> pd.DataFrame:
-    p = fixed(data, "cosine", 3 * ROUNDS * SHARDS * INNER * BATCH, steps)
+def _then_tuned(data: str, seed: int, steps: list[int], rounds: int) -> pd.DataFrame:
+    p = fixed(data, "cosine", 3 * rounds * SHARDS * INNER * BATCH, steps)
     run, _, trained = play(p, seed)
     tables = []
     with tempfile.TemporaryDirectory() as folder:
@@ -137,9 +138,11 @@ def _interval(gaps: pd.Series) -> str:
 
 
 @app.command()
-def gain(data: str = "digits", steps: Steps = "5,10", seeds: Seeds = "5,6,7,8,9") -> None:
+def gain(
+    data: str = "digits", steps: Steps = "5,10", seeds: Seeds = "5,6,7,8,9", rounds: int = ROUNDS
+) -> None:
     """Learned while training, fixed cosine and sigmoid, and fixed then tuned, at equal NFE."""
-    tasks = [(data, seed, numbers(steps)) for seed in numbers(seeds)]
+    tasks = [(data, seed, numbers(steps), rounds) for seed in numbers(seeds)]
     tables = []
     for table in in_processes(one_seed, tasks):
         tables.append(table)
