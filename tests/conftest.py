@@ -14,7 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-RAY = ("tests", "runtime", "nodes", "baselines")  # folders with tests that need it: a cluster each
+RAY = (
+    "tests",
+    "runtime",
+    "nodes",
+    "baselines",
+    "submit",
+)  # folders with tests that need it: a cluster each
 
 
 class Folders(LoadScopeScheduling):

@@ -1,0 +1,22 @@
+"""One head with dashboard and token for what is submitted to it."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from commands import environment
+from submit.head import Head
+
+
+@pytest.fixture(scope="module")
+def head():
+    folder = Path(tempfile.mkdtemp(prefix="rb"))  # pytest's own are too deep for Ray's sockets
+    checkout = environment()["PYTHONPATH"].split(os.pathsep)[0]
+    python = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    head = Head(folder, 8, {"PYTHONPATH": checkout, "PATH": python, "OMP_NUM_THREADS": "1"})
+    yield head
+    head.close()
+    shutil.rmtree(folder)
