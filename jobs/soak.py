@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
+import ray
 import torch
 import typer
 
@@ -41,9 +42,15 @@ MOST, FEWEST = 3, 1  # nodes beside the head
 # --- problems -----------------------------------------------------------------------------------
 
 
+def nap(seconds: float) -> None:
+    """Take time where there is weather; the quiet run needs none."""
+    if ray.is_initialized() and ray.get_runtime_context().get_actor_id():
+        time.sleep(seconds)
+
+
 def slow_normal(seeds: list[int]) -> torch.Tensor:
     """A model that takes its time: (N, 2) normal, a sample a seed."""
-    time.sleep(0.1)
+    nap(0.4)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     return torch.stack([torch.randn(2, generator=g) for g in generators])
 
@@ -60,7 +67,7 @@ class Pixels(torch.nn.Module):
     """The image itself as features, slowly."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        time.sleep(0.02)
+        nap(0.02)
         return images.flatten(1)
 
 
@@ -73,8 +80,8 @@ NETWORK = {"block_out_channels": [8, 16], "norm_num_groups": 4}
 
 def reward() -> RewardTuning:
     return RewardTuning(
-        model=slow_normal, lower_reward=first, upper_reward=near_one, pool_size=8192,
-        shard_size=64, round_size=512,
+        model=slow_normal, lower_reward=first, upper_reward=near_one, pool_size=4096,
+        max_pool_size=4096, shard_size=64, round_size=256,
     )  # fmt: skip
 
 
