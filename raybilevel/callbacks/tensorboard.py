@@ -23,7 +23,7 @@ class TensorBoard:
 
     def __call__(self, row: Row) -> None:
         """A scalar a column, at the round; later ones of an earlier life of the driver go."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # type: ignore[import-untyped]
 
         step = int(row["training_iteration"])
         if self._writer is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
