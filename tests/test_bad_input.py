@@ -8,6 +8,7 @@ import ray
 from commands import finish, start
 
 from raybilevel import cli
+from raybilevel.callbacks import named
 
 GOOD = {
     "model": "toys:gaussian",
@@ -403,4 +404,20 @@ def test_a_search_without_its_package(refused, run_in, monkeypatch):
     write(run_in, compared(searches="[gp]"))
     assert refused("compare", "c.yaml") == (
         "compare.searches has 'gp', which needs optuna: pip install 'raybilevel[baselines]'"
+    )
+
+
+def test_a_callback_that_nobody_knows(refused, run_in):
+    write(run_in, yaml_of(run="{callbacks: [wandb]}"))
+    assert refused() == (
+        "run.callbacks names 'wandb', but what is known is tensorboard, mlflow, and import paths "
+        "'package.module:name'"
+    )
+
+
+def test_a_callback_whose_package_is_missing(refused, run_in, monkeypatch):
+    monkeypatch.setattr(named, "find_spec", lambda name: None)
+    write(run_in, yaml_of(run="{callbacks: mlflow}"))
+    assert refused() == (
+        "run.callbacks names mlflow, but mlflow is not installed; pip install 'raybilevel[mlflow]'"
     )
