@@ -1,9 +1,9 @@
 """Print what learning the noise schedule while the network trains gains, and what its parts do.
 
     python jobs/bench_training.py gain [--data digits] [--steps 5,10] [--seeds 5,6,7,8,9]
-                                       [--rounds 75]
+                                       [--rounds 75] [--device cpu] [--nfe 0]
     python jobs/bench_training.py conditioning | penalty | parallel [--steps 5] [--seeds 5,6,7,8,9]
-    python jobs/bench_training.py throughput [--rounds 6]
+    python jobs/bench_training.py throughput [--rounds 6] [--device cpu]
 
 A seed decides first weights, batches, and all noises. Every arm of `gain` has the same NFE,
 upper level included: those that learn no schedule train for more rounds instead; those of `penalty`
@@ -16,6 +16,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,13 +27,16 @@ from scipy.stats import t as student
 
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.problems.schedule_compare import frame
+from raybilevel.runtime.environment import make_deterministic
 from raybilevel.runtime.run import Run, run_locally
 
 app = typer.Typer(help=__doc__, add_completion=False)
 Steps = Annotated[str, typer.Option(help="Numbers of sampling steps.")]
 Seeds = Annotated[str, typer.Option(help="Seeds.")]
+Device = Annotated[str, typer.Option(help="cpu, or cuda: all processes on one GPU.")]
 ROUNDS, SHARDS, INNER, BATCH = 75, 4, 10, 128
 COMPARED = 2048
+LEARNED = "learned while training"
 
 
 def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:
@@ -59,9 +63,9 @@ def tune_after(data: str, steps: int, trained: Path) -> ScheduleTuning:
     )  # fmt: skip
 
 
-def play(p: ScheduleTuning, seed: int) -> tuple[Run, pd.DataFrame, int]:
+def play(p: ScheduleTuning, seed: int, device: str) -> tuple[Run, pd.DataFrame, int]:
     """The run's end, its comparison, and what it cost without that."""
-    run, rows = run_locally(p, RunConfig(seed=seed))
+    run, rows = run_locally(p, RunConfig(seed=seed), device=device)
     table = frame(
         run.state["comparison"], p.rounds.subjects(run.state), run.state["comparison_steps"]
     )
@@ -71,36 +75,38 @@ def play(p: ScheduleTuning, seed: int) -> tuple[Run, pd.DataFrame, int]:
 # --- arms ---------------------------------------------------------------------------------------
 
 
-def learned(data: str, seed: int, steps: int, **changes: Any) -> tuple[pd.DataFrame, int]:
+def learned(
+    data: str, seed: int, steps: int, device: str = "cpu", **changes: Any
+) -> tuple[pd.DataFrame, int]:
     """The learned schedule on its own network."""
-    _, table, nfe = play(problem(data, steps, **changes), seed)
+    _, table, nfe = play(problem(data, steps, **changes), seed, device)
     return table.iloc[[0]], nfe
 
 
-def one_seed(data: str, seed: int, steps: list[int], rounds: int) -> pd.DataFrame:
-    """All arms of `gain`, one after the other: budgets are those of the learned ones."""
-    arms, budget = [], 0
-    for n in steps:
-        table, nfe = learned(data, seed, n, training_rounds=rounds)
-        arms.append(table.assign(arm="learned while training", cost=nfe))
-        budget = max(budget, nfe)
-    for schedule in ("cosine", "sigmoid"):
-        _, table, nfe = play(fixed(data, schedule, budget, steps), seed)
-        arms.append(table.assign(arm=f"fixed {schedule}", cost=nfe))
-    arms.append(_then_tuned(data, seed, steps, rounds))
-    return pd.concat(arms).assign(seed=seed)
+def _learned(data: str, seed: int, steps: int, rounds: int, device: str) -> pd.DataFrame:
+    table, nfe = learned(data, seed, steps, device, training_rounds=rounds)
+    return table.assign(arm=LEARNED, cost=nfe, seed=seed)
 
 
-def _then_tuned(data: str, seed: int, steps: list[int], rounds: int) -> pd.DataFrame:
+def _fixed(
+    data: str, seed: int, schedule: str, nfe: int, steps: list[int], device: str
+) -> pd.DataFrame:
+    _, table, spent = play(fixed(data, schedule, nfe, steps), seed, device)
+    return table.assign(arm=f"fixed {schedule}", cost=spent, seed=seed)
+
+
+def _then_tuned(data: str, seed: int, steps: list[int], rounds: int, device: str) -> pd.DataFrame:
     p = fixed(data, "cosine", 3 * rounds * SHARDS * INNER * BATCH, steps)
-    run, _, trained = play(p, seed)
+    run, _, trained = play(p, seed, device)
     tables = []
     with tempfile.TemporaryDirectory() as folder:
         p.export(run.state, Path(folder))
         for n in steps:
-            _, table, nfe = play(tune_after(data, n, Path(folder) / "network"), seed)
+            _, table, nfe = play(tune_after(data, n, Path(folder) / "network"), seed, device)
             tables.append(
-                table.iloc[[0]].assign(arm="fixed cosine, then tuned", cost=trained + nfe)
+                table.iloc[[0]].assign(
+                    arm="fixed cosine, then tuned", cost=trained + nfe, seed=seed
+                )
             )
     return pd.concat(tables)
 
@@ -139,17 +145,46 @@ def _interval(gaps: pd.Series) -> str:
 
 @app.command()
 def gain(
-    data: str = "digits", steps: Steps = "5,10", seeds: Seeds = "5,6,7,8,9", rounds: int = ROUNDS
+    data: str = "digits",
+    steps: Steps = "5,10",
+    seeds: Seeds = "5,6,7,8,9",
+    rounds: int = ROUNDS,
+    device: Device = "cpu",
+    nfe: Annotated[int, typer.Option(help="What others spend; 0 waits for ours, and asks it.")] = 0,
 ) -> None:
     """Learned while training, fixed cosine and sigmoid, and fixed then tuned, at equal NFE."""
-    tasks = [(data, seed, numbers(steps), rounds) for seed in numbers(seeds)]
+    each = numbers(seeds)
+    tasks: list[tuple[Any, ...]] = [
+        (_learned, data, seed, n, rounds, device) for seed in each for n in numbers(steps)
+    ]
+    tasks += [(_then_tuned, data, seed, numbers(steps), rounds, device) for seed in each]
+    tables = [] if nfe else _tables(tasks)
+    spent = nfe or max(t["cost"].max() for t in tables if t["arm"].iloc[0] == LEARNED)
+    rest = [
+        (_fixed, data, seed, schedule, spent, numbers(steps), device)
+        for schedule in ("cosine", "sigmoid")
+        for seed in each
+    ]
+    tables += _tables([*rest, *tasks] if nfe else rest)
+    print_arms(pd.concat(tables).sort_values("arm", key=_first_learned, kind="stable"), LEARNED)
+
+
+def _first_learned(arms: pd.Series) -> pd.Series:
+    return arms != LEARNED
+
+
+def _tables(tasks: list[tuple[Any, ...]]) -> list[pd.DataFrame]:
     tables = []
-    for table in in_processes(one_seed, tasks):
-        tables.append(table)
+    for table in in_processes(_table, tasks):
         best = table.groupby(["steps", "arm"], sort=False)["fid"].min()
         found = ", ".join(f"{arm} ({n} steps) {fid:.2f}" for (n, arm), fid in best.items())
         print(f"# seed {table['seed'].iloc[0]}: best FID of {found}", flush=True)
-    print_arms(pd.concat(tables), "learned while training")
+        tables.append(table)
+    return tables
+
+
+def _table(function: Callable[..., pd.DataFrame], *task: Any) -> pd.DataFrame:
+    return function(*task)
 
 
 def _variant(data: str, seed: int, steps: int, arm: str, changes: Any) -> pd.DataFrame:
@@ -199,17 +234,19 @@ def parallel(data: str = "digits", steps: Steps = "5", seeds: Seeds = "5,6,7,8,9
 
 
 @app.command()
-def throughput(data: str = "digits", rounds: int = 6, repeats: int = 3) -> None:
-    """Rounds a minute with 1 and 2 workers against as many plain processes, interleaved."""
+def throughput(
+    data: str = "digits", rounds: int = 6, repeats: int = 3, device: Device = "cpu"
+) -> None:
+    """Rounds a minute with 1 and 2 workers (on a GPU 1) against as many plain processes."""
     from raybilevel import BilevelTuner, ScalingConfig
 
     p = fixed(data, "cosine", 3 * rounds * SHARDS * INNER * BATCH, [5])
-    for workers in (1, 2):
+    for workers in (1, 2) if device == "cpu" else (1,):
         for _ in range(repeats):
-            plain = _plain(p, rounds, workers)
+            plain = _plain(p, rounds, workers, device)
             with tempfile.TemporaryDirectory() as folder:
                 run = RunConfig(name="run", storage_path=folder, max_rounds=rounds + 1)
-                scaling = ScalingConfig(num_workers=workers)
+                scaling = ScalingConfig(num_workers=workers, use_gpu=device == "cuda")
                 result = BilevelTuner(p, scaling, run, watch=lambda progress: None).fit()
                 h = result.get_dataframe().iloc[2:]
             seconds = h["time_total_s"].iloc[-1] - h["time_total_s"].iloc[0]
@@ -222,16 +259,17 @@ def throughput(data: str = "digits", rounds: int = 6, repeats: int = 3) -> None:
             )
 
 
-def _plain(p: ScheduleTuning, rounds: int, processes: int) -> float:
+def _plain(p: ScheduleTuning, rounds: int, processes: int, device: str) -> float:
     """Rounds a minute of plain processes that share a round's shards between them."""
     each = SHARDS // processes
     with multiprocessing.get_context("spawn").Pool(processes, one_thread) as pool:
-        seconds = pool.map(call, [(_shards, (p, each, rounds))] * processes, chunksize=1)
+        seconds = pool.map(call, [(_shards, (p, each, rounds, device))] * processes, chunksize=1)
     return 60 * (rounds - 1) / max(seconds)
 
 
-def _shards(p: ScheduleTuning, each: int, rounds: int) -> float:
-    worker, state = p.worker("cpu"), p.init(0)
+def _shards(p: ScheduleTuning, each: int, rounds: int, device: str) -> float:
+    make_deterministic(device)
+    worker, state = p.worker(device), p.init(0)
     stage = p.stage(1, state, [])
     started = 0.0
     for i in range(rounds):

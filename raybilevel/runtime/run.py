@@ -9,6 +9,7 @@ from typing import Any
 
 from raybilevel.config import RunConfig
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Worker
+from raybilevel.runtime.environment import make_deterministic
 from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.threads import threads
 
@@ -139,6 +140,7 @@ def run_locally(
     The run at its end, and the history's rows.
     """
     problem.check()
+    make_deterministic(device)
     with threads(threads_per_worker):
         worker = problem.worker(device)
     run = Run.begin(problem, config or RunConfig())
