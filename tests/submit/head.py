@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 _STARTS = 240.0  # seconds for a head to come up, or a job to get somewhere
 _PAUSE = 0.3
@@ -115,5 +117,9 @@ class Head:
 
     def close(self) -> None:
         """End the head and all that runs on it."""
-        self._process.send_signal(signal.SIGTERM)  # with --block it takes its children along
+        going = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()  # SIGTERM has it wait 15 s and more for its children
+        for process in going:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait(_STARTS)

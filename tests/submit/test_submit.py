@@ -59,7 +59,7 @@ TRAINING = (
 """
 )
 COMPARED = (
-    REWARD
+    REWARD.replace("1024", "512")
     + """\
     compare: {searches: [random], seeds: 1, trials: 2, score_samples: 256}
 """
@@ -71,11 +71,18 @@ COMPARED_SAMPLING = (
 """
 )
 PARTS = """
+    import contextlib
     import time
+    from pathlib import Path
+
     import torch
 
+    def nap(share):
+        with contextlib.suppress(FileNotFoundError):
+            time.sleep(share * float(Path("HERE/nap").read_text()))
+
     def normal(seeds):
-        time.sleep(NAP)
+        nap(1)
         draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
         return torch.stack([draw(seed) for seed in seeds])
 
@@ -87,7 +94,7 @@ PARTS = """
 
     class Pixels(torch.nn.Module):
         def forward(self, images):
-            time.sleep(NAP)
+            nap(0.2)
             return images.flatten(1)
 """
 
@@ -96,14 +103,11 @@ PARTS = """
 def here(tmp_path, monkeypatch):
     """A checkout's `jobs/`, and a user's module beside it."""
     shutil.copytree(JOBS, tmp_path / "jobs")
-    make_parts(tmp_path, nap=0.25)
+    (tmp_path / "parts.py").write_text(textwrap.dedent(PARTS).replace("HERE", str(tmp_path)))
+    (tmp_path / "nap").write_text("0.5")
     save_pipeline(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def make_parts(here, nap):
-    (here / "parts.py").write_text(textwrap.dedent(PARTS).replace("NAP", str(nap)))
 
 
 def configure(here, text, name):
@@ -121,8 +125,7 @@ def rounds(here, name):
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
-# the sampling schedule runs in a comparison below; all three at once take five minutes here
-RUNS = {"reward": REWARD, "train_schedule": TRAINING}
+RUNS = {"reward": REWARD, "sampling_schedule": SAMPLING, "train_schedule": TRAINING}
 
 
 def test_jobs_that_are_stopped_half_way_and_submitted_again_end_with_the_same_bits(head, here):
@@ -134,8 +137,8 @@ def test_jobs_that_are_stopped_half_way_and_submitted_again_end_with_the_same_bi
     for one in first.values():
         assert head.ended(one) == "STOPPED", head.logs(one)
     assert not list((here / "kept").glob("*/summary.json"))
+    (here / "nap").unlink()
     again = {job: submit(head, here, job, job, "--resume", attempt=2) for job in RUNS}
-    make_parts(here, nap=0)
     for job, one in again.items():
         assert head.ended(one) == "SUCCEEDED", head.logs(one)
         said = head.logs(one)
@@ -148,16 +151,17 @@ def test_jobs_that_are_stopped_half_way_and_submitted_again_end_with_the_same_bi
 def test_comparisons_are_jobs_too_and_one_that_is_stopped_half_way_finds_what_it_would_have(
     head, here
 ):
-    make_parts(here, nap=0.05)
-    configure(here, COMPARED_SAMPLING, "schedule")
-    schedule = submit(head, here, "compare_schedule", "schedule")
     for name in ("stopped", "quiet"):
         configure(here, COMPARED, name)
-    first, quiet = (submit(head, here, "compare_reward", name) for name in ("stopped", "quiet"))
+    configure(here, COMPARED_SAMPLING, "schedule")
+    first = submit(head, here, "compare_reward", "stopped")
     done = here / "kept/stopped/methods"
     head.wait(lambda: any(done.glob("*/done.json")) or head.over(first))
     head.ray("job", "stop", first)
-    head.ended(first)
+    assert head.ended(first) == "STOPPED", head.logs(first)
+    (here / "nap").unlink()
+    quiet = submit(head, here, "compare_reward", "quiet")
+    schedule = submit(head, here, "compare_schedule", "schedule")
     again = submit(head, here, "compare_reward", "stopped", "--resume", attempt=2)
     for job in (again, quiet, schedule):
         assert head.ended(job) == "SUCCEEDED", head.logs(job)
@@ -191,7 +195,7 @@ def test_a_model_is_pretrained_by_a_job(head, here):
 
 def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, here):
     configure(here, REWARD, "detached")
-    make_parts(here, nap=1.0)
+    (here / "nap").write_text("1")
     first = submit(head, here, "reward", "detached", "run.detach=true")
     head.wait(lambda: rounds(here, "detached") >= 1 or head.over(first))
     head.ray("job", "stop", first)
@@ -204,6 +208,8 @@ def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, he
     assert "is going on already on this cluster" in other.stderr.splitlines()[-1]
 
     again = submit(head, here, "reward", "detached", "run.detach=true", attempt=2)
+    head.wait(lambda: "round " in head.logs(again) or head.over(again))
+    (here / "nap").unlink()
     assert head.ended(again) == "SUCCEEDED", head.logs(again)
     assert f"{run} has ended after round 8" in call(head, "status", run).stdout
     assert rounds(here, "detached") == 8
