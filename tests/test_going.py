@@ -6,7 +6,7 @@ import time
 import pytest
 import ray
 from commands import finish, start, wait_for_line
-from users import settle
+from users import hurry, settle
 
 from raybilevel import configfile
 from raybilevel.runtime.driver import NAMESPACE
@@ -25,7 +25,6 @@ def drivers_that_stay_are_ended():
 
 
 def assert_as_if_undisturbed(here, module):
-    settle(here, module)  # which does not sleep any more
     config = configfile.read(here / "c.yaml")
     directory = RunDirectory(f"{here}/runs", "mine")
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
@@ -36,7 +35,7 @@ def call(*arguments):
 
 
 def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster, run_in):
-    settle(run_in, "detached", nap=0.9)
+    settle(run_in, "detached", nap=2.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -50,6 +49,7 @@ def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster,
     standing = call("status", "mine")
     assert standing.returncode == 0
     assert standing.stdout.startswith(f"{run_in}/runs/mine goes on: round ")
+    hurry(run_in)
     again = finish(start(*command))
     assert again.returncode == 0, again.stderr
     assert "round 1 " in again.stderr  # with all rounds that it had missed
@@ -58,7 +58,7 @@ def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster,
 
 
 def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(cluster, run_in):
-    settle(run_in, "stopped", nap=0.9)
+    settle(run_in, "stopped", nap=2.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -66,6 +66,7 @@ def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(clu
     finish(one)
     time.sleep(1)
     stopped = call("stop", "runs/mine")
+    hurry(run_in)
     assert stopped.returncode == 0
     assert "and nobody works on it: go on with --resume" in stopped.stdout
     twice = call("stop", "runs/mine")

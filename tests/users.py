@@ -10,7 +10,8 @@ MODULE = """
     def model(seeds):
         Path("pids").mkdir(exist_ok=True)
         Path(f"pids/{os.getpid()}").touch()
-        time.sleep(NAP)
+        nap = Path("nap")
+        time.sleep(float(nap.read_text()) if nap.exists() else 0)
         draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
         return torch.stack([draw(seed) for seed in seeds])
 
@@ -37,9 +38,20 @@ CONFIG = """
 
 
 def settle(here, module, nap=0.0, size=2048):
-    """Write `<module>.py` and `c.yaml`; each test names its module anew."""
-    (here / f"{module}.py").write_text(textwrap.dedent(MODULE).replace("NAP", str(nap)))
+    """Write `<module>.py` and `c.yaml`; each test names its module anew.
+
+    Every batch takes `nap` seconds until `hurry(here)`.
+    """
+    (here / f"{module}.py").write_text(textwrap.dedent(MODULE))
     (here / "c.yaml").write_text(textwrap.dedent(CONFIG).format(module=module, size=size))
+    hurry(here)
+    if nap:
+        (here / "nap").write_text(str(nap))
+
+
+def hurry(here):
+    """End all naps."""
+    (here / "nap").unlink(missing_ok=True)
 
 
 def worker_pids(here):

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from raybilevel.upper.curvature import hessian
 from raybilevel.upper.health import Gates, Health, examine
 from raybilevel.upper.interval import Interval, sandwich
 from raybilevel.upper.optimizer import Outcome, Point, Solution, minimise
@@ -38,7 +39,7 @@ class Found:
     ahead : the health at the optimum that lies beyond it, where the pool shows one.
     interval : None unless the optimum is interior.
     pinned : (d,) bool, variables held at a bound.
-    evaluations : upper-level gradients asked for.
+    evaluations : estimates that the search made of the pool, those of its start included.
     """
 
     x: np.ndarray
@@ -76,6 +77,7 @@ class Solver:
         self._columns = list(columns)
         self._box = Box(variables)
         self._is_log = np.array([v.scale == "log" for v in variables], dtype=bool)
+        self._evaluations = 0
 
     def estimate(self, x: np.ndarray) -> Estimate:
         """Objective and gradient at values `x` (d,) of the variables."""
@@ -131,7 +133,6 @@ class Solver:
             return None
         solution = minimise(
             lambda z: self._objective(z, gates),
-            self._gradient,
             start,
             self._box.low,
             self._box.high,
@@ -147,13 +148,13 @@ class Solver:
             refused=None if refused is None else self.examine(self._values(refused)),
             interval=self._interval(solution),
             pinned=solution.pinned,
-            evaluations=solution.evaluations,
+            evaluations=self._evaluations,
         )
 
     def _nowhere(self) -> Found:
         (e, health), refused = self.look(self._init), self.examine(self._safest)
         nothing = np.zeros(len(self._init), dtype=bool)
-        return Found(self._init, e, health, None, refused, None, nothing, 1)
+        return Found(self._init, e, health, None, refused, None, nothing, self._evaluations)
 
     @cached_property
     def _init(self) -> np.ndarray:
@@ -186,35 +187,41 @@ class Solver:
         return np.asarray(init + well * (safe - init))
 
     def _values(self, z: np.ndarray) -> np.ndarray:
-        """Values at `z`, not clipped: the Hessian looks a little way over the bounds."""
+        """Values at `z`, not clipped: an interval's curvature looks a little over bounds."""
         return np.where(self._is_log, np.exp(np.where(self._is_log, z, 0.0)), z)
 
     def _passes(self, z: np.ndarray, gates: Gates) -> bool:
-        return examine(self.estimate(self._values(z)), self._columns, gates).ok
+        return self._evaluate(z, gates) is not None
+
+    def _evaluate(self, z: np.ndarray, gates: Gates) -> Estimate | None:
+        """The estimate at `z`, one more of the search's; None where a gate refuses it."""
+        self._evaluations += 1
+        e = self.estimate(self._values(z))
+        return e if examine(e, self._columns, gates).ok else None
 
     def _objective(self, z: np.ndarray, gates: Gates) -> Point | None:
-        x = self._values(z)
-        e = self.estimate(x)
-        if not examine(e, self._columns, gates).ok:
+        e = self._evaluate(z, gates)
+        if e is None:
             return None
-        return Point(e.value, e.gradient[self._columns] * self._box.slopes(x))
-
-    def _gradient(self, z: np.ndarray) -> np.ndarray:
         x = self._values(z)
-        return self.estimate(x).gradient[self._columns] * self._box.slopes(x)
+        gradient = e.gradient[self._columns] * self._box.slopes(x)
+        return Point(e.value, gradient, self._hessian(x, e, gradient))
 
-    def _influence(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _hessian(self, x: np.ndarray, e: Estimate, gradient: np.ndarray) -> np.ndarray:
+        """(d, d) at values x (d,), in scaled coordinates, in which the gradient (d,) is given."""
+        point, slopes = self._coefficients(x), self._box.slopes(x)
+        h = hessian(self.pool, e, float(point[0]), point[1:], self.gamma)
+        among = h[np.ix_(self._columns, self._columns)] * np.outer(slopes, slopes)
+        return among + np.diag(np.where(self._is_log, gradient, 0.0))
+
+    def _influence(self, z: np.ndarray) -> np.ndarray:
         x = self._values(z)
-        e, slopes = self.estimate(x), self._box.slopes(x)
-        return (
-            e.gradient[self._columns] * slopes,
-            e.gradient_influence[:, self._columns] * slopes,
-        )
+        return self.estimate(x).gradient_influence[:, self._columns] * self._box.slopes(x)
 
     def _interval(self, solution: Solution) -> Interval | None:
         if solution.outcome is not Outcome.INTERIOR:
             return None
-        return sandwich(self._influence, solution.z)
+        return sandwich(self._influence, solution.z, solution.point.hessian)
 
     def values_of(self, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
         """An interval's ends as values (d,), (d,) of the variables, inside their box."""

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats.qmc import Halton
 
 from raybilevel import schedules
 from raybilevel.errors import InputError
@@ -81,6 +80,8 @@ def _option(name: str, value: Any) -> Any:
 
 def _spread(d: int) -> np.ndarray:
     """Points (n, d) of the unit box, the same each time; without Halton's first, a corner."""
+    from scipy.stats.qmc import Halton
+
     return Halton(d, scramble=False).random(_TRIED + 1)[1:]
 
 

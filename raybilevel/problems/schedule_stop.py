@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from raybilevel.problems.base import Status, Stop
 from raybilevel.problems.schedule_solver import late
@@ -62,5 +62,5 @@ def _slopes(gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if k < _FEWEST:
         return np.zeros(d, bool), np.zeros(d, bool)
     mean, se = gradients.mean(axis=0), gradients.std(axis=0, ddof=1) / np.sqrt(k)
-    sure = student.ppf(1 - _CHANCE / (2 * d), k - 1) * se
+    sure = stdtrit(k - 1, 1 - _CHANCE / (2 * d)) * se
     return mean < -sure, mean > sure

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
-from raybilevel.upper.optimizer import hessian
-
-Influence = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Maps scaled coordinates (d,) to the gradient (d,) and the samples' influences on it (n, d)."""
+Influence = Callable[[np.ndarray], np.ndarray]
+"""Maps scaled coordinates (d,) to the samples' influences (n, d) on the gradient."""
 
 _DIFFERENCE = 1e-3
 
@@ -40,17 +38,18 @@ class Interval:
     curvature_z: float
 
 
-def sandwich(influence: Influence, z: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Interval around an interior optimum `z` (d,)."""
-    h = hessian(lambda point: influence(point)[0], z)
-    values, vectors = np.linalg.eigh(h)
-    psi = influence(z)[1]
+def sandwich(
+    influence: Influence, z: np.ndarray, hessian: np.ndarray, confidence: float = 0.95
+) -> Interval:
+    """Interval around an interior optimum `z` (d,), where the Hessian is (d, d)."""
+    values, vectors = np.linalg.eigh(hessian)
+    psi = influence(z)
     n = psi.shape[0]
     with np.errstate(divide="ignore", invalid="ignore"):  # a flat objective has no interval
         moved = psi @ (vectors / values)  # (n, d): -H^-1 psi, in the eigenbasis
     covariance = vectors @ (moved.T @ moved) @ vectors.T / n**2
     se = np.sqrt(np.diag(covariance))
-    margin = norm.ppf((1 + confidence) / 2) * se
+    margin = ndtri((1 + confidence) / 2) * se
     return Interval(z - margin, z + margin, se, _curvature_z(influence, z, values, vectors))
 
 
@@ -59,7 +58,7 @@ def _curvature_z(
 ) -> float:
     ratios = []
     for value, v in zip(values, vectors.T, strict=True):
-        ahead, behind = influence(z + _DIFFERENCE * v)[1], influence(z - _DIFFERENCE * v)[1]
+        ahead, behind = influence(z + _DIFFERENCE * v), influence(z - _DIFFERENCE * v)
         wobble = (ahead - behind) @ v / (2 * _DIFFERENCE)
         se = np.sqrt(np.sum(wobble**2)) / len(wobble)
         ratios.append(value / se if se > 0 else np.nan)

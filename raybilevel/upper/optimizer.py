@@ -1,8 +1,7 @@
 """Projected Newton steps in a box, inside the region where the objective can be believed.
 
 Newton's method on the free coordinates with the two-metric projection of Bertsekas (1982, SIAM
-J. Control Optim. 20, 221-246) and an Armijo line search. The Hessian is a central difference of
-gradients: on a pool they are smooth and free.
+J. Control Optim. 20, 221-246) and an Armijo line search.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import numpy as np
 Objective = Callable[[np.ndarray], "Point | None"]
 """Maps scaled coordinates (d,) to a `Point`, or to None where it cannot be believed."""
 
-_DIFFERENCE = 1e-4
 _LONGEST_STEP = 1.0
 _SHORTEST_STEP = 1e-4
 _ARMIJO = 1e-4
@@ -24,10 +22,11 @@ _ARMIJO = 1e-4
 
 @dataclass(frozen=True)
 class Point:
-    """An objective's value and gradient (d,) in scaled coordinates."""
+    """An objective's value, gradient (d,) and Hessian (d, d) in scaled coordinates."""
 
     value: float
     gradient: np.ndarray
+    hessian: np.ndarray
 
 
 class Outcome(Enum):
@@ -50,7 +49,6 @@ class Solution:
     outcome : why it ended.
     pinned : (d,) bool, coordinates held at a bound by the gradient.
     refused : (d,) the nearest point that could not be believed, for `FRONTIER`.
-    evaluations : gradients asked for, those of the Hessian included.
     """
 
     z: np.ndarray
@@ -58,32 +56,10 @@ class Solution:
     outcome: Outcome
     pinned: np.ndarray
     refused: np.ndarray | None
-    evaluations: int
-
-
-class _Counted:
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        self.evaluations = 0
-
-    def __call__(self, z: np.ndarray) -> Point | None:
-        self.evaluations += 1
-        return self._objective(z)
-
-
-def hessian(gradient: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np.ndarray:
-    """Symmetrised central difference (d, d) of `gradient` (d,) -> (d,) at `z`."""
-    columns = [
-        (gradient(z + step) - gradient(z - step)) / (2 * _DIFFERENCE)
-        for step in _DIFFERENCE * np.eye(len(z))
-    ]
-    h = np.array(columns)
-    return (h + h.T) / 2
 
 
 def minimise(
     objective: Objective,
-    gradient: Callable[[np.ndarray], np.ndarray],
     z: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
@@ -95,28 +71,24 @@ def minimise(
 
     Parameters
     ----------
-    gradient : the objective's gradient, also a little outside the region; never outside the box.
-    low, high : (d,) the box in scaled coordinates, of order one and wider than 2e-4.
+    low, high : (d,) the box in scaled coordinates, of order one.
     tolerance : the Newton step, in scaled units, at which the search has converged.
     """
-    counted = _Counted(objective)
-    point = counted(z)
+    point = objective(z)
     assert point is not None, "a search must begin where it can be believed"
     for _ in range(max_steps):
         pinned = _pinned(z, point.gradient, low, high)
-        counted.evaluations += 2 * len(z)
-        inside = np.clip(z, low + _DIFFERENCE, high - _DIFFERENCE)
-        step = _newton_step(hessian(gradient, inside), point.gradient, ~pinned)
+        step = _newton_step(point.hessian, point.gradient, ~pinned)
         if np.max(np.abs(step), initial=0.0) < tolerance:
             outcome = Outcome.AT_BOUND if pinned.any() else Outcome.INTERIOR
-            return Solution(z, point, outcome, pinned, None, counted.evaluations)
+            return Solution(z, point, outcome, pinned, None)
         path = _Path(z, step, low, high)
-        found, refused = _line_search(counted, point, path)
+        found, refused = _line_search(objective, point, path)
         if found is None:
             outcome = Outcome.EXHAUSTED if refused is None else Outcome.FRONTIER
-            return Solution(z, point, outcome, pinned, refused, counted.evaluations)
+            return Solution(z, point, outcome, pinned, refused)
         z, point = found
-    return Solution(z, point, Outcome.EXHAUSTED, pinned, None, counted.evaluations)
+    return Solution(z, point, Outcome.EXHAUSTED, pinned, None)
 
 
 def _pinned(z: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

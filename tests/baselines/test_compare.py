@@ -14,7 +14,7 @@ from commands import start, wait_for_line
 from reward_toys import REWARD
 from schedule_toys import DyingPixels, Pixels, learning
 from toys import CountedGaussian
-from users import settle
+from users import hurry, settle
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.baselines.compare import Comparison
@@ -165,15 +165,16 @@ def test_a_search_whose_first_file_is_broken_begins_anew(tmp_path):
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(cluster, run_in):
-    settle(run_in, "patient", nap=0.3, size=512)
+    settle(run_in, "patient", nap=2.0, size=512)
     with (run_in / "c.yaml").open("a") as file:
         file.write("\ncompare: {searches: [random], trials: 6, seeds: 1, score_samples: 256}\n")
     asked = ("compare", "c.yaml", "--address", cluster)
     first = start(*asked)
     wait_for_line(first, "random, seed 3: begins")
-    time.sleep(8)
+    time.sleep(5)
     first.send_signal(signal.SIGINT)
     ended = finish_command(first)
+    hurry(run_in)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == (
         "raybilevel: interrupted; what is done stays: go on with --resume"
