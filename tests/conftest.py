@@ -10,6 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 # before anything imports torch: the suite's numbers do not depend on the machine's cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's workers would give way to whatever else the machine does
+os.environ.setdefault("RAY_worker_niceness", "0")
 # workers unpickle the tests' own problems and rewards by reference
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,6 +23,9 @@ RAY = (
     "baselines",
     "submit",
 )  # folders with tests that need it: a cluster each
+
+
+SOAK = Path(__file__).parent / "test_soak.py"
 
 
 class Folders(LoadScopeScheduling):
@@ -39,8 +44,8 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """The longest folders first."""
-    items.sort(key=lambda item: item.path.parent.name not in RAY)
+    """The longest folders first, and what mostly waits beside them."""
+    items.sort(key=lambda item: item.path.parent.name not in RAY and item.path != SOAK)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from commands import finish as finish_command
 from commands import start, wait_for_line
 from reward_toys import REWARD
-from schedule_toys import DyingPixels, Pixels, learning
+from schedule_toys import DyingPixels, HookedPixels, Pixels, learning
 from toys import CountedGaussian
 from users import hurry, settle
 
@@ -128,17 +128,21 @@ def test_a_trial_whose_process_dies_changes_no_number(tmp_path):
     pd.testing.assert_series_equal(*spent)
 
 
-def test_searches_of_trainings_spend_what_they_may_and_leave_networks(tmp_path):
-    names = ["asha", "pbt", "pb2"]
-    versus = comparison(learning(), tmp_path, searches=names, trials=4)
+def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path):
+    names, count = ["asha", "pbt", "pb2"], tmp_path / "count"
+    count.mkdir()
+    problem = learning(extractor=HookedPixels(count), evaluate_every=4)
+    versus = comparison(problem, tmp_path, searches=names, trials=3)
     rows, scores = frames(versus.run(print))
     spent = rows.groupby("method")["nfe_total"].max()
     assert (spent[["pbt", "pb2"]] == versus.plan.budget).all()  # as many whole trainings as may be
     assert versus.plan.cost.whole < spent["asha"] <= versus.plan.budget
-    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 4).all()
+    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 3).all()
     assert np.isfinite(scores.groupby("method").tail(1)["score"]).all()
     assert set(scores["method"]) == {"bilevel", *names}
     assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()
+    scored = 2 * 256 * len(scores.drop_duplicates("score"))
+    assert evaluations(count) == spent.sum() + scored
 
 
 def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):

@@ -168,7 +168,7 @@ def test_sums_that_went_with_their_node_are_made_again(nodes, tmp_path):
 
 def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, tmp_path):
     only = nodes.add(1)
-    going = Going(Descent(mishap=nap), tmp_path, (1, 1), min_workers_timeout_s=30)
+    going = Going(Descent(mishap=nap), tmp_path, (1, 1), min_workers_timeout_s=15)
     going.at(inside(2))
     nodes.kill(only)
     with pytest.raises(
