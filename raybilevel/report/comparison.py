@@ -36,6 +36,8 @@ WORDS = (
             "scoring is charged to nobody."),
     ("NFE to its level", "Median over seeds of what a method had spent when it first would have "
                          "ended as well as the bilevel method did with the same seed."),
+    ("bilevel to its end", "The other way round: what the bilevel method had spent when it first "
+                           "would have ended as well as this method did at last."),
     ("regret of 1 %", "From there on within 1 % of the way from the initial variables to the best "
                       "that any method found."),
 )  # fmt: skip
@@ -73,7 +75,7 @@ def finish(directory: RunDirectory) -> None:
 def _cells(table: pd.DataFrame) -> list[tuple[str, ...]]:
     """The table as text, the best method first, under its heads."""
     heads = ("method", "score, 95 %", "bilevel minus it", "NFE", "worker-s", "wall s",
-             "NFE to its level")  # fmt: skip
+             "NFE to its level", "bilevel to its end")  # fmt: skip
     return [heads, *(_row(r) for _, r in table.iterrows())]
 
 
@@ -82,7 +84,9 @@ def _row(r: pd.Series) -> tuple[str, ...]:
     failed = f" ({r['failed']} trials failed)" if r["failed"] else ""
     costs = (f"{r[name]:,.0f}" for name in ("nfe_total", "worker_seconds_total", "time_total_s"))
     score = f"{r['score']:.4f} {_interval(r['score_low'], r['score_high'])}"
-    return f"{r['method']}{failed}", score, gap, *costs, _cost(r)
+    back = "" if r["method"] == FOLLOWED else _cost(r, "bilevel_nfe", "bilevel_reached")
+    reached = _cost(r, "nfe_to_level", "reached")
+    return f"{r['method']}{failed}", score, gap, *costs, reached, back
 
 
 def _aligned(cells: list[tuple[str, ...]]) -> list[Line]:
@@ -131,10 +135,10 @@ def _interval(low: float, high: float, mean: float | None = None) -> str:
     return f"({low:.4f} to {high:.4f})" if mean is None else f"{low:+.4f} to {high:+.4f}"
 
 
-def _cost(r: pd.Series) -> str:
-    if np.isinf(r["nfe_to_level"]):
-        return "never" if not r["reached"] else f"never in {r['seeds'] - r['reached']:.0f}"
-    return f"{r['nfe_to_level']:,.0f}"
+def _cost(r: pd.Series, nfe: str, reached: str) -> str:
+    if np.isinf(r[nfe]):
+        return "never" if not r[reached] else f"never in {r['seeds'] - r[reached]:.0f}"
+    return f"{r[nfe]:,.0f}"
 
 
 def _best(found: pd.DataFrame) -> str:

@@ -34,7 +34,8 @@ def standings(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     difference bilevel minus it over seeds (`gap`, `gap_low`, `gap_high`), nfe_total,
     worker_seconds_total, time_total_s (medians), and over seeds the median cost at which it reached
     what the bilevel method found with the same seed: `nfe_to_level`, `evaluations_to_level`, inf
-    where half of the seeds never did; `reached` counts those that did.
+    where half of the seeds never did; `reached` counts those that did. The other way round, what the
+    bilevel method had spent when it reached what this one found: `bilevel_nfe`, `bilevel_reached`.
     """
     import pandas as pd
 
@@ -51,7 +52,11 @@ def standings(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         if level is not None:
             gaps = (level - mine["score"]).dropna()
             row |= dict(zip(("gap", "gap_low", "gap_high"), _mean(gaps), strict=True))
-            row |= _reached(scores[scores["method"] == method], level)
+            nfe, evaluations = _reached(scores[scores["method"] == method], level)
+            row |= {"reached": float(np.isfinite(nfe).sum()), "nfe_to_level": _middle(nfe)}
+            row |= {"evaluations_to_level": _middle(evaluations)}
+            nfe, _ = _reached(scores[scores["method"] == FOLLOWED], mine["score"])
+            row |= {"bilevel_reached": float(np.isfinite(nfe).sum()), "bilevel_nfe": _middle(nfe)}
         table.append(row)
     return pd.DataFrame(table).sort_values("score", ignore_index=True)
 
@@ -72,18 +77,19 @@ def _mean(values: pd.Series) -> tuple[float, float, float]:
     return float(found.mean()), float(interval.low), float(interval.high)
 
 
-def _reached(scores: pd.DataFrame, level: pd.Series) -> dict[str, float]:
+def _reached(scores: pd.DataFrame, level: pd.Series) -> tuple[list[float], list[float]]:
+    """By seed the NFE, and the evaluations, at which a method's scores first were at the level."""
     nfe, evaluations = [], []
     for seed in level.index:  # of which a method may have no result at all
         rows = scores[scores["seed"] == seed]
         there = rows[rows["score"] <= level[seed]]
-        nfe.append(there["nfe_total"].min() if len(there) else np.inf)
-        evaluations.append(there["upper_evaluations"].min() if len(there) else np.inf)
-    return {
-        "reached": float(np.isfinite(nfe).sum()),
-        "nfe_to_level": float(np.median(nfe)),
-        "evaluations_to_level": float(np.median(evaluations)),
-    }
+        nfe.append(float(there["nfe_total"].min()) if len(there) else np.inf)
+        evaluations.append(float(there["upper_evaluations"].min()) if len(there) else np.inf)
+    return nfe, evaluations
+
+
+def _middle(costs: list[float]) -> float:
+    return float(np.median(costs)) if costs else np.inf
 
 
 def regrets(scores: pd.DataFrame) -> pd.DataFrame:

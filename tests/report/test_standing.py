@@ -45,6 +45,9 @@ def test_costs_are_of_everything_and_to_the_bilevel_methods_level():
     assert TABLE.loc["random", "reached"] == 1  # with seed 0 alone
     assert np.isinf(TABLE.loc["random", "nfe_to_level"])
     assert TABLE.loc["default", "reached"] == 0
+    assert TABLE.loc["default", "bilevel_nfe"] == 10  # what it had spent when it was as good
+    assert TABLE.loc["random", "bilevel_reached"] == 1
+    assert np.isinf(TABLE.loc["random", "bilevel_nfe"])
 
 
 def test_one_seed_has_no_interval():
