@@ -34,8 +34,9 @@ def standings(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     difference bilevel minus it over seeds (`gap`, `gap_low`, `gap_high`), nfe_total,
     worker_seconds_total, time_total_s (medians), and over seeds the median cost at which it reached
     what the bilevel method found with the same seed: `nfe_to_level`, `evaluations_to_level`, inf
-    where half of the seeds never did; `reached` counts those that did. The other way round, what the
-    bilevel method had spent when it reached what this one found: `bilevel_nfe`, `bilevel_reached`.
+    where half of the seeds never did; `reached` counts those that did. The other way round, what
+    the bilevel method had spent when it reached what this one found: `bilevel_nfe`,
+    `bilevel_reached`.
     """
     import pandas as pd
 
