@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 import typer
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
+from raybilevel.cache import made_once
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.driver import Progress
@@ -85,8 +87,20 @@ def reward() -> RewardTuning:
     )  # fmt: skip
 
 
+def barely_trained() -> Path:
+    """The digits model after one step: what it draws is noise, and costs what images cost."""
+    from raybilevel.data import load
+    from raybilevel.lower.pretrain import pretrain
+
+    def make(folder: Path) -> None:
+        pretrain(folder, load("digits").images, steps=1)
+
+    return made_once("soak-digits-v1", make)
+
+
 def schedule() -> ScheduleTuning:
-    return ScheduleTuning(model="digits", extractor=Pixels(), second_extractor=Pixels(), **SMALL)
+    model = str(barely_trained())
+    return ScheduleTuning(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
 
 
 def training() -> ScheduleTuning:

@@ -10,9 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 _STARTS = 240.0  # seconds for a head to come up, or a job to get somewhere
 _PAUSE = 0.3
@@ -95,16 +100,20 @@ class Head:
         self.ray("job", "submit", *words, "--", *command)
         return name
 
-    def status(self, job: str) -> str:
-        """PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
+    @cached_property
+    def _client(self) -> JobSubmissionClient:
         from ray.job_submission import JobSubmissionClient
 
         headers = {"Authorization": f"Bearer {self.token}"}
-        return str(JobSubmissionClient(self.dashboard, headers=headers).get_job_status(job).value)
+        return JobSubmissionClient(self.dashboard, headers=headers)
+
+    def status(self, job: str) -> str:
+        """PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
+        return str(self._client.get_job_status(job).value)
 
     def logs(self, job: str) -> str:
         """What the job has printed."""
-        return self.ray("job", "logs", job).stdout
+        return str(self._client.get_job_logs(job))
 
     def over(self, job: str) -> bool:
         """Whether a job goes on no more."""

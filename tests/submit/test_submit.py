@@ -190,7 +190,7 @@ def test_a_model_is_pretrained_by_a_job(head, here):
     job = head.submit(here, "pretrain", "python", *words)
     assert head.ended(job) == "SUCCEEDED", head.logs(job)
     assert (here / "kept/model/model_index.json").exists()
-    assert "over the last 5 steps" in head.logs(job)
+    assert "over the last 5 steps" in head.ray("job", "logs", job).stdout
 
 
 def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, here):
