@@ -14,7 +14,7 @@ CHANGES = {
     "a test's dependency that nobody pinned": ("hypothesis==6.170.15\n", ""),
     "a dependency pinned twice": ("numpy==2.4.6\n", "numpy==2.4.6\nnumpy==2.4.5\n"),
     "one name in two spellings": ("pydantic_core==", "pydantic-core==2.50.3\npydantic_core=="),
-    "CUDA of another torch": ("openapi-schema", "nvidia-nccl==2.27.3\nopenapi-schema"),
+    "CUDA of another torch": ("optuna==", "nvidia-nccl==2.27.3\noptuna=="),
     "disorder": ("torch==2.13.0\ntorchmetrics==1.9.0", "torchmetrics==1.9.0\ntorch==2.13.0"),
     "an empty line": ("torch==2.13.0\n", "torch==2.13.0\n\n"),
     "no word of what it is": ("# The versions", "accelerate==1.15.0\n# The versions"),
