@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Callback
 
 from raybilevel.baselines.trial import ADMITTED, METRIC
+from raybilevel.errors import Interrupted
+from raybilevel.runtime.session import Signals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,22 +30,47 @@ _COLUMNS = (
     "trial_id", "training_iteration", "time_this_iter_s", "nfe_this_iter",
     "worker_seconds_this_iter", "spent_from", "whole", METRIC,
 )  # fmt: skip
-_session: ContextVar[tuple[Watch, list[Any]]] = ContextVar("session")
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What goes on around a search: who is told, where its steps go, whether it has to stop.
+
+    The callback is stored by Tune, and comes back as another object where a search goes on: so it
+    knows none of them.
+    """
+
+    watch: Watch
+    ended: list[Any]
+    signals: Signals
+
+    def check(self) -> None:
+        """Raises `Interrupted` after Ctrl-C or SIGTERM."""
+        if self.signals.received:
+            raise Interrupted("the search was interrupted")
+
+
+_session: ContextVar[_Session] = ContextVar("session")
 
 
 @contextmanager
 def watching(watch: Watch) -> Iterator[list[Any]]:
-    """While a search runs: who is told, and the list that its steps are put into at its end.
+    """While a search runs; gives the list that its steps are put into at its end.
 
-    The callback is stored by Tune, and comes back as another object where a search goes on: so it
-    knows neither.
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C or SIGTERM, between two steps of Tune: a `KeyboardInterrupt` that is raised inside
+        one can get lost there.
     """
-    ended: list[Any] = []
-    token = _session.set((watch, ended))
-    try:
-        yield ended
-    finally:
-        _session.reset(token)
+    with Signals() as signals:
+        session = _Session(watch, [], signals)
+        token = _session.set(session)
+        try:
+            yield session.ended
+        finally:
+            _session.reset(token)
+        session.check()
 
 
 class Steps(Callback):
@@ -50,6 +78,10 @@ class Steps(Callback):
 
     def __init__(self) -> None:
         self._steps: dict[str, Step] = {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Stop the search where it was asked to."""
+        _session.get().check()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -59,11 +91,11 @@ class Steps(Callback):
         step = {**{name: result[name] for name in _COLUMNS}, **x, "time": time.time()}
         self._steps.setdefault(_key(step), step)
         least = min(float(s[METRIC]) for s in self._steps.values())
-        _session.get()[0](len(trials), self.spent, least)
+        _session.get().watch(len(trials), self.spent, least)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Hand the steps over."""
-        _session.get()[1].append(self.frame())
+        _session.get().ended.append(self.frame())
 
     def frame(self) -> pd.DataFrame:
         """All steps in the order that they came in."""

@@ -55,7 +55,7 @@ class Order:
 
 def search(order: Order, watch: Watch) -> Outcome:
     """Run a search to its end, going on with one that was begun in its place."""
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # or an interrupted search would look whole
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `watching` has its own
     with watching(watch) as ended, _seeded(order.seed), redirect_stdout(io.StringIO()):
         results = _tuner(order).fit()
     return _outcome(order, results, ended[0])
