@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,3 +39,14 @@ def wait_for_line(process, beginning):
         if line.startswith(beginning):
             return line
     raise AssertionError(f"the command ended without a line '{beginning}...'")
+
+
+def crowding(cpu_seconds=0.2):
+    """How many times longer than on a core of its own a process takes here and now, at least 1.
+
+    A bound in seconds of what is promised to a quiet machine holds times this beside other tests.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    while time.process_time() - cpu < cpu_seconds:
+        pass
+    return max(1.0, (time.perf_counter() - wall) / cpu_seconds)

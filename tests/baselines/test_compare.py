@@ -61,7 +61,7 @@ def quiet(cluster, tmp_path_factory):
     """Every kind of search on the reward problem, and where its processes counted."""
     folder = tmp_path_factory.mktemp("quiet")
     searches = ("default", "grid", "random", "tpe", "gp", "pool-grid", "pool-tpe")
-    problem = counted(folder / "count")
+    problem = counted(folder / "count").model_copy(update={"shard_size": 50})
     versus = comparison(problem, folder, searches=searches, evaluations=20)
     return versus, versus.run(print), folder / "count"
 
@@ -116,16 +116,16 @@ def test_another_configuration_does_not_go_on(quiet):
         other.run(print, resume=True)
 
 
-def test_a_trial_whose_process_dies_changes_no_number(tmp_path):
-    found = []
-    for name, dies_at in (("whole", None), ("killed", 3)):
-        problem = counted(tmp_path / name, dies_at=dies_at).model_copy(update={"shard_size": 50})
-        versus = comparison(problem, tmp_path / f"{name}-run", searches=("random",))
-        found.append(frames(versus.run(print)))
+def test_a_trial_whose_process_dies_changes_no_number(quiet, tmp_path):
+    _, directory, _ = quiet
+    problem = counted(tmp_path / "killed", dies_at=3).model_copy(update={"shard_size": 50})
+    versus = comparison(problem, tmp_path / "run", searches=("random",))
+    killed, _ = frames(versus.run(print))
     assert (tmp_path / "killed" / "died").exists()
-    whole, killed = (rows for rows, _ in found)
+    rows, _ = frames(directory)
+    whole = rows[rows["method"].isin(versus.plan.methods)]
     pd.testing.assert_frame_equal(what_was_found(whole), what_was_found(killed))
-    spent = [rows.groupby("method")["nfe_total"].max() for rows in (whole, killed)]
+    spent = [found.groupby("method")["nfe_total"].max() for found in (whole, killed)]
     pd.testing.assert_series_equal(*spent)
 
 
@@ -133,12 +133,12 @@ def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path)
     names, count = ["asha", "pbt", "pb2"], tmp_path / "count"
     count.mkdir()
     problem = learning(extractor=HookedPixels(count), evaluate_every=4)
-    versus = comparison(problem, tmp_path, searches=names, trials=3)
+    versus = comparison(problem, tmp_path, searches=names, trials=2)
     rows, scores = frames(versus.run(print))
     spent = rows.groupby("method")["nfe_total"].max()
     assert (spent[["pbt", "pb2"]] == versus.plan.budget).all()  # as many whole trainings as may be
     assert versus.plan.cost.whole < spent["asha"] <= versus.plan.budget
-    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 3).all()
+    assert (rows.groupby("method")["trial_id"].nunique()[names] >= 2).all()
     assert np.isfinite(scores.groupby("method").tail(1)["score"]).all()
     assert set(scores["method"]) == {"bilevel", *names}
     assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()
@@ -152,7 +152,7 @@ def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
         problem = learning(extractor=extractor).lean()
         place = RunDirectory(str(tmp_path), name)
         scaling = ScalingConfig(num_workers=1)
-        budget = 4 * problem.trial_cost().whole
+        budget = 2 * problem.trial_cost().whole
         order = Order("random", problem, scaling, budget, 3, 2, place)
         found.append(search(order, lambda trials, nfe, least: None))
     whole, killed = found

@@ -5,7 +5,7 @@ import time
 
 import psutil
 import ray
-from commands import finish, start, wait_for_line
+from commands import crowding, finish, start, wait_for_line
 from users import settle, worker_pids
 
 from raybilevel import configfile
@@ -45,7 +45,7 @@ def test_an_interrupted_run_stops_at_once_and_goes_on_to_the_same_bits(cluster, 
     command = ("run", "c.yaml", "--address", cluster)
     done, seconds = interrupt(start(*command), signal.SIGTERM)
     assert done.returncode == 1
-    assert seconds < 4  # 2 are promised where this machine is not busy with other tests
+    assert seconds < 2 * max(2, crowding())  # 2 are promised; 4 where others start processes too
     assert_says_how_to_go_on(done, run_in)
     assert_gone(worker_pids(run_in))
     assert not [a for a in ray.util.list_named_actors(True) if a["namespace"] == NAMESPACE]
@@ -66,7 +66,7 @@ def test_ctrl_c_takes_the_runs_own_ray_with_it(run_in):
     assert len(ours) > 3
     done, seconds = interrupt(process, signal.SIGINT)
     assert done.returncode == 1
-    assert seconds < 4  # 1.5 to 1.7 s were measured; this machine may be busy with other tests
+    assert seconds < 2 * max(2, crowding())  # 1.5 to 1.7 s were measured on a quiet machine
     assert_says_how_to_go_on(done, run_in)
     assert_gone(ours)
 
