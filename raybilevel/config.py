@@ -35,6 +35,11 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise InputError(one_sentence(error, type(self).__name__)) from None
 
+    def but(self, **changes: Any) -> Self:
+        """The same with other settings, checked anew: a copy would keep what was cached."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**fields | changes)
+
 
 class ScalingConfig(Settings):
     """How much of the cluster a run asks for.

@@ -153,7 +153,7 @@ class Comparison:
 
     def _run(self, method: str, seed: int, say: Say) -> Outcome:
         if method == FOLLOWED:
-            problem = self.plan.problem
+            problem = self.plan.followed
             return follow(problem, self._fit(problem, f"run-{method}-{seed}", seed), seed)
         if method in POOLED:
             return self._pooled(method, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -50,8 +50,11 @@ class CompareConfig(Settings):
     score_samples
         Fresh samples that what every method found is scored on; nobody is charged for them. May
         change where a comparison goes on.
+    bilevel
+        Arguments of the problem that the bilevel method has in place of the searches', such as
+        {training_rounds: 52} to make it cost as much as one of their trials, upper level included.
 
-    What the bilevel method may spend is in `run.max_nfe`, and else what its own arguments say.
+    What the bilevel method may spend is in `run.max_nfe`, and else what its arguments say.
     """
 
     searches: tuple[str, ...]
@@ -61,6 +64,7 @@ class CompareConfig(Settings):
     grid_points: int | None = Field(default=None, ge=2)
     evaluations: int = Field(default=300, ge=1)
     score_samples: int = Field(default=4096, ge=4)
+    bilevel: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Self:

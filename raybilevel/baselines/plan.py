@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from raybilevel.baselines.config import POOLED, STAGED, CompareConfig
+from raybilevel.config import Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Cost, Problem
 from raybilevel.problems.reward import RewardTuning
@@ -38,6 +39,12 @@ class Plan:
     def cost(self) -> Cost:
         """Of a trial."""
         return self.problem.trial_cost()
+
+    @cached_property
+    def followed(self) -> Problem:
+        """The problem as the bilevel method has it."""
+        assert isinstance(self.problem, Settings), "a problem comes from a configuration"
+        return self.problem.but(**self.compare.bilevel)
 
     @property
     def budget(self) -> int:
@@ -76,6 +83,7 @@ class Plan:
             Naming the search, and what it needs.
         """
         self.compare.check_packages()
+        self._check_followed()
         if not self.cost.whole:
             raise InputError(
                 "a trial costs no NFE, so that there is no budget; give the model's "
@@ -90,6 +98,14 @@ class Plan:
                 self._check_trials(name)
         if "grid" in self.compare.searches:
             self._check_grid()
+
+    def _check_followed(self) -> None:
+        searched, followed = ([v.name for v in p.variables] for p in (self.problem, self.followed))
+        if self.problem.variables != self.followed.variables:
+            raise InputError(
+                f"compare.bilevel gives the bilevel method variables of its own ({followed}), but "
+                f"it must tune what the searches do ({searched}), with the same bounds"
+            )
 
     def _check_pooled(self, name: str) -> None:
         if not isinstance(self.problem, RewardTuning):

@@ -203,16 +203,11 @@ class ScheduleTuning(SamplingOptions, Problem):
 
     def trial(self, x: Mapping[str, float]) -> ScheduleTuning:
         """The objective alone at the variables `x`, by name; after training there if it is due."""
-        return self._with(at=dict(x))
-
-    def _with(self, **changes: Any) -> ScheduleTuning:
-        """Made anew: a copy would keep what was cached."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**fields | changes)
+        return self.but(at=dict(x))
 
     def lean(self) -> ScheduleTuning:
         """Without the comparison at the end."""
-        return self._with(compare_samples=0)
+        return self.but(compare_samples=0)
 
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """Levels in rising order, a gap apart; other schedules' parameters as they are."""
@@ -235,7 +230,7 @@ class ScheduleTuning(SamplingOptions, Problem):
 
     def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
         """The objective at each end's levels, with its network."""
-        sized = self._with(samples_per_evaluation=samples, shard_size=self._plan.shard_size)
+        sized = self.but(samples_per_evaluation=samples, shard_size=self._plan.shard_size)
         return ScheduleScoring(sized, ends)
 
     def init(self, seed: int) -> Arrays:

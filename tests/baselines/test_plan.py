@@ -39,9 +39,20 @@ def test_a_grid_takes_as_many_points_as_the_budget_holds():
     assert plan(two, trials=8).grid_points("pool-grid") == 17
 
 
+def test_the_bilevel_method_may_have_arguments_of_its_own():
+    made = plan(learning(), searches=("asha",), bilevel={"training_rounds": 12, "directions": 1})
+    made.check()
+    assert (made.problem.training_rounds, made.followed.training_rounds) == (8, 12)
+    assert (made.problem.directions, made.followed.directions) == (2, 1)
+    assert made.cost == learning().trial_cost()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"bilevel": {"patience": 3}}, "RewardTuning.patience is not known"),
+        ({"bilevel": {"lambda_": 2.0}}, r"variables of its own \(\[\]\), but it must tune what"),
+        ({"bilevel": {"shard_size": 0}}, "RewardTuning.shard_size is 0"),
         ({"searches": ("sweep",)}, "compare.searches has 'sweep'; the known are default, grid, ra"),
         ({"trials": None}, "compare needs either trials"),
         ({"budget": 900}, "compare needs either trials"),
