@@ -24,7 +24,8 @@ class PixelSampler:
     """Draws images from an unconditional pixel-space pipeline, each from a seed of its own.
 
     All noise comes from one CPU generator per image, so that an image depends on its seed alone,
-    to rounding: not on the batch that it is drawn in, nor on the device.
+    to rounding: not on the batch that it is drawn in, nor on the device (TF32, which cuDNN's
+    convolutions take where they can, moved pixels by up to 0.004).
 
     Parameters
     ----------

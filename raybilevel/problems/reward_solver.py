@@ -21,7 +21,7 @@ from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.variables import Box, Variable
 
 MIN_CURVATURE_Z = 4.0
-_HALVINGS = 30
+_HALVINGS = 10
 _SIZE_GATES = Gates(max_pareto_k=math.inf, max_share=math.inf)
 
 

@@ -17,6 +17,7 @@ Objective = Callable[[np.ndarray], "Point | None"]
 
 _LONGEST_STEP = 1.0
 _SHORTEST_STEP = 1e-4
+_NEAREST = 1e-3  # to what cannot be believed
 _ARMIJO = 1e-4
 
 
@@ -76,18 +77,19 @@ def minimise(
     """
     point = objective(z)
     assert point is not None, "a search must begin where it can be believed"
+    reach = np.inf
     for _ in range(max_steps):
         pinned = _pinned(z, point.gradient, low, high)
         step = _newton_step(point.hessian, point.gradient, ~pinned)
         if np.max(np.abs(step), initial=0.0) < tolerance:
             outcome = Outcome.AT_BOUND if pinned.any() else Outcome.INTERIOR
             return Solution(z, point, outcome, pinned, None)
-        path = _Path(z, step, low, high)
-        found, refused = _line_search(objective, point, path)
+        search = _LineSearch(objective, point, _Path(z, step, low, high))
+        found = search.within(reach) or search.beyond(reach)
         if found is None:
-            outcome = Outcome.EXHAUSTED if refused is None else Outcome.FRONTIER
-            return Solution(z, point, outcome, pinned, refused)
-        z, point = found
+            outcome = Outcome.EXHAUSTED if search.refused is None else Outcome.FRONTIER
+            return Solution(z, point, outcome, pinned, search.refused)
+        z, point, reach = found
     return Solution(z, point, Outcome.EXHAUSTED, pinned, None)
 
 
@@ -119,22 +121,58 @@ class _Path:
         return np.clip(self.z + length * self.step, self.low, self.high)
 
 
-def _line_search(
-    objective: Objective, start: Point, path: _Path
-) -> tuple[tuple[np.ndarray, Point] | None, np.ndarray | None]:
-    """Halve to the first point that can be believed and is lower; else the last refused."""
-    refused = None
-    longest = float(np.max(np.abs(path.step)))
-    length = 1.0
-    while length * max(longest, _SHORTEST_STEP) >= _SHORTEST_STEP / 2:
-        target = path(length)
-        found = objective(target)
+@dataclass(eq=False)
+class _LineSearch:
+    """Halves a path to the first point that can be believed and is lower.
+
+    Attributes
+    ----------
+    refused : (d,) the nearest point that could not be believed, if there was one.
+    """
+
+    objective: Objective
+    start: Point
+    path: _Path
+    refused: np.ndarray | None = None
+
+    def within(self, reach: float) -> tuple[np.ndarray, Point, float] | None:
+        """From no further than `reach` on: the point, and how far the next search should reach.
+
+        Where longer steps were refused, what lies further cannot be believed there either; so the
+        next search begins at this one's length, and doubles its reach where nothing is refused.
+        """
+        size = max(self._longest, _SHORTEST_STEP)
+        length = min(1.0, reach / size)
+        while length * size >= (_SHORTEST_STEP if self.refused is None else _NEAREST) / 2:
+            found = self._try(length)
+            if found is not None:
+                return *found, 2 * reach if self.refused is None else length * size
+            length /= 2
+        return None
+
+    def beyond(self, reach: float) -> tuple[np.ndarray, Point, float] | None:
+        """From the whole step down to `reach`: whether what cannot be believed ends again."""
+        length = 1.0
+        while length * self._longest > reach:
+            found = self._try(length, remember=False)
+            if found is not None:
+                return *found, np.inf
+            length /= 2
+        return None
+
+    @property
+    def _longest(self) -> float:
+        return float(np.max(np.abs(self.path.step)))
+
+    def _try(self, length: float, *, remember: bool = True) -> tuple[np.ndarray, Point] | None:
+        target = self.path(length)
+        found = self.objective(target)
         if found is None:
-            refused = target
-        elif found.value <= _enough(start, target - path.z):
-            return (target, found), None
-        length /= 2
-    return None, refused
+            if remember or self.refused is None:
+                self.refused = target
+            return None
+        lower = found.value <= _enough(self.start, target - self.path.z)
+        return (target, found) if lower else None
 
 
 def _enough(start: Point, step: np.ndarray) -> float:

@@ -112,6 +112,20 @@ def test_the_frontier_is_told_with_the_point_that_was_refused():
     assert found.refused[0] - found.z[0] < 1e-3
 
 
+def test_the_frontier_is_reached_in_few_evaluations():
+    f = quadratic(np.array([3.0, 0.3]), np.eye(2), believed=lambda z: z[0] + z[1] < 1)
+    assert f.minimise([0.0, 0.0]).outcome is Outcome.FRONTIER
+    assert len(f.seen) < 50  # 15 halvings from each of as many points would be 200
+
+
+def test_what_lies_beyond_a_gap_that_cannot_be_believed_is_found():
+    f = quadratic(np.array([0.9, 0.0]), np.eye(2), believed=lambda z: not 0.3 < z[0] < 0.5)
+    found = f.minimise([0.29, 0.0])
+    assert found.outcome is Outcome.INTERIOR
+    wall = quadratic(np.array([5.5, 0.0]), np.eye(2), believed=lambda z: not 0.9 < z[0] < 1.4)
+    assert wall.minimise([0.0, 0.0]).outcome is Outcome.INTERIOR
+
+
 def test_a_refused_detour_does_not_hide_an_optimum():
     f = quadratic(np.array([0.9, 0.0]), np.eye(2), believed=lambda z: z[0] < 1)
     assert f.minimise([0.0, 1.0]).outcome is Outcome.INTERIOR
