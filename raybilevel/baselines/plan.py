@@ -100,11 +100,11 @@ class Plan:
             self._check_grid()
 
     def _check_followed(self) -> None:
-        searched, followed = ([v.name for v in p.variables] for p in (self.problem, self.followed))
-        if self.problem.variables != self.followed.variables:
+        if self.followed.variables != self.problem.variables:
+            own, searched = ([v.name for v in p.variables] for p in (self.followed, self.problem))
             raise InputError(
-                f"compare.bilevel gives the bilevel method variables of its own ({followed}), but "
-                f"it must tune what the searches do ({searched}), with the same bounds"
+                f"compare.bilevel gives the bilevel method variables of its own ({own}), but it "
+                f"must tune what the searches do ({searched}), with the same bounds"
             )
 
     def _check_pooled(self, name: str) -> None:
