@@ -29,7 +29,7 @@ def start(*arguments, **variables):
 
 def finish(process):
     """Wait for its end: returncode, stdout, stderr (what has not been read before)."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return SimpleNamespace(returncode=process.returncode, stdout=out, stderr=err)
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import ray
 from commands import finish, start, wait_for_line
-from users import hurry, settle
+from users import hurry, settle, slow_down
 
 from raybilevel import configfile
 from raybilevel.runtime.driver import NAMESPACE
@@ -39,6 +39,7 @@ def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster,
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
+    slow_down(run_in, 600)
     one.send_signal(signal.SIGINT)
     done = finish(one)
     assert done.returncode == 1
@@ -62,6 +63,7 @@ def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(clu
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
+    slow_down(run_in, 600)
     one.kill()
     finish(one)
     time.sleep(1)

@@ -3,15 +3,17 @@
 import textwrap
 
 MODULE = """
-    import os, time
+    import contextlib, os, time
     from pathlib import Path
     import torch
 
     def model(seeds):
         Path("pids").mkdir(exist_ok=True)
         Path(f"pids/{os.getpid()}").touch()
-        nap = Path("nap")
-        time.sleep(float(nap.read_text()) if nap.exists() else 0)
+        began = time.monotonic()
+        with contextlib.suppress(FileNotFoundError):
+            while time.monotonic() - began < float(Path("nap").read_text()):
+                time.sleep(0.05)
         draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
         return torch.stack([draw(seed) for seed in seeds])
 
@@ -46,7 +48,13 @@ def settle(here, module, nap=0.0, size=2048):
     (here / "c.yaml").write_text(textwrap.dedent(CONFIG).format(module=module, size=size))
     hurry(here)
     if nap:
-        (here / "nap").write_text(str(nap))
+        slow_down(here, nap)
+
+
+def slow_down(here, nap):
+    """Naps are this long from now on, also those that have begun."""
+    (here / "next").write_text(str(nap))
+    (here / "next").rename(here / "nap")
 
 
 def hurry(here):

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from toys import Descent
+from toys import Descent, but_late
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.callbacks import prepare
@@ -42,7 +42,7 @@ def play(folder, callbacks, **run):
         Order(Descent(), ScalingConfig(num_workers=1), config, "run", listeners),
         lambda progress: notes.extend(n for n in progress.notes if n not in notes),
     )
-    return notes
+    return but_late(notes)
 
 
 def scalars(folder):

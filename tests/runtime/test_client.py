@@ -6,7 +6,7 @@ import time
 import psutil
 import ray
 from commands import crowding, finish, start, wait_for_line
-from users import settle, worker_pids
+from users import settle, slow_down, worker_pids
 
 from raybilevel import configfile
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -85,6 +85,7 @@ def test_a_run_that_goes_on_cannot_be_resumed_beside_it(cluster, run_in):
     command = ("run", "c.yaml", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
+    slow_down(run_in, 10)  # the other naps too, as it tries the model
     other = finish(start(*command, "--resume"))
     one.terminate()
     finish(one)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from commands import finish, start
 from schedule_toys import save_pipeline
-from users import settle
+from users import hurry, settle, slow_down
 
 from raybilevel import configfile
 from raybilevel.runtime.run import run_locally
@@ -78,8 +78,10 @@ PARTS = """
     import torch
 
     def nap(share):
+        began = time.monotonic()
         with contextlib.suppress(FileNotFoundError):
-            time.sleep(share * float(Path("HERE/nap").read_text()))
+            while time.monotonic() - began < share * float(Path("HERE/nap").read_text()):
+                time.sleep(0.05)
 
     def normal(seeds):
         nap(1)
@@ -104,7 +106,7 @@ def here(tmp_path, monkeypatch):
     """A checkout's `jobs/`, and a user's module beside it."""
     shutil.copytree(JOBS, tmp_path / "jobs")
     (tmp_path / "parts.py").write_text(textwrap.dedent(PARTS).replace("HERE", str(tmp_path)))
-    (tmp_path / "nap").write_text("0.5")
+    slow_down(tmp_path, 0.5)
     save_pipeline(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -137,7 +139,7 @@ def test_jobs_that_are_stopped_half_way_and_submitted_again_end_with_the_same_bi
     for one in first.values():
         assert head.ended(one) == "STOPPED", head.logs(one)
     assert not list((here / "kept").glob("*/summary.json"))
-    (here / "nap").unlink()
+    hurry(here)
     again = {job: submit(head, here, job, job, "--resume", attempt=2) for job in RUNS}
     for job, one in again.items():
         assert head.ended(one) == "SUCCEEDED", head.logs(one)
@@ -159,7 +161,7 @@ def test_comparisons_are_jobs_too_and_one_that_is_stopped_half_way_finds_what_it
     head.wait(lambda: any(done.glob("*/done.json")) or head.over(first))
     head.ray("job", "stop", first)
     assert head.ended(first) == "STOPPED", head.logs(first)
-    (here / "nap").unlink()
+    hurry(here)
     quiet = submit(head, here, "compare_reward", "quiet")
     schedule = submit(head, here, "compare_schedule", "schedule")
     again = submit(head, here, "compare_reward", "stopped", "--resume", attempt=2)
@@ -195,9 +197,9 @@ def test_a_model_is_pretrained_by_a_job(head, here):
 
 def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, here):
     configure(here, REWARD, "detached")
-    (here / "nap").write_text("1")
     first = submit(head, here, "reward", "detached", "run.detach=true")
     head.wait(lambda: rounds(here, "detached") >= 1 or head.over(first))
+    slow_down(here, 10)  # the commands below nap too, as they try the model
     head.ray("job", "stop", first)
     assert head.ended(first) == "STOPPED", head.logs(first)
     run = f"{here}/kept/detached"
@@ -209,7 +211,7 @@ def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, he
 
     again = submit(head, here, "reward", "detached", "run.detach=true", attempt=2)
     head.wait(lambda: "round " in head.logs(again) or head.over(again))
-    (here / "nap").unlink()
+    hurry(here)
     assert head.ended(again) == "SUCCEEDED", head.logs(again)
     assert f"{run} has ended after round 8" in call(head, "status", run).stdout
     assert rounds(here, "detached") == 8
