@@ -25,7 +25,7 @@ def test_a_module_in_the_current_directory_is_found_everywhere(
     address = cluster if joins else ""
     done = subprocess.run(
         [sys.executable, str(script), "run", "c.yaml"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
         env=environment(RAY_ADDRESS=address),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -201,7 +201,7 @@ def test_two_drivers_never_share_a_run(tmp_path):
     started, errors = threading.Event(), []
 
     def second():
-        started.wait(30)
+        started.wait(300)
         try:
             drive(wanted, lambda progress: None)
         except ValueError as error:

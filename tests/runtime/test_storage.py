@@ -42,7 +42,7 @@ def s3():
 
 
 def wait_for(port):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         with socket.socket() as knock:
             if knock.connect_ex(("127.0.0.1", port)) == 0:
