@@ -25,7 +25,7 @@ from raybilevel.errors import InputError
 from raybilevel.report.comparison import finish
 from raybilevel.runtime.storage import RunDirectory
 
-pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def comparison(problem, folder, **compare):
