@@ -221,6 +221,21 @@ class Stall:
             time.sleep(0.06)
 
 
+class Held:
+    """Shards take their time; those of one round wait until they are let go."""
+
+    def __init__(self, folder, round_):
+        self.file, self.round = f"{folder}/go", round_
+
+    def __call__(self, shard):
+        nap(shard)
+        while shard.round == self.round and not Path(self.file).exists():
+            time.sleep(0.02)
+
+    def go(self):
+        Path(self.file).touch()
+
+
 class Ear:
     """Watches a pool and keeps what it says."""
 
