@@ -2,18 +2,26 @@
 
 import textwrap
 
-MODULE = """
-    import contextlib, os, time
+NAP = """
+    import contextlib
+    import os
+    import time
     from pathlib import Path
+
     import torch
 
+    def nap(share=1.0):
+        began = time.monotonic()
+        with contextlib.suppress(FileNotFoundError):
+            while time.monotonic() - began < share * float(Path("HERE/nap").read_text()):
+                time.sleep(0.05)
+"""
+
+MODULE = """
     def model(seeds):
         Path("pids").mkdir(exist_ok=True)
         Path(f"pids/{os.getpid()}").touch()
-        began = time.monotonic()
-        with contextlib.suppress(FileNotFoundError):
-            while time.monotonic() - began < float(Path("nap").read_text()):
-                time.sleep(0.05)
+        nap()
         draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
         return torch.stack([draw(seed) for seed in seeds])
 
@@ -44,11 +52,17 @@ def settle(here, module, nap=0.0, size=2048):
 
     Every batch takes `nap` seconds until `hurry(here)`.
     """
-    (here / f"{module}.py").write_text(textwrap.dedent(MODULE))
+    write_module(here, module, MODULE)
     (here / "c.yaml").write_text(textwrap.dedent(CONFIG).format(module=module, size=size))
     hurry(here)
     if nap:
         slow_down(here, nap)
+
+
+def write_module(here, name, text):
+    """A module of the user's that can `nap`: as long as `slow_down(here, ...)` says."""
+    code = textwrap.dedent(NAP + text).replace("HERE", str(here))
+    (here / f"{name}.py").write_text(code)
 
 
 def slow_down(here, nap):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import ray
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
-from toys import Descent, Ear, Held, Seen, Wide, nap
+from toys import Descent, Ear, Endless, Seen, Wide, nap
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.errors import Starved
@@ -168,7 +168,7 @@ def test_sums_that_went_with_their_node_are_made_again(nodes, tmp_path):
 
 def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, tmp_path):
     only = nodes.add(1)
-    going = Going(Descent(mishap=Held(tmp_path, 2)), tmp_path, (1, 1), min_workers_timeout_s=40)
+    going = Going(Descent(mishap=Endless(2)), tmp_path, (1, 1), min_workers_timeout_s=40)
     going.at(inside(2))
     nodes.kill(only)
     with pytest.raises(

@@ -158,7 +158,7 @@ def test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner(marks, po
     workers = pool(OneIsSlow(marks))
     started = time.monotonic()
     output, _ = workers.run(stage(0))
-    assert time.monotonic() - started < 4.0  # as long as any takes on the slow one
+    assert time.monotonic() - started < 3.0  # 4 with any on the slow one
     assert_right(output, 0)
 
 

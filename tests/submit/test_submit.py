@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from commands import finish, start
 from schedule_toys import save_pipeline
-from users import hurry, settle, slow_down
+from users import hurry, settle, slow_down, write_module
 
 from raybilevel import configfile
 from raybilevel.runtime.run import run_locally
@@ -71,20 +71,8 @@ COMPARED_SAMPLING = (
 """
 )
 PARTS = """
-    import contextlib
-    import time
-    from pathlib import Path
-
-    import torch
-
-    def nap(share):
-        began = time.monotonic()
-        with contextlib.suppress(FileNotFoundError):
-            while time.monotonic() - began < share * float(Path("HERE/nap").read_text()):
-                time.sleep(0.05)
-
     def normal(seeds):
-        nap(1)
+        nap()
         draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
         return torch.stack([draw(seed) for seed in seeds])
 
@@ -105,7 +93,7 @@ PARTS = """
 def here(tmp_path, monkeypatch):
     """A checkout's `jobs/`, and a user's module beside it."""
     shutil.copytree(JOBS, tmp_path / "jobs")
-    (tmp_path / "parts.py").write_text(textwrap.dedent(PARTS).replace("HERE", str(tmp_path)))
+    write_module(tmp_path, "parts", PARTS)
     slow_down(tmp_path, 0.5)
     save_pipeline(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
