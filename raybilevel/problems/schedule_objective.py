@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from raybilevel.metrics import FrechetTo, KidTo, Moments
+from raybilevel.metrics import FrechetTo, KidTo, Moments, jackknife
 from raybilevel.problems.base import Arrays
 
 Metric = Literal["fid", "kid"]
@@ -104,6 +104,21 @@ class Kid:
     def value(self, total: Moments | Mean) -> float:
         """Mean over samples of their chunk's KID."""
         return float(total.sum / total.count)
+
+
+def of_points(
+    objective: Objective, rows: Mapping[str, np.ndarray], points: int
+) -> list[list[Moments | Mean]]:
+    """The chunks of each of the points that were evaluated: rows go point by point."""
+    parts = objective.parts(rows)
+    chunks = len(parts) // points
+    return [parts[i * chunks : (i + 1) * chunks] for i in range(points)]
+
+
+def measure(objective: Objective, parts: Sequence[Moments | Mean]) -> tuple[float, float]:
+    """The objective at a point with these chunks, and its standard error."""
+    value, se = jackknife(objective.value, parts, corrected=objective.biased)
+    return float(value), float(se)
 
 
 def moment_rows(total: Moments) -> Arrays:

@@ -14,7 +14,8 @@ from raybilevel.problems.seeds import sample_seeds
 _SLICE = 1024  # real images a shard
 _FEWEST_CHUNKS = 8
 _COMPARED_CHUNKS = 4  # subjects are many: they spread the work by themselves
-_RUNGS = (0.5, 1, 2, 4)  # evaluations that a look takes: three at the start, one at the end
+_RUNGS = (0.25, 0.25, 0.5, 1, 4)  # evaluations that a look adds: four at the start, one at the end
+_FEWEST_SEEN = 2  # chunks, for a jackknife
 _LOOKS = 1 << 19  # chunks from here on are for looks
 _LAST_WORDS = 1 << 20  # chunks from here on are for the comparison at the end alone
 
@@ -72,7 +73,7 @@ class Plan:
     def look(
         self, rung: int, round_: int, number: int, state: Arrays, points: Sequence[np.ndarray]
     ) -> Stage:
-        """Lists of levels to choose from, on more and more samples as they get fewer."""
+        """Lists of levels to choose from, on samples that no other look has."""
         first = _LOOKS + sum(self.rungs[:rung])
         samples = self.rungs[rung] * self.shard_size
         chunks = self._chunks(state, samples, self.shard_size, first)
@@ -80,8 +81,9 @@ class Plan:
 
     @property
     def rungs(self) -> list[int]:
-        """Chunks that each rung takes."""
-        return [max(2, round(share * self.chunks)) for share in _RUNGS]
+        """Chunks that each rung adds."""
+        first, *more = (round(share * self.chunks) for share in _RUNGS)
+        return [max(first, _FEWEST_SEEN), *(max(count, 1) for count in more)]
 
     def compare(
         self, round_: int, number: int, state: Arrays, subjects: Sequence[dict[str, object]]

@@ -9,9 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from raybilevel.metrics import Moments
 from raybilevel.problems.base import EVALUATED, Arrays, Output, Stage, Status, Stop, Update
 from raybilevel.problems.schedule_compare import Real, compare, list_subjects, real_arrays
-from raybilevel.problems.schedule_objective import Fid, Kid, Metric, Objective
+from raybilevel.problems.schedule_objective import (
+    Fid,
+    Kid,
+    Mean,
+    Metric,
+    Objective,
+    measure,
+    of_points,
+)
 from raybilevel.problems.schedule_plan import Plan
 from raybilevel.problems.schedule_search import Search
 from raybilevel.problems.schedule_solver import Metrics, Solver, Term
@@ -19,8 +28,8 @@ from raybilevel.problems.schedule_source import Source
 from raybilevel.problems.schedule_stop import why_stop
 from raybilevel.problems.schedule_worker import MOST_REAL
 
-_LOOKS = 3  # at where to begin
-_KEEP = 3  # one of so many is looked at again
+_LOOKS = 4  # at where to begin
+_KEEP = 2  # one of so many is looked at again
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +68,25 @@ class Rounds:
     def begin(self, round_: int, state: Arrays, done: list[Output], number: int) -> Stage | Update:
         """Look at many schedules, at fewer and fewer of them more closely; begin at the best.
 
-        Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943), a third each time.
+        Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943); a look adds its samples to
+        those of the looks before.
         """
         starts, stock = self.starts()
-        field, found = list(range(len(starts))), None
+        objective = self.objective(state)
+        field = list(range(len(starts)))
+        seen: list[list[Moments | Mean]] = [[] for _ in starts]
         for rung, looked in enumerate(done):
-            found = self.solver.measure(self.objective(state), looked, len(field))
-            ranking = np.argsort([value for value, _ in found], kind="stable")
-            if rung == 0:  # what the picture calls before: the best that diffusers offers
-                state = state | {"x_before": starts[next(i for i in ranking.tolist() if i < stock)]}
+            new = of_points(objective, looked.rows, len(field))
+            seen = [[*before, *parts] for before, parts in zip(seen, new, strict=True)]
+            found = [measure(objective, parts) for parts in seen]
+            ranking = np.argsort([value for value, _ in found], kind="stable").tolist()
+            if offered := [field[i] for i in ranking if field[i] < stock]:  # by diffusers
+                state = state | {"x_before": starts[offered[0]]}
             if rung == _LOOKS - 1:
-                best = int(ranking[0])
+                best = ranking[0]
                 return Update(*self.solver.begin(state, starts[field[best]], found[best]))
-            field = [field[int(i)] for i in ranking[: math.ceil(len(field) / _KEEP)]]
+            kept = ranking[: math.ceil(len(field) / _KEEP)]
+            field, seen = [field[i] for i in kept], [seen[i] for i in kept]
         points = [self.search.levels(starts[i]) for i in field]
         return self.plan.look(len(done), round_, number, state, points)
 
@@ -115,8 +130,8 @@ class Rounds:
         if not done:
             points = [self.search.levels(state["x"])]
             return self.plan.evaluate(round_, number, state, points, noises)
-        (found,) = self.solver.measure(self.objective(state), done[0], 1)
-        return found
+        objective = self.objective(state)
+        return measure(objective, objective.parts(done[0].rows))
 
     def end(
         self, round_: int, state: Arrays, done: list[Output], found: Sequence[np.ndarray]
@@ -127,7 +142,9 @@ class Rounds:
             if self.fixed:
                 return self.plan.evaluate(round_, 0, state, points)
             return self.plan.look(_LOOKS, round_, 0, state, points)
-        measured = self.solver.measure(self.objective(state), done[0], len(found))
+        objective = self.objective(state)
+        seen = of_points(objective, done[0].rows, len(found))
+        measured = [measure(objective, parts) for parts in seen]
         best = int(np.argmin([value for value, _ in measured]))
         state = state | {"x": found[best]}
         if not self.plan.compared:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from raybilevel.metrics import jackknife
 from raybilevel.problems.base import Arrays, Output
-from raybilevel.problems.schedule_objective import Objective
+from raybilevel.problems.schedule_objective import Objective, of_points
 from raybilevel.problems.schedule_search import Search
 from raybilevel.upper.adam import Adam, cosine_decay
 from raybilevel.upper.zeroth_order import Kind, Pairs
@@ -63,10 +63,6 @@ class Solver:
         """Levels at each of the pairs' points."""
         return [self.search.levels(self.search.from_unit(u)) for u in pairs.points]
 
-    def measure(self, objective: Objective, out: Output, points: int) -> list[tuple[float, float]]:
-        """The objective and its standard error at each of the points that were evaluated."""
-        return [_measure(objective, parts) for parts in _split(objective, out, points)]
-
     def begin(
         self, state: Arrays, x: np.ndarray, found: tuple[float, float]
     ) -> tuple[Arrays, Metrics]:
@@ -84,7 +80,7 @@ class Solver:
     ) -> tuple[Arrays, Metrics]:
         """The `update`-th update of x, from 1, and the history's row of where it was made."""
         x, pairs = state["x"], self.pairs(update, state)
-        sets = _split(objective, out, 2 * self.directions)
+        sets = of_points(objective, out.rows, 2 * self.directions)
 
         def both(*totals: object) -> np.ndarray:
             values = np.array([objective.value(total) for total in totals])  # type: ignore[arg-type]
@@ -142,18 +138,6 @@ class Solver:
                 float(se[i]),
             )
         return row
-
-
-def _split(objective: Objective, out: Output, points: int) -> list[list[object]]:
-    """The chunks of each point: shards go point by point."""
-    parts = objective.parts(out.rows)
-    chunks = len(parts) // points
-    return [list(parts[i * chunks : (i + 1) * chunks]) for i in range(points)]
-
-
-def _measure(objective: Objective, parts: Sequence[object]) -> tuple[float, float]:
-    value, se = jackknife(objective.value, parts, corrected=objective.biased)
-    return float(value), float(se)
 
 
 def _stored(x: np.ndarray, adam: Adam) -> Arrays:

@@ -55,8 +55,9 @@ def test_nfe_is_what_the_shards_cost(played):
     problem, _, rows = played
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
     points = len(problem.rounds.starts()[0])
-    looks = [(points, 2), (math.ceil(points / 3), 2), (math.ceil(math.ceil(points / 3) / 3), 4)]
-    assert spent[0] == sum(n * chunks for n, chunks in looks) * 16 * 4
+    half, quarter = math.ceil(points / 2), math.ceil(math.ceil(points / 2) / 2)
+    chunks = points * 2 + half + quarter + math.ceil(quarter / 2) * 2
+    assert spent[0] == chunks * 16 * 4
     assert spent[1] == spent[2] == 2 * 3 * 32 * 4
     assert spent[3] == rows[3]["nfe_comparison"] + 2 * 8 * 16 * 4
 
