@@ -1,6 +1,7 @@
 """Print what tuning a sampling schedule gains, and whether its parts are what they claim.
 
     python jobs/bench_schedule.py gain [--data digits] [--steps 4,5,8,10,20] [--seeds 5,6,7,8,9]
+    python jobs/bench_schedule.py starts [--data digits] [--steps 4,12] [--seeds 5,6,7,8,9]
     python jobs/bench_schedule.py optimality [--steps 5,10] [--seeds 5,6,7] [--schedules 100]
     python jobs/bench_schedule.py estimator
     python jobs/bench_schedule.py speed
@@ -149,6 +150,50 @@ def _bounds(gaps: pd.Series) -> tuple[float, float]:
 def _interval(gaps: pd.Series) -> str:
     low, high = _bounds(gaps)
     return f"({low:+.3f} to {high:+.3f})"
+
+
+# --- starts -------------------------------------------------------------------------------------
+
+
+@app.command()
+def starts(
+    data: str = "digits",
+    steps: str = "4,12",
+    seeds: str = "5,6,7,8,9",
+    compared: Annotated[int, typer.Option(help="Fresh samples that order them.")] = 2048,
+) -> None:
+    """Where the search begins, among all starts in the order of their FID on fresh noises."""
+    for n in numbers(steps):
+        found = list(in_processes(_begin, [(data, n, seed) for seed in numbers(seeds)]))
+        (scores,) = in_processes(_score_starts, [(data, n, compared)])
+        order = np.sort(scores)
+        places = [int(np.searchsorted(order, scores[chosen])) + 1 for chosen, _ in found]
+        begun = np.array([scores[chosen] for chosen, _ in found])
+        print(
+            f"{n} steps: FID of {len(order)} starts, the best {np.round(order[:4], 2)}, median "
+            f"{np.median(order):.2f}; begun at {begun.mean():.2f}, places {places}; "
+            f"{found[0][1]:,} NFE",
+            flush=True,
+        )
+
+
+def _begin(data: str, steps: int, seed: int) -> tuple[int, int]:
+    """Which start the search begins at, and what looking for it costs."""
+    p = ScheduleTuning(model=data, data=data, sampling_steps=steps)
+    run, _ = run_locally(p, RunConfig(seed=seed, max_rounds=1))
+    begun = run.state["x_start"]
+    places = [i for i, x in enumerate(p.rounds.starts()[0]) if np.array_equal(x, begun)]
+    return places[0], int(run.ledger.nfe_total)
+
+
+def _score_starts(data: str, steps: int, samples: int) -> np.ndarray:
+    """FID of every start (starts,), without bias, on noises that no run has seen."""
+    p = problem(data, steps)
+    run, _ = run_locally(p, RunConfig(seed=0, max_rounds=1))
+    score = Scorer(p, run.state)
+    levels = [p.search.levels(x) for x in p.rounds.starts()[0]]
+    chunks = [score.moments(at, 0, samples) for at in levels]
+    return np.array([float(jackknife(score.to, c, corrected=True)[0]) for c in chunks])
 
 
 # --- optimality ---------------------------------------------------------------------------------
