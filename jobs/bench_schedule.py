@@ -29,6 +29,7 @@ from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.metrics import FrechetTo, Moments, jackknife
 from raybilevel.problems.base import Output, Shard, Stage
 from raybilevel.problems.schedule_compare import OURS, Real, frame, real_arrays
+from raybilevel.problems.schedule_objective import measure
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.run import run_locally
@@ -189,11 +190,10 @@ def _begin(data: str, steps: int, seed: int) -> tuple[int, int]:
 def _score_starts(data: str, steps: int, samples: int) -> np.ndarray:
     """FID of every start (starts,), without bias, on noises that no run has seen."""
     p = problem(data, steps)
-    run, _ = run_locally(p, RunConfig(seed=0, max_rounds=1))
-    score = Scorer(p, run.state)
+    run, _ = run_locally(p.trial({v.name: v.init for v in p.variables}), RunConfig(seed=0))
+    score, objective = Scorer(p, run.state), p.rounds.objective(run.state)
     levels = [p.search.levels(x) for x in p.rounds.starts()[0]]
-    chunks = [score.moments(at, 0, samples) for at in levels]
-    return np.array([float(jackknife(score.to, c, corrected=True)[0]) for c in chunks])
+    return np.array([measure(objective, score.moments(at, 0, samples))[0] for at in levels])
 
 
 # --- optimality ---------------------------------------------------------------------------------

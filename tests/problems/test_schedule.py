@@ -1,7 +1,6 @@
 """The schedule problem without Ray: rounds, what they promise, what is left behind."""
 
 import json
-import math
 import pickle
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_toys import Pixels, save_pipeline, stock_and_ours, tiny_unet, tuning
+from schedule_toys import Pixels, chunks_looked_at, save_pipeline, stock_and_ours, tiny_unet, tuning
 
 from raybilevel import RunConfig, Variable
 from raybilevel.errors import InputError
@@ -55,9 +54,7 @@ def test_nfe_is_what_the_shards_cost(played):
     problem, _, rows = played
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
     points = len(problem.rounds.starts()[0])
-    half, quarter = math.ceil(points / 2), math.ceil(math.ceil(points / 2) / 2)
-    chunks = points * 2 + half + quarter + math.ceil(quarter / 2) * 2
-    assert spent[0] == chunks * 16 * 4
+    assert spent[0] == chunks_looked_at(points) * 16 * 4
     assert spent[1] == spent[2] == 2 * 3 * 32 * 4
     assert spent[3] == rows[3]["nfe_comparison"] + 2 * 8 * 16 * 4
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from schedule_toys import Pixels, learning, stock_and_ours
+from schedule_toys import Pixels, chunks_looked_at, learning, stock_and_ours
 
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.errors import InputError
@@ -52,9 +52,7 @@ def test_nfe_is_three_a_training_sample_and_one_a_level(played):
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
     train = 2 * 3 * 16 * 3
     points = len(problem.rounds.starts()[0])
-    half, quarter = math.ceil(points / 2), math.ceil(math.ceil(points / 2) / 2)
-    chunks = points * 2 + half + quarter + math.ceil(quarter / 2) * 2
-    looks = chunks * 16 * 2
+    looks = chunks_looked_at(points) * 16 * 2
     pairs = 2 * 2 * 32 * 2
     evaluation = 32 * 2
     assert spent[:4].tolist() == [0, train, train, train + evaluation]  # every third round
