@@ -4,10 +4,11 @@ import json
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from commands import finish, start
-from toys import Descent, bump, but_late, first, gaussian, nap
+from toys import Descent, bump, but_late, first, gaussian
 from users import settle
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
@@ -66,31 +67,44 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_its_checkpoints(tmp_path):
 
 
 class Away:
-    """Watches a run and takes the storage away after round 1, for so many seconds."""
+    """Watches a run and takes its storage away after round 1, until the run has noticed."""
 
-    def __init__(self, folder, seconds):
-        self.folder, self.seconds, self.since, self.notes = folder, seconds, None, []
+    def __init__(self, folder, sign):
+        self.folder, self.sign, self.notes, self.back = folder, sign, [], False
 
     def remount(self, how):
-        subprocess.run(["mount", "-o", f"remount,{how}", str(self.folder)], check=True)
+        mount = ["mount", "-o", f"remount,{how}", str(self.folder)]
+        return subprocess.run(mount, check=False).returncode == 0  # busy while a file is open
 
     def __call__(self, progress):
-        self.notes = progress.notes
-        if self.since is None and progress.round == 1:
-            self.since = time.monotonic()
-            self.remount("ro")
-        elif self.since and time.monotonic() - self.since > self.seconds:
-            self.remount("rw")
-            self.since = float("inf")
+        self.notes = but_late(progress.notes)
+        if not self.sign.exists():
+            if progress.round >= 1 and self.remount("ro"):
+                self.sign.touch()
+        elif self.notes and not self.back:
+            self.back = self.remount("rw")
+
+
+class Await:
+    """A mishap: shards from round 2 on wait for a file, lest the run be over before it is there."""
+
+    def __init__(self, file):
+        self.file = str(file)
+
+    def __call__(self, shard):
+        until = time.monotonic() + 60
+        while shard.round >= 2 and not Path(self.file).exists() and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 def test_a_run_whose_storage_was_away_goes_on_to_the_same_bits(tmp_path):
+    sign = tmp_path / "away"
     with disk(tmp_path / "small", 4096) as folder:
         run = RunConfig(name="run", storage_path=str(folder), seed=5, storage_timeout_s=30)
-        away = Away(folder, 2.0)
-        drive(Order(Descent(mishap=nap), ScalingConfig(num_workers=2), run, "run"), away)
-        (note,) = but_late(away.notes)
+        away = Away(folder, sign)
+        drive(Order(Descent(mishap=Await(sign)), ScalingConfig(num_workers=2), run, "run"), away)
         history = RunDirectory(str(folder), "run").read_table("history")
+    (note,) = away.notes
     assert note.endswith("failed (Read-only file system); trying again for up to 30 s")
     _, rows = run_locally(Descent(), RunConfig(seed=5))
     assert history["config/x"].tolist() == [row["config/x"] for row in rows]
