@@ -1,7 +1,9 @@
 """A configuration goes to YAML and back, and a resumed one is held to the first."""
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import toys
 import yaml
@@ -60,6 +62,19 @@ def test_a_callable_is_stored_by_name_for_reading_only():
     assert "<callable toys.near_one>" in text
     with pytest.raises(InputError, match=r"upper_reward was the Python function toys\.near_one"):
         configfile.build(configfile.parse(text, "config.yaml"), "config.yaml")
+
+
+@dataclass
+class Heavy:
+    weights: np.ndarray
+
+    def __call__(self, samples):
+        return samples @ self.weights
+
+
+def test_a_callable_that_is_a_dataclass_is_stored_by_name_too():
+    tree = configfile.to_tree(config(upper_reward=Heavy(np.zeros(2))))
+    assert tree["upper_reward"] == f"<callable {__name__}.Heavy>"
 
 
 def written(tmp_path, text):

@@ -1,6 +1,9 @@
 """Detached runs: they go on without the command, are found again, joined, and stopped."""
 
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
@@ -12,6 +15,7 @@ from raybilevel import configfile
 from raybilevel.runtime.driver import NAMESPACE
 from raybilevel.runtime.run import run_locally
 from raybilevel.runtime.storage import RunDirectory
+from raybilevel.testing.nodes import actor_pids, kill_actor
 from raybilevel.testing.quiet import differences
 
 
@@ -77,6 +81,52 @@ def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(clu
     resumed = finish(start(*command, "--resume"))
     assert resumed.returncode == 0, resumed.stderr
     assert_as_if_undisturbed(run_in, "stopped")
+
+
+HEAVY = """
+    import sys
+    from dataclasses import dataclass
+    from pathlib import Path
+
+    import numpy as np
+
+    from raybilevel import BilevelTuner, configfile
+
+    @dataclass
+    class Heavy:
+        weights: np.ndarray
+
+        def __call__(self, samples):
+            return samples[:, 0] + float(self.weights[0])
+
+    if __name__ == "__main__":
+        config = configfile.read(Path("c.yaml"), ["run.detach=true"])
+        problem = config.problem.but(lower_reward=Heavy(np.zeros(200_000)))
+        BilevelTuner(problem, config.scaling, config.run, address=sys.argv[1]).fit()
+"""
+
+
+def wait_until(come, seconds=120):
+    until = time.monotonic() + seconds
+    while not come():
+        assert time.monotonic() < until, "it has not come"
+        time.sleep(0.2)
+
+
+def test_a_reward_with_weights_of_its_own_outlives_its_script_and_its_driver(cluster, run_in):
+    settle(run_in, "heavy", nap=2.0)
+    (run_in / "script.py").write_text(textwrap.dedent(HEAVY))
+    script = subprocess.Popen([sys.executable, "script.py", cluster])
+    wait_until((run_in / "runs/mine/checkpoints/000001/MANIFEST.json").exists)
+    slow_down(run_in, 600)
+    script.kill()
+    script.wait()
+    (driver,) = actor_pids("Driver")
+    kill_actor(driver)
+    wait_until(lambda: actor_pids("Driver") not in ([], [driver]))
+    hurry(run_in)
+    wait_until(lambda: "has ended" in call("status", "mine").stdout)
+    assert_as_if_undisturbed(run_in, "heavy")
 
 
 @pytest.mark.parametrize("command", ["status", "stop"])

@@ -118,10 +118,11 @@ def _start(order: Order) -> Any:
     if order.run.detach:
         options["lifetime"] = "detached"
     actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
+    parcel = Parcel.pack(order)
     until = time.monotonic() + _GRACE
     while True:
         try:
-            return actor.remote(Parcel.pack(order), order.run.detach)
+            return actor.remote(order.run.detach, parcel.search_path, *parcel.pieces)
         except ValueError as error:  # the name is taken
             if time.monotonic() > until:
                 raise InputError(

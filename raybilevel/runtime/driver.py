@@ -57,10 +57,11 @@ class Progress:
 class Driver:
     """Runs one run in a thread of its own."""
 
-    def __init__(self, order: Parcel, detached: bool) -> None:
+    def __init__(self, detached: bool, search_path: tuple[str, ...], *pieces: bytes) -> None:
         fix_threads(1)
         self._detached = detached
-        self._order = order  # opened where what goes wrong can be told
+        # opened where what goes wrong can be told
+        self._order = Parcel(b"".join(pieces), search_path)
         self._board = Board()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)

@@ -10,6 +10,8 @@ from typing import Any
 
 from ray import cloudpickle
 
+_PIECE = 64 * 1024  # bytes; Ray sends arguments of up to 100 kB with the call itself
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -26,6 +28,15 @@ class Parcel:
     def pack(cls, content: Any) -> Parcel:
         """Close a parcel in the process that can import what is in it."""
         return cls(cloudpickle.dumps(content), (str(Path.cwd()), *filter(None, sys.path)))
+
+    @property
+    def pieces(self) -> list[bytes]:
+        """The data in pieces that an actor which outlives its sender is started with.
+
+        Ray leaves a large argument with its sender, and without it restarts no actor. Pieces travel
+        with the call and are kept with the cluster's state, up to Ray's own limit of 10 MB.
+        """
+        return [self.data[i : i + _PIECE] for i in range(0, len(self.data), _PIECE)]
 
     def open(self) -> Any:
         """The object, in the sender's directory where this machine has it.
