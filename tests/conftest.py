@@ -61,16 +61,14 @@ def cache(tmp_path_factory, worker_id):
 def cluster():
     """A local Ray with room for four workers, whatever the machine has; returns its address."""
     import ray
+    from ray.cluster_utils import Cluster
 
-    context = ray.init(
-        address="local",
-        num_cpus=8,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    yield context.address_info["gcs_address"]
+    # not of ray.init: tests of nodes leave it for a while, and it has to be there afterwards
+    started = Cluster(True, head_node_args={"num_cpus": 8, "include_dashboard": False})
+    ray.init(started.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield started.address
     ray.shutdown()
+    started.shutdown()
 
 
 @pytest.fixture

@@ -221,6 +221,21 @@ class Stall:
             time.sleep(0.06)
 
 
+class Held:
+    """Shards of one round, from an index on, wait for a file: what is to happen there happens."""
+
+    def __init__(self, file, round_, index=0):
+        self.file, self.round, self.index = str(file), round_, index
+
+    def __call__(self, shard):
+        nap(shard)
+        until = time.monotonic() + 120
+        while (shard.round, shard.index >= self.index) == (self.round, True):
+            if Path(self.file).exists() or time.monotonic() > until:
+                return
+            time.sleep(0.05)
+
+
 class Endless:
     """Shards take their time; those of one round end with their process alone."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import ray
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
-from toys import Descent, Ear, Endless, Seen, Wide, nap
+from toys import Descent, Ear, Endless, Held, Seen, Wide, nap
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.errors import Starved
@@ -156,10 +156,11 @@ def test_many_large_sums_are_added_on_the_nodes_to_the_same_bits(nodes, tmp_path
 def test_sums_that_went_with_their_node_are_made_again(nodes, tmp_path):
     nodes.add(1)
     lost = nodes.add(1)
-    going = Going(Wide(mishap=nap), tmp_path, (2, 2))
     # some answers are there, and no block of eight is whole
-    going.at(lambda p: p.round == 1 and 13 < p.shards_left < 18)
+    going = Going(Wide(mishap=Held(tmp_path / "sign", 1, 5)), tmp_path, (2, 2))
+    going.at(lambda p: p.round == 1 and p.shards_left == 15)
     nodes.kill(lost)
+    (tmp_path / "sign").touch()
     history = going.end()
     assert history["workers_lost"].iloc[-1] == 1
     assert history["shards_retried"].iloc[-1] > 1  # not only what was in flight

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import ray
 from schedule_toys import DyingPixels, Pixels, learning, save_pipeline, tuning
-from toys import KILL, Descent, DyingGaussian, Once, die, first, gaussian, nap, near_one
+from toys import KILL, Descent, DyingGaussian, Held, Once, die, first, gaussian, nap, near_one
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -148,16 +148,17 @@ def driver_pid(order):
 
 
 class KillDriver:
-    """Watches a run and kills its driver at each of the given moments, once."""
+    """Watches a run and kills its driver at each of the given moments, once; signs the last."""
 
-    def __init__(self, order, moments):
-        self.order, self.moments, self.killed = order, list(moments), 0
+    def __init__(self, order, moments, sign):
+        self.order, self.moments, self.sign = order, list(moments), sign
 
     def __call__(self, progress):
         if self.moments and self.moments[0](progress):
             self.moments.pop(0)
             os.kill(driver_pid(self.order), KILL)
-            self.killed += 1
+            if not self.moments:
+                self.sign.touch()
 
 
 def inside(round_):
@@ -169,15 +170,15 @@ def after(round_):
 
 
 @pytest.mark.parametrize(
-    "moments",
-    [[inside(0)], [after(1), inside(2)]],
+    ("moments", "last"),
+    [([inside(0)], 0), ([after(1), inside(2)], 2)],
     ids=["inside the first round", "after the first round and inside the third"],
 )
-def test_bits_survive_a_driver_killed(moments, tmp_path):
-    wanted = order(Descent(mishap=nap), tmp_path, 2)
-    killer = KillDriver(wanted, moments)
+def test_bits_survive_a_driver_killed(moments, last, tmp_path):
+    wanted = order(Descent(mishap=Held(tmp_path / "sign", last, 3)), tmp_path, 2)
+    killer = KillDriver(wanted, moments, tmp_path / "sign")
     drive(wanted, killer)
-    assert killer.killed == len(moments)
+    assert not killer.moments
     assert_same_bits(outcome(wanted), locally(Descent()))
 
 

@@ -2,13 +2,11 @@
 
 import json
 import subprocess
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from commands import finish, start
-from toys import Descent, bump, but_late, first, gaussian
+from toys import Descent, Held, bump, but_late, first, gaussian
 from users import settle
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
@@ -85,24 +83,12 @@ class Away:
             self.back = self.remount("rw")
 
 
-class Await:
-    """A mishap: shards from round 2 on wait for a file, lest the run be over before it is there."""
-
-    def __init__(self, file):
-        self.file = str(file)
-
-    def __call__(self, shard):
-        until = time.monotonic() + 60
-        while shard.round >= 2 and not Path(self.file).exists() and time.monotonic() < until:
-            time.sleep(0.05)
-
-
 def test_a_run_whose_storage_was_away_goes_on_to_the_same_bits(tmp_path):
     sign = tmp_path / "away"
     with disk(tmp_path / "small", 4096) as folder:
         run = RunConfig(name="run", storage_path=str(folder), seed=5, storage_timeout_s=30)
         away = Away(folder, sign)
-        drive(Order(Descent(mishap=Await(sign)), ScalingConfig(num_workers=2), run, "run"), away)
+        drive(Order(Descent(mishap=Held(sign, 2)), ScalingConfig(num_workers=2), run, "run"), away)
         history = RunDirectory(str(folder), "run").read_table("history")
     (note,) = away.notes
     assert note.endswith("failed (Read-only file system); trying again for up to 30 s")
