@@ -44,8 +44,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """The longest folders first, and what mostly waits beside them."""
+    """Nodes before others join a Ray; then the longest folders, and what mostly waits beside."""
     items.sort(key=lambda item: item.path.parent.name not in RAY and item.path != SOAK)
+    items.sort(key=lambda item: item.path.parent.name != "nodes")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,14 +62,16 @@ def cache(tmp_path_factory, worker_id):
 def cluster():
     """A local Ray with room for four workers, whatever the machine has; returns its address."""
     import ray
-    from ray.cluster_utils import Cluster
 
-    # not of ray.init: tests of nodes leave it for a while, and it has to be there afterwards
-    started = Cluster(True, head_node_args={"num_cpus": 8, "include_dashboard": False})
-    ray.init(started.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield started.address
+    context = ray.init(
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield context.address_info["gcs_address"]
     ray.shutdown()
-    started.shutdown()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A cluster of several raylets on this machine, whose nodes come and go."""
 
-import logging
-
 import pytest
 import ray
 
@@ -10,14 +8,11 @@ from raybilevel.testing.nodes import SpotCluster
 
 @pytest.fixture(scope="module")
 def joined():
-    """One for a module; what this process had joined before is joined again after it."""
-    before = ray.get_runtime_context().gcs_address if ray.is_initialized() else None
-    ray.shutdown()
+    """One for a module, before this process joins the session's, which would end by leaving it."""
+    assert not ray.is_initialized(), "tests of nodes come first; tests/conftest.py sees to it"
     cluster = SpotCluster()
     yield cluster
     cluster.close()
-    if before:
-        ray.init(address=before, log_to_driver=False, logging_level=logging.ERROR)
 
 
 @pytest.fixture

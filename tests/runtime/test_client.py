@@ -6,7 +6,7 @@ import time
 import psutil
 import ray
 from commands import crowding, finish, start, wait_for_line
-from users import settle, slow_down, worker_pids
+from users import hurry, settle, slow_down, worker_pids
 
 from raybilevel import configfile
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -16,13 +16,16 @@ from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
 
-def interrupt(process, number, after="round 2"):
-    """Signal the command in its third round; gives its end and the seconds that took."""
-    wait_for_line(process, after)
+def interrupt(process, number, here):
+    """Signal the command after its second round; gives its end and the seconds that took."""
+    wait_for_line(process, "round 2")
+    slow_down(here, 600)  # lest it be over before the signal
     process.send_signal(number)
     started = time.monotonic()
     done = finish(process)
-    return done, time.monotonic() - started
+    seconds = time.monotonic() - started
+    hurry(here)
+    return done, seconds
 
 
 def assert_gone(pids, seconds=2.0):
@@ -43,7 +46,7 @@ def assert_says_how_to_go_on(done, here):
 def test_an_interrupted_run_stops_at_once_and_goes_on_to_the_same_bits(cluster, run_in):
     settle(run_in, "interrupted", nap=0.25)
     command = ("run", "c.yaml", "--address", cluster)
-    done, seconds = interrupt(start(*command), signal.SIGTERM)
+    done, seconds = interrupt(start(*command), signal.SIGTERM, run_in)
     assert done.returncode == 1
     assert seconds < 2 * max(2, crowding())  # 2 are promised; 4 where others start processes too
     assert_says_how_to_go_on(done, run_in)
@@ -64,7 +67,7 @@ def test_ctrl_c_takes_the_runs_own_ray_with_it(run_in):
     wait_for_line(process, "round 1")
     ours = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     assert len(ours) > 3
-    done, seconds = interrupt(process, signal.SIGINT)
+    done, seconds = interrupt(process, signal.SIGINT, run_in)
     assert done.returncode == 1
     assert seconds < 2 * max(2, crowding())  # 1.5 to 1.7 s were measured on a quiet machine
     assert_says_how_to_go_on(done, run_in)
@@ -75,6 +78,7 @@ def test_a_killed_command_takes_its_actors_with_it(cluster, run_in):
     settle(run_in, "killed", nap=0.25)
     process = start("run", "c.yaml", "--address", cluster)
     wait_for_line(process, "round 2")
+    slow_down(run_in, 600)
     process.kill()
     finish(process)
     assert_gone(worker_pids(run_in), seconds=20)
