@@ -5,9 +5,6 @@ from __future__ import annotations
 import socket
 
 import grpc  # type: ignore[import-untyped]
-from ray._private.authentication.authentication_token_setup import (
-    maybe_enable_token_auth_if_token_available,
-)
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated.gcs_service_pb2 import GetClusterIdRequest
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
@@ -37,7 +34,6 @@ def knock(address: str) -> None:
 
 
 def _show_token(address: str) -> None:
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init does
     try:
         with init_grpc_channel(address) as channel:
             NodeInfoGcsServiceStub(channel).GetClusterId(GetClusterIdRequest(), timeout=_ANSWER)

@@ -6,8 +6,10 @@ import time
 import numpy as np
 import pytest
 import ray
+from commands import finish, start
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
 from toys import Descent, Ear, Endless, Held, Seen, Wide, nap
+from users import settle
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.errors import Starved
@@ -210,3 +212,12 @@ def test_idle_workers_are_given_back_and_asked_for_again(nodes):
     assert costs["workers_joined"] == 2
     assert again["workers_joined"] >= 1  # of two, if the other was not needed
     assert again["workers_lost"] == 0
+
+
+def test_a_token_kept_for_another_cluster_is_not_shown_where_none_is_wanted(nodes, run_in):
+    nodes.add(2)
+    settle(run_in, "tokenless")
+    (run_in / ".ray").mkdir()
+    (run_in / ".ray/auth_token").write_text("0" * 64)
+    done = finish(start("run", "c.yaml", "--address", nodes.address, HOME=str(run_in)))
+    assert done.returncode == 0, done.stderr
