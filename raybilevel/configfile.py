@@ -166,10 +166,7 @@ def _fields(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if callable(value):  # a dataclass may be one too
-        name = getattr(value, "__qualname__", type(value).__qualname__)
-        return f"{_CALLABLE}{getattr(value, '__module__', '?')}.{name}>"
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not callable(value):
         return _plain(asdict(value))
     if isinstance(value, Mapping):
         return {name: _plain(v) for name, v in value.items()}
@@ -177,6 +174,9 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
+    if callable(value):
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return f"{_CALLABLE}{getattr(value, '__module__', '?')}.{name}>"
     return value
 
 

@@ -45,8 +45,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     """Nodes before others join a Ray; then the longest folders, and what mostly waits beside."""
-    items.sort(key=lambda item: item.path.parent.name not in RAY and item.path != SOAK)
-    items.sort(key=lambda item: item.path.parent.name != "nodes")
+
+    def place(item):
+        folder = item.path.parent.name
+        return folder != "nodes", folder not in RAY and item.path != SOAK
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

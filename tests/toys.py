@@ -229,11 +229,10 @@ class Held:
 
     def __call__(self, shard):
         nap(shard)
-        until = time.monotonic() + 120
-        while (shard.round, shard.index >= self.index) == (self.round, True):
-            if Path(self.file).exists() or time.monotonic() > until:
-                return
-            time.sleep(0.05)
+        if shard.round == self.round and shard.index >= self.index:
+            until = time.monotonic() + 120
+            while not Path(self.file).exists() and time.monotonic() < until:
+                time.sleep(0.05)
 
 
 class Endless:
