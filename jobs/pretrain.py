@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from raybilevel.data import load
-from raybilevel.lower.pretrain import pretrain
+from raybilevel.lower.training.pretrain import pretrain
 
 
 def main(

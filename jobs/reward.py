@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from raybilevel.cli import main
+from raybilevel.cli.main import main
 
 if __name__ == "__main__":
     sys.argv[1:] = ["run", *(a for a in sys.argv[1:] if a != "--config")]

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raybilevel.config import RunConfig, ScalingConfig
-    from raybilevel.problems.reward import RewardTuning
-    from raybilevel.problems.schedule import ScheduleTuning
+    from raybilevel.config.settings import RunConfig, ScalingConfig
+    from raybilevel.problems.reward.problem import RewardTuning
+    from raybilevel.problems.schedule.problem import ScheduleTuning
     from raybilevel.result import Result
     from raybilevel.tuner import BilevelTuner
     from raybilevel.upper.variables import Variable
@@ -18,10 +18,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "BilevelTuner": "raybilevel.tuner",
     "Result": "raybilevel.result",
-    "RewardTuning": "raybilevel.problems.reward",
-    "RunConfig": "raybilevel.config",
-    "ScalingConfig": "raybilevel.config",
-    "ScheduleTuning": "raybilevel.problems.schedule",
+    "RewardTuning": "raybilevel.problems.reward.problem",
+    "RunConfig": "raybilevel.config.settings",
+    "ScalingConfig": "raybilevel.config.settings",
+    "ScheduleTuning": "raybilevel.problems.schedule.problem",
     "Variable": "raybilevel.upper.variables",
 }
 

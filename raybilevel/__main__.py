@@ -1,5 +1,5 @@
 """`python -m raybilevel`."""
 
-from raybilevel.cli import main
+from raybilevel.cli.main import main
 
 main()

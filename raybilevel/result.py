@@ -6,7 +6,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from raybilevel import configfile
+from raybilevel import config_file
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -83,7 +83,7 @@ class Result:
         """What `config.yaml` holds: every argument, resolved."""
         self._check_there()
         where = f"{self.path}/config.yaml"
-        return configfile.parse(self.directory.read("config.yaml").decode(), where)
+        return config_file.parse(self.directory.read("config.yaml").decode(), where)
 
     @cached_property
     def problem(self) -> Problem:
@@ -96,7 +96,7 @@ class Result:
         """
         if self._problem is not None:
             return self._problem
-        return configfile.build(self.config, f"{self.path}/config.yaml").problem
+        return config_file.build(self.config, f"{self.path}/config.yaml").problem
 
     @cached_property
     def state(self) -> Arrays:

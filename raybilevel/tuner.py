@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from raybilevel import configfile
+from raybilevel import config_file
 from raybilevel.callbacks import Listener, prepare
-from raybilevel.config import RunConfig, ScalingConfig
-from raybilevel.configfile import Config, leaves, to_tree
+from raybilevel.config.settings import RunConfig, ScalingConfig
+from raybilevel.config_file import Config, leaves, to_tree
 from raybilevel.errors import InputError
 from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
@@ -73,7 +73,7 @@ class BilevelTuner:
         tree = stored_config(directory)
         if run is not None:
             tree = {**tree, "run": {}}
-        problem = problem or configfile.build(tree, f"{directory.path}/config.yaml").problem
+        problem = problem or config_file.build(tree, f"{directory.path}/config.yaml").problem
         here = (run or RunConfig(**tree["run"])).model_copy(
             update={"name": directory.name, "storage_path": directory.storage_path}
         )
@@ -95,9 +95,9 @@ class BilevelTuner:
         RunError
             If the run cannot go on; what is checkpointed stays.
         """
-        from raybilevel.display import display
+        from raybilevel.report.progress import display
         from raybilevel.runtime.client import driver_name, find_driver, going_driver
-        from raybilevel.runtime.session import check_stays, ray_session
+        from raybilevel.runtime.ray_session import check_stays, ray_session
 
         config = self._config
         directory = RunDirectory(config.run.storage_path, _name(config))
@@ -121,20 +121,20 @@ class BilevelTuner:
         """Watch the run that goes on already."""
         from raybilevel.runtime.client import follow
 
-        configfile.check_same(stored_config(directory), self._config, directory.path)
+        config_file.check_same(stored_config(directory), self._config, directory.path)
         follow(driver, self._config.run, directory.name, watch)
 
     def _begin(self, directory: RunDirectory, watch: Callable[[Any], None], may_grow: bool) -> None:
         from raybilevel.runtime.client import drive
-        from raybilevel.runtime.life import Order
-        from raybilevel.runtime.session import check_resources
+        from raybilevel.runtime.ray_session import check_resources
+        from raybilevel.runtime.run_controller import Order
 
         config = self._config
         if config.run.detach:
             self._check(directory)
         check_resources(config.scaling, may_grow)
         # the run begins to exist here, where nothing is left to refuse
-        directory.write("config.yaml", configfile.dump(config).encode())
+        directory.write("config.yaml", config_file.dump(config).encode())
         drive(
             Order(config.problem, config.scaling, config.run, directory.name, self._listeners()),
             watch,
@@ -154,7 +154,7 @@ class BilevelTuner:
                     f"the run directory {directory.path} exists; go on with it (--resume, "
                     "BilevelTuner.restore) or give another run.name"
                 )
-            configfile.check_same(stored_config(directory), config, directory.path)
+            config_file.check_same(stored_config(directory), config, directory.path)
         search_here()
         config.problem.check()
 
@@ -174,4 +174,6 @@ def stored_config(directory: RunDirectory) -> dict[str, Any]:
     """
     if not directory.exists():
         raise InputError(f"{directory.path} is no run directory: it has no config.yaml")
-    return configfile.parse(directory.read("config.yaml").decode(), f"{directory.path}/config.yaml")
+    return config_file.parse(
+        directory.read("config.yaml").decode(), f"{directory.path}/config.yaml"
+    )

@@ -7,8 +7,8 @@ import pytest
 import ray
 from commands import finish, start
 
-from raybilevel import cli
 from raybilevel.callbacks import named
+from raybilevel.cli import main as cli
 
 GOOD = {
     "model": "toys:gaussian",
@@ -269,12 +269,12 @@ def test_fewer_workers_at_most_than_at_least(refused, run_in):
 
 def begin(here, **changes):
     """A run directory that somebody began."""
-    from raybilevel import configfile
+    from raybilevel import config_file
 
     folder = here / "runs" / "mine"
     folder.mkdir(parents=True)
     write(here, yaml_of(run="{name: mine}", **changes))
-    (folder / "config.yaml").write_text(configfile.dump(configfile.read(here / "c.yaml")))
+    (folder / "config.yaml").write_text(config_file.dump(config_file.read(here / "c.yaml")))
 
 
 def test_a_run_directory_that_exists(refused, run_in):

@@ -12,7 +12,7 @@ from raybilevel.errors import InputError
 from raybilevel.imports import resolve
 
 # what pip writes as bin/raybilevel: its own folder is on sys.path, and the current one is not
-SCRIPT = "import sys\nfrom raybilevel.cli import main\nsys.exit(main())\n"
+SCRIPT = "import sys\nfrom raybilevel.cli.main import main\nsys.exit(main())\n"
 
 
 @pytest.mark.parametrize("joins", [False, True], ids=["its own local Ray", "RAY_ADDRESS"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raybilevel import RewardTuning, configfile
+from raybilevel import RewardTuning, config_file
 from raybilevel.baselines.config import read_comparison
-from raybilevel.demo import reward_demo, schedule_demo
+from raybilevel.cli.demo import reward_demo, schedule_demo
 from raybilevel.upper.variables import Variable
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +27,7 @@ def test_every_configuration_is_a_problem_of_a_named_run(path):
         config, compare = read_comparison(path)
         assert compare.searches
     else:
-        config = configfile.read(path)
+        config = config_file.read(path)
     assert config.run.name
     if isinstance(config.problem, RewardTuning):  # a schedule's variables need its model
         assert config.problem.variables
@@ -37,7 +37,7 @@ def test_every_configuration_is_a_problem_of_a_named_run(path):
     ("name", "demo"), [("reward", reward_demo), ("sampling_schedule", schedule_demo)]
 )
 def test_the_demo_is_the_configuration_of_its_name(name, demo):
-    assert configfile.read(ROOT / f"jobs/configs/{name}.yaml").problem == demo()
+    assert config_file.read(ROOT / f"jobs/configs/{name}.yaml").problem == demo()
 
 
 def blocks(language):
@@ -48,7 +48,7 @@ def blocks(language):
 def test_the_readmes_yaml_is_a_configuration():
     (text,) = blocks("yaml")
     assert len(text.splitlines()) <= 10
-    config = configfile.build(yaml.safe_load(text), "README.md")
+    config = config_file.build(yaml.safe_load(text), "README.md")
     assert isinstance(config.problem, RewardTuning)
 
 

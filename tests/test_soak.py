@@ -1,4 +1,4 @@
-"""Whole runs of every problem through bad weather, as `jobs/soak.py` does at length."""
+"""Whole runs of every problem through bad weather, as `jobs/bench/soak.py` does at length."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SOAK = Path(__file__).parents[1] / "jobs" / "soak.py"
+SOAK = Path(__file__).parents[1] / "jobs" / "bench" / "soak.py"
 
 
 @pytest.mark.slow

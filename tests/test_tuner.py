@@ -10,7 +10,7 @@ import yaml
 from raybilevel import BilevelTuner, RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.result import Result
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
 
 LAMBDA = Variable("lambda", 3.0, 1.0, 20.0, "log")

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from raybilevel import configfile
+from raybilevel import config_file
 from raybilevel.baselines.config import POOLED, CompareConfig
 from raybilevel.baselines.followed import follow
 from raybilevel.baselines.outcome import Outcome
 from raybilevel.baselines.plan import Plan
 from raybilevel.baselines.scores import distinct, score_frame
-from raybilevel.config import RunConfig
-from raybilevel.configfile import Config
+from raybilevel.config.settings import RunConfig
+from raybilevel.config_file import Config
 from raybilevel.errors import InputError, Interrupted
 from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
-from raybilevel.problems.reward import RewardTuning
+from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.report.standing import FOLLOWED
 from raybilevel.runtime.storage import RunDirectory, absolute
 from raybilevel.tuner import BilevelTuner
@@ -72,7 +72,7 @@ class Comparison:
         Interrupted
             On Ctrl-C: what is done stays.
         """
-        from raybilevel.runtime.session import check_resources, ray_session
+        from raybilevel.runtime.ray_session import check_resources, ray_session
 
         self._check(resume)
         self._check_address()
@@ -116,9 +116,9 @@ class Comparison:
             )
 
     def _check_same(self, directory: RunDirectory) -> None:
-        old = configfile.parse(directory.read("config.yaml").decode(), directory.path)
+        old = config_file.parse(directory.read("config.yaml").decode(), directory.path)
         stored = old.pop("compare", None) or {}
-        configfile.check_same(old, self.config, directory.path)
+        config_file.check_same(old, self.config, directory.path)
         if stored | _FREE != self._compare_tree() | _FREE:
             raise InputError(
                 f"compare is another in {directory.path}, which was begun with {stored}; put it "
@@ -132,7 +132,7 @@ class Comparison:
     def _dump(self) -> str:
         import yaml
 
-        tree = configfile.to_tree(self.config) | {"compare": self._compare_tree()}
+        tree = config_file.to_tree(self.config) | {"compare": self._compare_tree()}
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
     # --- methods ----------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Comparison:
         """Run a scoring: anew, as what is scored may be more than last time."""
         from raybilevel.runtime.checkpoints import Checkpoints
         from raybilevel.runtime.client import drive
-        from raybilevel.runtime.life import Order
+        from raybilevel.runtime.run_controller import Order
 
         place = self.directory.below("runs", "scoring")
         if place.list(""):

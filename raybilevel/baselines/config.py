@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from raybilevel import configfile
-from raybilevel.config import Settings
-from raybilevel.configfile import Config
+from raybilevel import config_file
+from raybilevel.config.settings import Settings
+from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.report.standing import DEFAULT
 
@@ -96,13 +96,13 @@ def read_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Config, 
     Raises
     ------
     InputError
-        What `configfile.read` raises; and if the block is missing.
+        What `config_file.read` raises; and if the block is missing.
     """
-    tree = configfile.read_tree(path, overrides)
+    tree = config_file.read_tree(path, overrides)
     block = tree.pop("compare", None)
     if not isinstance(block, dict):
         raise InputError(
             f"{path} has no compare block; add one, such as "
             "'compare: {searches: [random, tpe], trials: 8}'"
         )
-    return configfile.build(tree, str(path)), CompareConfig(**block)
+    return config_file.build(tree, str(path)), CompareConfig(**block)

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from raybilevel.baselines.config import POOLED, STAGED, CompareConfig
-from raybilevel.config import Settings
+from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Cost, Problem
-from raybilevel.problems.reward import RewardTuning
+from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.report.standing import FOLLOWED
 
 _FEWEST_POOLED = 16  # samples, two a round

@@ -11,7 +11,7 @@ import numpy as np
 from raybilevel.baselines.outcome import Outcome, records
 from raybilevel.baselines.space import grid, initial, optuna_space
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.reward import RewardTuning
+from raybilevel.problems.reward.problem import RewardTuning
 
 if TYPE_CHECKING:
     import pandas as pd

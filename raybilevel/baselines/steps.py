@@ -16,7 +16,7 @@ from ray.tune import Callback
 
 from raybilevel.baselines.trial import ADMITTED, METRIC
 from raybilevel.errors import Interrupted
-from raybilevel.runtime.session import Signals
+from raybilevel.runtime.ray_session import Signals
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,13 +7,13 @@ from typing import Any
 
 from ray import tune
 
-from raybilevel.config import RunConfig
+from raybilevel.config.settings import RunConfig
 from raybilevel.problems.base import Output, Problem, Stage
 from raybilevel.problems.base import Worker as ProblemWorker
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import make_deterministic
-from raybilevel.runtime.parcel import Parcel
-from raybilevel.runtime.run import Row, Run, run_stage
+from raybilevel.runtime.rounds import Row, Run, run_stage
+from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.runtime.threads import fix_threads
 

@@ -18,10 +18,10 @@ from raybilevel.baselines.outcome import Outcome, end_of, records
 from raybilevel.baselines.searches import POPULATIONS, Ask, make_search, tune_config
 from raybilevel.baselines.steps import Steps, Watch, watching
 from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
-from raybilevel.config import ScalingConfig
+from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays, Problem
-from raybilevel.runtime.parcel import Parcel
+from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.storage import RunDirectory
 
 if TYPE_CHECKING:

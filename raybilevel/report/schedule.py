@@ -6,7 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from raybilevel.problems.schedule_compare import INITIAL, LEARNED, NEAREST, OURS
+from raybilevel.problems.schedule.comparison import INITIAL, LEARNED, NEAREST, OURS
 from raybilevel.report import training
 from raybilevel.report.figure import png, scale_of
 from raybilevel.report.page import Picture

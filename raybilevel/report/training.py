@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.lower.network import WIDEST
-from raybilevel.problems.schedule_search import Search, make_schedule
+from raybilevel.lower.training.unet import WIDEST
+from raybilevel.problems.schedule.space import Search, make_schedule
 from raybilevel.report.figure import png, scale_of
 from raybilevel.report.table import Line
 from raybilevel.result import Result

@@ -55,7 +55,7 @@ def _jpeg_bytes(pixels: np.ndarray, quality: int) -> int:
 
 def legibility(device: str) -> Reward:
     """Log-probability of the likeliest digit under the good classifier, at most 0."""
-    from raybilevel.lower.classifier import digits_classifier
+    from raybilevel.rewards.digits_classifier import digits_classifier
 
     classifier = digits_classifier().to(device)
 
@@ -68,7 +68,7 @@ def legibility(device: str) -> Reward:
 
 def proxy_legibility(device: str) -> Reward:
     """Log-probability of the likeliest digit under the proxy, a judge of its own, at most 0."""
-    from raybilevel.lower.classifier import proxy_classifier
+    from raybilevel.rewards.digits_classifier import proxy_classifier
 
     proxy = proxy_classifier().to(device)
 
@@ -94,7 +94,7 @@ def novelty(device: str) -> Reward:
 
 def realism(device: str) -> Reward:
     """Minus the distance to the nearest training digit in the good classifier's features."""
-    from raybilevel.lower.classifier import digits_classifier, folds
+    from raybilevel.rewards.digits_classifier import digits_classifier, folds
 
     classifier = digits_classifier().to(device)
     real = classifier.features(folds()[0].images.to(device))
@@ -109,7 +109,7 @@ def realism(device: str) -> Reward:
 
 def class_log_prob(device: str, label: int) -> Reward:
     """Log-probability of a digit under the good classifier, at most 0."""
-    from raybilevel.lower.classifier import digits_classifier
+    from raybilevel.rewards.digits_classifier import digits_classifier
 
     _check_label(label, "class_log_prob")
     classifier = digits_classifier().to(device)
@@ -123,7 +123,7 @@ def class_log_prob(device: str, label: int) -> Reward:
 
 def proxy_logit(device: str, label: int) -> Reward:
     """Logit of a digit under a linear classifier that has seen 100 labels."""
-    from raybilevel.lower.classifier import proxy_classifier
+    from raybilevel.rewards.digits_classifier import proxy_classifier
 
     _check_label(label, "proxy_logit")
     proxy = proxy_classifier().to(device)

@@ -10,12 +10,12 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
-from raybilevel.config import RunConfig
+from raybilevel.config.settings import RunConfig
 from raybilevel.errors import InputError, Interrupted, RunError, Starved
 from raybilevel.runtime.driver import NAMESPACE, Driver, Progress
-from raybilevel.runtime.life import Order
-from raybilevel.runtime.parcel import Parcel
-from raybilevel.runtime.session import Signals
+from raybilevel.runtime.ray_session import Signals
+from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.storage import BEGUN, RunDirectory
 
 Watch = Callable[[Progress], None]

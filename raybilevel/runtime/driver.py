@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import ray
 
 from raybilevel.errors import InputError, Interrupted, RunError, StorageError
-from raybilevel.runtime.life import Board, Life, Order
-from raybilevel.runtime.parcel import Parcel
-from raybilevel.runtime.run import Row
+from raybilevel.runtime.rounds import Row
+from raybilevel.runtime.run_controller import Board, Life, Order
+from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.threads import fix_threads
 

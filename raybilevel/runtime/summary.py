@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from raybilevel.runtime.environment import Environment, versions
-from raybilevel.runtime.run import Run
+from raybilevel.runtime.rounds import Run
 
 
 def summarise(run: Run, environment: Environment) -> bytes:

@@ -12,7 +12,7 @@ import ray
 from raybilevel.problems.base import Arrays, Shard
 from raybilevel.problems.base import Worker as ProblemWorker
 from raybilevel.runtime.environment import Facts, hardware, make_deterministic
-from raybilevel.runtime.parcel import Parcel
+from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.threads import fix_threads
 
 

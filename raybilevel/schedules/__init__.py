@@ -1,7 +1,7 @@
 """Noise schedules as differentiable functions of the numbers that are tuned."""
 
 from raybilevel.schedules.base import LOGSNR_FLOOR, Schedule, logsnr_of
-from raybilevel.schedules.chen import cosine, sigmoid
+from raybilevel.schedules.cosine_sigmoid import cosine, sigmoid
 from raybilevel.schedules.knots import knots
 
 __all__ = ["LOGSNR_FLOOR", "Schedule", "cosine", "knots", "logsnr_of", "sigmoid"]

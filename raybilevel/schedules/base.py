@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.schedules.stock import float32_betas, stock_levels
+from raybilevel.schedules.scheduler_config import float32_betas, stock_levels
 from raybilevel.upper.variables import Box, Variable, Vector
 
 if TYPE_CHECKING:

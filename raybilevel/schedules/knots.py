@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from raybilevel.errors import InputError
 from raybilevel.schedules.base import Schedule
-from raybilevel.schedules.chen import cosine
+from raybilevel.schedules.cosine_sigmoid import cosine
 from raybilevel.upper.variables import Variable, Vector
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What an estimator of the reward problem must pass, as numbers over replicated pools.
 
-`jobs/bench_oracles.py` prints them; `tests/upper/test_oracles.py` asserts them. To try another
+`jobs/bench/oracles.py` prints them; `tests/upper/test_oracles.py` asserts them. To try another
 estimator, hand it in: it takes (pool, lambda, weights, gamma) and answers with an `Estimate`.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.problems.reward_solver import Found, Solver
-from raybilevel.problems.reward_stop import Reason, judge
+from raybilevel.problems.reward.convergence import Reason, judge
+from raybilevel.problems.reward.pool_solver import Found, Solver
 from raybilevel.testing.oracle import Oracle
-from raybilevel.upper.health import examine
+from raybilevel.upper.diagnostics import examine
 from raybilevel.upper.penalty import Estimate, Pool, estimate
 
 _Z95 = 1.959964

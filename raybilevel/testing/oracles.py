@@ -1,7 +1,7 @@
 """Reward problems whose answers are known: what a new estimator must reproduce.
 
 An oracle draws pools, and knows F, L_gamma, their gradients and their minimiser. For the estimator
-of the pool this is run by `tests/upper/test_oracles.py` and `jobs/bench_oracles.py`.
+of the pool this is run by `tests/upper/test_oracles.py` and `jobs/bench/oracles.py`.
 
     for oracle in ORACLES:
         pool = oracle.draw(np.random.default_rng(0), 4096)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from raybilevel.runtime.checkpoints import Checkpoints
-from raybilevel.runtime.run import Row, Run
+from raybilevel.runtime.rounds import Row, Run
 from raybilevel.runtime.storage import RunDirectory
 
 

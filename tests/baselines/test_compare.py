@@ -20,7 +20,7 @@ from raybilevel import RunConfig, ScalingConfig
 from raybilevel.baselines.compare import Comparison
 from raybilevel.baselines.config import CompareConfig
 from raybilevel.baselines.tuned import Order, search
-from raybilevel.configfile import Config
+from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.report.comparison import finish
 from raybilevel.runtime.storage import RunDirectory

@@ -13,7 +13,7 @@ from raybilevel.baselines.outcome import Outcome, records
 from raybilevel.baselines.pooled import search_pool
 from raybilevel.baselines.scores import distinct, score_frame
 from raybilevel.baselines.steps import Steps, watching
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
 
 

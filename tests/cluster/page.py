@@ -59,13 +59,13 @@ def _parse(command, words):
 
 
 def _check_entrypoint(words):
-    from raybilevel import configfile
+    from raybilevel import config_file
 
     demand(words[0] == "python" and words[2] == "--config", "a job is an entry point and its file")
     overrides = words[4:]
     demand(any(word.startswith("run.storage_path=") for word in overrides), "what is found is kept")
     if words[3].startswith("jobs/"):
-        demand(configfile.read(ROOT / words[3], overrides).scaling.use_gpu, "workers ask for GPUs")
+        demand(config_file.read(ROOT / words[3], overrides).scaling.use_gpu, "workers ask for GPUs")
 
 
 def _check_names(text):

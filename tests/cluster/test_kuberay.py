@@ -87,10 +87,10 @@ def test_a_job_runs_on_the_same_cluster():
 
 def test_the_jobs_entrypoint_is_a_configuration(run_in):
     """What it says after the file's name are overrides that raybilevel reads."""
-    from raybilevel import configfile
+    from raybilevel import config_file
 
     job = yaml.safe_load((CLUSTER / "kuberay-job.yaml").read_text())["spec"]
     overrides = [word for word in job["entrypoint"].split() if "=" in word]
-    config = configfile.read(CLUSTER.parent / "jobs/configs/reward.yaml", overrides)
+    config = config_file.read(CLUSTER.parent / "jobs/configs/reward.yaml", overrides)
     assert config.scaling.use_gpu
     assert config.run.storage_path.startswith("s3://")

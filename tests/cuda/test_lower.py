@@ -5,9 +5,9 @@ import torch
 from schedule_toys import learning, save_pipeline
 
 from raybilevel import RunConfig
-from raybilevel.lower.levels import LevelSampler
-from raybilevel.lower.sampling import PixelSampler
-from raybilevel.runtime.run import run_locally
+from raybilevel.lower.sampling.level_sampler import LevelSampler
+from raybilevel.lower.sampling.pixel import PixelSampler
+from raybilevel.runtime.rounds import run_locally
 
 LEVELS = (-6.0, -2.0, 1.0, 4.0)
 

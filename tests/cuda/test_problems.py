@@ -5,7 +5,7 @@ import pytest
 from schedule_toys import learning, save_pipeline, tuning
 
 from raybilevel import RewardTuning, RunConfig, Variable
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
 
 
 def reward(model):

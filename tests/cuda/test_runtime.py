@@ -10,10 +10,10 @@ from toys import KILL
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.baselines.compare import Comparison
 from raybilevel.baselines.config import CompareConfig
-from raybilevel.configfile import Config
+from raybilevel.config_file import Config
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.life import Order
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 

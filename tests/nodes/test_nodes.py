@@ -15,8 +15,8 @@ from raybilevel import RunConfig, ScalingConfig
 from raybilevel.errors import Starved
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.life import Order
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
@@ -190,8 +190,8 @@ def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, 
 
 def test_idle_workers_are_given_back_and_asked_for_again(nodes):
     from raybilevel.problems.base import Shard, Stage
-    from raybilevel.runtime.parcel import Parcel
-    from raybilevel.runtime.pool import Pool
+    from raybilevel.runtime.executor import Pool
+    from raybilevel.runtime.serialization import Parcel
 
     nodes.add(2)
     ear = Ear()

@@ -12,8 +12,8 @@ from raybilevel import RunConfig, ScalingConfig
 from raybilevel.callbacks import prepare
 from raybilevel.runtime.callbacks import Callbacks
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.life import Order
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 

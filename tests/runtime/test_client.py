@@ -8,10 +8,10 @@ import ray
 from commands import crowding, finish, start, wait_for_line
 from users import hurry, settle, slow_down, worker_pids
 
-from raybilevel import configfile
+from raybilevel import config_file
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.driver import NAMESPACE
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
@@ -57,7 +57,7 @@ def test_an_interrupted_run_stops_at_once_and_goes_on_to_the_same_bits(cluster, 
     assert Checkpoints(directory).read().record["round"] < 4
     assert not directory.has("summary.json")
     assert finish(start(*command, "--resume")).returncode == 0
-    config = configfile.read(run_in / "c.yaml")
+    config = config_file.read(run_in / "c.yaml")
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
 
 

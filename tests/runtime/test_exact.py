@@ -13,8 +13,8 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive, driver_name
 from raybilevel.runtime.driver import NAMESPACE
-from raybilevel.runtime.life import Order
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")

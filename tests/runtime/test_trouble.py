@@ -12,8 +12,8 @@ from users import settle
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import StorageError
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.life import Order
-from raybilevel.runtime.run import run_locally
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")

@@ -11,8 +11,8 @@ from commands import finish, start
 from schedule_toys import save_pipeline
 from users import hurry, settle, slow_down, write_module
 
-from raybilevel import configfile
-from raybilevel.runtime.run import run_locally
+from raybilevel import config_file
+from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
@@ -133,7 +133,7 @@ def test_jobs_that_are_stopped_half_way_and_submitted_again_end_with_the_same_bi
         assert head.ended(one) == "SUCCEEDED", head.logs(one)
         said = head.logs(one)
         assert f"{here}/kept/{job}" in said and "round" in said
-        config = configfile.read(here / f"{job}.yaml")
+        config = config_file.read(here / f"{job}.yaml")
         directory = RunDirectory(f"{here}/kept", job)
         assert not list(differences(directory, *run_locally(config.problem, config.run))), job
 

@@ -2,7 +2,7 @@
 
 Bounds are those of the promise, and seeds are 0, 1, 2, ..., never chosen. Intervals are tested
 wherever at least 60 pools pass the gates: where fewer do, chance hides whether they cover, and
-those that pass are lucky (`jobs/bench_gates.py` prints all problems).
+those that pass are lucky (`jobs/bench/gates.py` prints all problems).
 """
 
 import math
@@ -10,11 +10,11 @@ import math
 import numpy as np
 import pytest
 
-from raybilevel.problems.reward_stop import Reason
+from raybilevel.problems.reward.convergence import Reason
 from raybilevel.testing import conformance
 from raybilevel.testing.conformance import check_gradients, check_optimum, slope
 from raybilevel.testing.oracles import ORACLES
-from raybilevel.upper.health import Gates, examine
+from raybilevel.upper.diagnostics import Gates, examine
 from raybilevel.upper.penalty import estimate
 
 GAMMAS = [math.inf, 20.0]

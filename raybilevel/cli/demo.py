@@ -1,0 +1,58 @@
+"""`raybilevel demo`: the whole way, from pretraining a model on handwritten digits to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from raybilevel.errors import InputError
+from raybilevel.problems.base import Problem
+from raybilevel.problems.reward.problem import RewardTuning
+from raybilevel.problems.schedule.problem import ScheduleTuning
+from raybilevel.report import finish
+from raybilevel.tuner import BilevelTuner
+from raybilevel.upper.variables import Variable
+
+
+def reward_demo() -> RewardTuning:
+    """How strongly to tune a digits model for realism, when copies are not wanted.
+
+    Tuned harder, the model draws cleaner digits, but ever closer to copies of those it has seen.
+    The lower reward does not mind that; the upper one wants readable digits that are new.
+    """
+    return RewardTuning(
+        model="digits",
+        lower_reward="realism",
+        upper_reward="legibility + 0.5 * novelty",
+        held_out_reward="proxy_legibility",
+        lambda_=Variable("lambda", 5.0, 0.05, 20.0, "log"),
+    )
+
+
+def schedule_demo() -> ScheduleTuning:
+    """Which five noise levels to sample a digits model at."""
+    return ScheduleTuning(
+        model="digits",
+        data="digits",
+        sampling_steps=5,
+        compare_samples=1024,
+        compare_steps=(4, 8, 10),
+    )
+
+
+DEMOS: dict[str, Callable[[], Problem]] = {"reward": reward_demo, "schedule": schedule_demo}
+
+
+def run_demo(name: str, address: str | None = None) -> None:
+    """Run a demo and print its table.
+
+    Raises
+    ------
+    InputError
+        If there is no demo of that name.
+    """
+    if name not in DEMOS:
+        raise InputError(f"there is no demo '{name}'; the demos are {', '.join(DEMOS)}")
+    typer.echo("a small model of handwritten digits is trained once, in a minute or two", err=True)
+    finish(BilevelTuner(DEMOS[name](), address=address).fit())

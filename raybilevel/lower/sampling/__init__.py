@@ -1,0 +1,1 @@
+"""Sampling: solvers, noise levels, pipelines."""

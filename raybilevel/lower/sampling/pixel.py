@@ -1,0 +1,120 @@
+"""Sampling from a pretrained pixel-space pipeline: our own loop, its network and scheduler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import patch_environment
+from diffusers import DiffusionPipeline
+from diffusers.utils import logging
+from torch import Tensor
+
+from raybilevel.errors import RunError
+from raybilevel.lower.sampling.pipeline_files import PipelineInfo, check_pipeline
+
+__all__ = ["PipelineInfo", "PixelSampler", "check_pipeline"]
+
+
+class PixelSampler:
+    """Draws images from an unconditional pixel-space pipeline, each from a seed of its own.
+
+    All noise comes from one CPU generator per image, so that an image depends on its seed alone,
+    to rounding: not on the batch that it is drawn in, nor on the device (TF32, which cuDNN's
+    convolutions take where they can, moved pixels by up to 0.004).
+
+    Parameters
+    ----------
+    directory
+        A pipeline directory that `check_pipeline` accepts.
+    device
+        "cpu" or "cuda".
+    sampling_steps
+        In [1, the scheduler's num_train_timesteps]; None for 50, or all where there are fewer.
+    mixed_precision
+        "no", "fp16" or "bf16": what accelerate runs the network in.
+
+    Attributes
+    ----------
+    image_shape : (C, H, W)
+    nfe_per_sample : network evaluations that an image costs.
+
+    Raises
+    ------
+    InputError
+        What `check_pipeline` raises.
+    RunError
+        If this process has set accelerate up for another device before.
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        device: str = "cpu",
+        sampling_steps: int | None = None,
+        mixed_precision: str = "no",
+    ) -> None:
+        info = check_pipeline(directory, sampling_steps)
+        pipeline = load_pipeline(directory)
+        self.image_shape = info.image_shape
+        self._steps = info.sampling_steps
+        self._unet, self._device = prepare(pipeline.unet, device, mixed_precision)
+        self._scheduler = pipeline.scheduler
+        self._scheduler.set_timesteps(self._steps)
+        self._noisy = "generator" in inspect.signature(self._scheduler.step).parameters
+        # Second-order schedulers list a time twice: one evaluation for each entry.
+        self.nfe_per_sample = len(self._scheduler.timesteps)
+
+    def sample(self, seeds: Sequence[int]) -> Tensor:
+        """Draw one image per seed: (N, C, H, W) float32 in [0, 1], on the CPU."""
+        with torch.inference_mode():
+            images = self._sample([torch.Generator().manual_seed(seed) for seed in seeds])
+        return images.clone()  # an ordinary tensor again, which a reward may do anything with
+
+    def _sample(self, generators: list[torch.Generator]) -> Tensor:
+        # The scheduler draws its noise from the same generators: on the CPU, an image at a time.
+        extra: dict[str, Any] = {"generator": generators} if self._noisy else {}
+        noise = torch.stack([torch.randn(self.image_shape, generator=g) for g in generators])
+        self._scheduler.set_timesteps(self._steps)  # also forgets the steps of the last batch
+        x = noise.to(self._device) * self._scheduler.init_noise_sigma
+        for t in self._scheduler.timesteps:
+            output = self._unet(self._scheduler.scale_model_input(x, t), t, return_dict=False)[0]
+            x = self._scheduler.step(output, t, x, return_dict=False, **extra)[0]
+        return (x / 2 + 0.5).clamp(0, 1).float().cpu()
+
+
+def load_pipeline(directory: Path | str) -> DiffusionPipeline:
+    """The pipeline in a directory, from safetensors alone and without a progress bar."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # a bar per worker helps nobody
+    try:
+        return DiffusionPipeline.from_pretrained(
+            str(directory), local_files_only=True, use_safetensors=True
+        )
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def prepare(
+    unet: torch.nn.Module, device: str, mixed_precision: str
+) -> tuple[torch.nn.Module, torch.device]:
+    """Put the network on its device and in its precision, for evaluation alone.
+
+    A worker is alone with its device whatever launched the job, but accelerate would take a
+    launcher's variables (torchrun, MPI) for its own, wait for peers that never come, or compile.
+    """
+    with patch_environment(local_rank="-1", pmi_size="1", accelerate_dynamo_backend="no"):
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    if accelerator.device.type != device:
+        # Its state is one per process, and a later wish for a GPU is dropped without a word.
+        raise RunError(
+            f"accelerate runs on {accelerator.device.type} in this process, but {device} was asked "
+            "for; use a process where no other Accelerator was made, and which sees the device"
+        )
+    unet = unet.float().eval().requires_grad_(False)
+    return accelerator.prepare_model(unet, evaluation_mode=True), accelerator.device

@@ -1,0 +1,1 @@
+"""Metrics of samples, and the extractors that their features come from."""

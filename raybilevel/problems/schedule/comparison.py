@@ -1,0 +1,137 @@
+"""The comparison at the end: the learned levels beside what diffusers offers, on fresh noises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raybilevel.lower.sampling.level_info import nearest_timesteps
+from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife, kid, kid_difference
+from raybilevel.problems.base import Arrays
+from raybilevel.problems.schedule.components import Source
+from raybilevel.problems.schedule.network import Pretrained, Untrained
+from raybilevel.problems.schedule.objective import moments
+from raybilevel.problems.schedule.space import Search
+from raybilevel.problems.schedule.worker import EXTRACTORS
+
+LEARNED = "learned"
+ROUNDED = "learned, rounded"  # to timesteps that a stock scheduler takes
+NEAREST = "nearest to stock"  # the best stock spacing, as near as the schedule comes to it
+INITIAL = "initial schedule"  # evenly spaced in the time of the schedule before it was learned
+OURS = (LEARNED, ROUNDED, NEAREST, INITIAL)
+_CHUNKS = 32  # of the jackknife
+COLUMNS = tuple(
+    f"{metric}{column}{judge}"
+    for judge in ("", "_second")
+    for metric in ("fid", "kid")
+    for column in ("", "_se", "_gap", "_gap_se")
+)
+"""Of each subject: FID to the training data and unbiased KID to the held-out data, their standard
+errors, and the gap: the learned levels' minus the subject's, on the same noises; by the objective's
+extractor and by the second, which was never optimised. FID is without its bias of order 1/n."""
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """Real images as one extractor sees them: training moments, held-out features (m, F)."""
+
+    train: Moments
+    held_out: np.ndarray
+
+    @classmethod
+    def of(cls, state: Arrays, name: str) -> Real:
+        """What a state holds for the extractor `name`."""
+        (train,) = moments({k: state[f"real_{k}_{name}"][None] for k in ("count", "sum", "outer")})
+        return cls(train, state[f"real_held_out_{name}"])
+
+    @property
+    def floor(self) -> float:
+        """FID of the held-out images to the training ones: what perfect samples would get."""
+        return FrechetTo(self.train)(Moments.of(self.held_out))
+
+
+def real_arrays(reference: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]) -> Arrays:
+    """What a state keeps of real images: sums over the training fold, rows of the held-out one."""
+    state: Arrays = {}
+    for name in EXTRACTORS:
+        (total,) = moments(reference, f"/{name}")
+        state |= {
+            f"real_count_{name}": np.array(float(total.count)),
+            f"real_sum_{name}": total.sum,
+            f"real_outer_{name}": total.outer,
+            f"real_held_out_{name}": held_out[f"features/{name}"],
+        }
+    return state
+
+
+def compare(state: Arrays, rows: Mapping[str, np.ndarray], subjects: int) -> np.ndarray:
+    """The table (subjects, columns); the first subject is the learned one."""
+    judged = []
+    for name in EXTRACTORS:
+        features = np.split(rows[f"features/{name}"], subjects)
+        judged.append(np.array([_judge(Real.of(state, name), features[0], f) for f in features]))
+    return np.concatenate(judged, axis=1)
+
+
+def list_subjects(
+    search: Search, source: Source, state: Arrays, more_steps: Sequence[int], *, fixed: bool
+) -> list[dict[str, Any]]:
+    """What is compared, learned first; stock schedulers are given other numbers of steps too.
+
+    Those that cannot walk so many steps are left out.
+
+    With `levels` empty a subject is the stock scheduler of its name.
+    """
+    from raybilevel.lower.sampling.stock_schedulers import rivals_of
+
+    learned, n = search.levels(state["x"]), search.steps
+    ours = {LEARNED: learned}
+    if "x_before" in state:
+        ours[NEAREST] = search.levels(state["x_before"])
+    if isinstance(source.network, Untrained) and not fixed:
+        ours[INITIAL] = search.levels(search.schedule.init)
+    if isinstance(source.network, Pretrained) and source.sampler == "dpm++":
+        ours[ROUNDED] = source.info.logsnr[nearest_timesteps(source.info, learned)]
+    return [
+        *(
+            {"subject": name, "levels": levels.tolist(), "steps": n}
+            for name, levels in ours.items()
+        ),
+        *(
+            {"subject": name, "levels": [], "steps": steps}
+            for steps in (n, *(s for s in more_steps if s != n))
+            for name in rivals_of(source.info.scheduler, steps)
+        ),
+    ]
+
+
+def _judge(real: Real, learned: np.ndarray, subject: np.ndarray) -> list[float]:
+    """One subject by one extractor: `COLUMNS` up to the second."""
+    to = FrechetTo(real.train)
+    sets = [[Moments.of(c) for c in np.array_split(f, _CHUNKS)] for f in (subject, learned)]
+
+    def both(of_subject: Moments, of_learned: Moments) -> np.ndarray:
+        alone = to(of_subject)
+        return np.array([alone, to(of_learned) - alone])
+
+    values, errors = jackknife(both, *sets, corrected=True)
+    alone = kid(subject, real.held_out)
+    gap = kid_difference(learned, subject, real.held_out)
+    return [values[0], errors[0], values[1], errors[1], *alone, *gap]
+
+
+def frame(table: np.ndarray, subjects: Sequence[Mapping[str, Any]], evaluations: np.ndarray) -> Any:
+    """The table as a data frame: subject, steps, nfe (evaluations a sample), and the columns."""
+    import pandas as pd
+
+    named = pd.DataFrame(
+        {
+            "subject": [s["subject"] for s in subjects],
+            "steps": [s["steps"] for s in subjects],
+            "nfe": evaluations.astype(int),
+        }
+    )
+    return named.join(pd.DataFrame(table, columns=list(COLUMNS)))

@@ -1,0 +1,130 @@
+"""What the schedule problem is given: a network, data, and feature extractors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from raybilevel import data
+from raybilevel.data import Dataset
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_info import LevelInfo
+from raybilevel.lower.sampling.solvers import Sampler
+from raybilevel.problems.schedule.network import Pretrained, Untrained
+
+if TYPE_CHECKING:
+    from raybilevel.lower.sampling.level_sampler import LevelSampler
+
+_FEWEST = 4  # images of a fold
+
+ExtractorSpec = str | Callable[..., Any] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Names of what workers load, each in its own process.
+
+    Parameters
+    ----------
+    network : a pretrained one, or one that the run trains.
+    data : a data set's name or a path.
+    sampler, mixed_precision : how the network is sampled.
+    extractor_spec, second_spec : as `load_extractor` takes them; None for a second that is trained.
+    """
+
+    network: Pretrained | Untrained
+    data: str
+    sampler: Sampler
+    mixed_precision: str
+    extractor_spec: ExtractorSpec
+    second_spec: ExtractorSpec
+
+    @property
+    def info(self) -> LevelInfo:
+        """The network's noise levels."""
+        return self.network.info
+
+    @property
+    def folds(self) -> tuple[Dataset, Dataset]:
+        """Training data, and data held out."""
+        return _folds(self.data)
+
+    def check(self) -> None:
+        """Refuse a model that cannot be used, data that do not fit it, and bad extractors.
+
+        Raises
+        ------
+        InputError
+            One sentence on what is wrong.
+        """
+        shape, wanted = self.folds[0].shape, self.info.image_shape
+        if shape != wanted:
+            raise InputError(
+                f"data '{self.data}' has images of {_said(shape)}, but {self.network} draws "
+                f"{_said(wanted)}; give the data that it was trained on"
+            )
+        if min(len(fold.images) for fold in self.folds) < _FEWEST:
+            raise InputError(
+                f"data '{self.data}' has {sum(len(fold.images) for fold in self.folds)} images, of "
+                f"which a fifth is held out; give at least {5 * _FEWEST}"
+            )
+        self.extractor("cpu")
+        self.second_extractor("cpu")
+
+    def check_gradient(self) -> None:
+        """Refuse an extractor that a gradient of the images does not come through."""
+        from raybilevel.metrics.extractors import passes_gradients
+
+        if not passes_gradients(self.extractor("cpu"), self.folds[0].images[:_FEWEST]):
+            raise InputError(
+                "z_step is 'truncated', which needs the features' gradient in the images, but "
+                f"extractor {self.extractor_spec!r} passes none on, as where it rounds; take "
+                "z_step 'zeroth_order'"
+            )
+
+    def sampler_on(self, device: str) -> LevelSampler:
+        """What draws images with any levels."""
+        from raybilevel.lower.sampling.level_sampler import LevelSampler
+
+        return LevelSampler(
+            self.info, self.network.unet(), self.sampler, device, self.mixed_precision
+        )
+
+    def extractor(self, device: str) -> Any:
+        """The objective's feature extractor."""
+        return self._load(self.extractor_spec, device, "extractor")
+
+    @property
+    def has_second(self) -> bool:
+        """Whether there is a second extractor: one was given, or labels of two classes train it."""
+        labels = self.folds[0].labels
+        return self.second_spec is not None or (labels is not None and bool(labels.max() > 0))
+
+    def second_extractor(self, device: str) -> Any:
+        """The extractor that is never optimised; the objective's where there is no other."""
+        if not self.has_second:
+            return self.extractor(device)
+        return self._load(self.second_spec or "second", device, "second_extractor")
+
+    def _load(self, spec: ExtractorSpec, device: str, where: str) -> Any:
+        from raybilevel.metrics.extractors import load_extractor
+
+        return load_extractor(spec, self.folds[0], device, where)
+
+
+@lru_cache(maxsize=2)
+def _folds(name: str) -> tuple[Dataset, Dataset]:
+    """Loaded once a process; never part of a problem, which travels."""
+    return data.folds(data.load(name))
+
+
+def images_of(name: str) -> tuple[int, int, int]:
+    """(C, H, W) of a data set's images."""
+    return _folds(name)[0].shape
+
+
+def _said(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"{channels} x {height} x {width}"

@@ -1,0 +1,97 @@
+"""What a schedule run leaves behind: a stock pipeline, timesteps, levels, comparison, samples."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_info import nearest_timesteps
+from raybilevel.problems.pictures import write_grid
+from raybilevel.problems.schedule.comparison import frame
+from raybilevel.problems.schedule.components import Source
+from raybilevel.problems.schedule.network import Untrained
+from raybilevel.problems.schedule.space import Search
+from raybilevel.schedules import knots
+
+if TYPE_CHECKING:
+    from raybilevel.problems.base import Arrays
+
+_WIDEST = 15.0
+_APART = 1e-3
+
+
+def exported_steps(steps: int, train_steps: int) -> int:
+    """Training steps of the exported scheduler: the least multiple of `steps` from the model's."""
+    return math.ceil(train_steps / steps) * steps
+
+
+def check_divides(steps: int, train_steps: int) -> None:
+    """Refuse a number of steps that a stock `DDIMScheduler` would not walk as we do.
+
+    Its `step` goes from t to t - T // N whatever its timesteps are (diffusers issue 12633).
+
+    Raises
+    ------
+    InputError
+        Naming the nearest numbers that divide T.
+    """
+    if train_steps % steps:
+        near = [n for n in range(1, train_steps + 1) if train_steps % n == 0]
+        below, above = max(n for n in near if n < steps), min(n for n in near if n > steps)
+        raise InputError(
+            f"sampling_steps is {steps}, which does not divide the model's {train_steps} training "
+            f"steps, so that a stock DDIM pipeline cannot visit them; the nearest that do are "
+            f"{below} and {above}, or take sampler 'dpm++'"
+        )
+
+
+def stock_config(levels: np.ndarray, train_steps: int) -> dict[str, Any]:
+    """A stock scheduler's config whose trailing timesteps are at `levels` (k,), k dividing them."""
+    schedule = knots(len(levels), -_WIDEST, _WIDEST, gap=_APART)
+    return schedule.scheduler_config(levels, train_steps)
+
+
+def write(state: Arrays, search: Search, source: Source, subjects: Any, directory: Path) -> None:
+    """Write everything; comparison and samples where the run came to its end."""
+    from raybilevel.lower.sampling.export import bake, save_network
+
+    info, levels = source.info, search.levels(state["x"])
+    unet = network(source, state)
+    steps = exported_steps(search.steps, len(info.logsnr))
+    bake(unet, directory / "pipeline", source.sampler, info, stock_config(levels, steps))
+    before = state.get("x_before", state["x_start"])
+    lists = {"levels": levels.tolist(), "before": search.levels(before).tolist()}
+    if isinstance(source.network, Untrained):
+        if info.conditioning == "noise_level":
+            save_network(unet, directory / "network", info)
+    elif source.sampler == "dpm++":
+        lists["timesteps"] = nearest_timesteps(info, levels)
+    (directory / "schedule.json").write_text(json.dumps(lists, indent=2))
+    if "comparison" in state:
+        table = frame(state["comparison"], subjects, state["comparison_steps"])
+        table.to_parquet(directory / "comparison.parquet")
+        _write_shown(state["shown"], subjects, directory / "samples")
+
+
+def network(source: Source, state: Mapping[str, np.ndarray]) -> Any:
+    """The network that a state's samples are drawn with."""
+    unet = source.network.unet()
+    if "average" in state:
+        from raybilevel.lower.training.parameter_vector import FlatWeights
+
+        FlatWeights(unet).load(state["average"])
+    return unet
+
+
+def _write_shown(shown: np.ndarray, subjects: Any, folder: Path) -> None:
+    """Grids from the same noise: `<subject>-<steps>.png`."""
+    folder.mkdir()
+    for images, subject in zip(np.split(shown, len(subjects)), subjects, strict=True):
+        name = subject["subject"].replace(",", "").replace(" ", "-")
+        write_grid(images / 255, folder / f"{name}-{subject['steps']}.png")

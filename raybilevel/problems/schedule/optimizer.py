@@ -1,0 +1,153 @@
+"""Rounds of the schedule problem: where to begin, and one step from what the pairs gave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybilevel.metrics.fid_kid import jackknife
+from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.schedule.objective import Objective, of_points
+from raybilevel.problems.schedule.space import Search
+from raybilevel.upper.adam import Adam, cosine_decay
+from raybilevel.upper.zeroth_order import Kind, Pairs
+
+Metrics = dict[str, float]
+
+
+def late(updates: int) -> int:
+    """How many updates the second half is: their mean is what is found."""
+    return math.ceil(updates / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A part of the gradient that does not come from pairs, and its standard error.
+
+    Attributes
+    ----------
+    value, se : (d,), in the variables themselves.
+    """
+
+    value: np.ndarray
+    se: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Solver:
+    """What the driver computes between stages.
+
+    Attributes
+    ----------
+    search : variables and levels.
+    directions, kind : of the pairs.
+    step_size : of the first update, as shares (d,) of the box; they decay to nothing.
+    updates : how many there will be.
+    """
+
+    search: Search
+    directions: int
+    kind: Kind
+    step_size: np.ndarray
+    updates: int
+
+    def pairs(self, update: int, state: Arrays) -> Pairs:
+        """The points of the `update`-th update, from 1, about the state's x."""
+        rng = np.random.default_rng([int(state["seed_base"]), update])
+        return self.search.pairs(state["x"], rng, self.directions, self.kind)
+
+    def points(self, pairs: Pairs) -> list[np.ndarray]:
+        """Levels at each of the pairs' points."""
+        return [self.search.levels(self.search.from_unit(u)) for u in pairs.points]
+
+    def begin(
+        self, state: Arrays, x: np.ndarray, found: tuple[float, float]
+    ) -> tuple[Arrays, Metrics]:
+        """Begin at x (d,), where the objective was found to be so much; and the history's row."""
+        begun = _stored(x, Adam.begin(self.search.to_unit(x))) | {"x_start": x}
+        return state | begun, self.row(x, *found)
+
+    def step(
+        self,
+        update: int,
+        state: Arrays,
+        objective: Objective,
+        out: Output,
+        term: Term | None = None,
+    ) -> tuple[Arrays, Metrics]:
+        """The `update`-th update of x, from 1, and the history's row of where it was made."""
+        x, pairs = state["x"], self.pairs(update, state)
+        sets = of_points(objective, out.rows, 2 * self.directions)
+
+        def both(*totals: object) -> np.ndarray:
+            values = np.array([objective.value(total) for total in totals])  # type: ignore[arg-type]
+            return np.append(pairs.gradient(values), values.mean())
+
+        found, errors = jackknife(both, *sets, corrected=objective.biased)
+        gradient, se, more = self._with_term(x, found[:-1], errors[:-1], term)
+        row = self.row(x, float(found[-1]), float(errors[-1]), gradient, se) | more
+        step = self.search.to_unit_gradient(x, gradient)
+        size = self.step_size * cosine_decay(update - 1, self.updates)
+        adam = _restored(self.search.to_unit(x), state).step(step, size, self.search.project)
+        x = self.search.from_unit(adam.z)
+        seen = {
+            "gradients": np.vstack([state["gradients"], step[None]]),
+            "trace": np.vstack([state["trace"], x[None]]),
+        }
+        return state | seen | _stored(x, adam), row
+
+    def _with_term(
+        self, x: np.ndarray, found: np.ndarray, errors: np.ndarray, term: Term | None
+    ) -> tuple[np.ndarray, np.ndarray, Metrics]:
+        """Gradient and its error (d,) in the variables, and what share of it is the term's."""
+        gradient, se = self.search.in_values(x, found), self.search.in_values(x, errors)
+        if term is None:
+            return gradient, se, {}
+        ours, theirs = (
+            float(np.linalg.norm(self.search.to_unit_gradient(x, g)))
+            for g in (term.value, gradient)
+        )
+        share = {"penalty_share": ours / max(ours + theirs, np.finfo(float).tiny)}
+        return gradient + term.value, np.hypot(se, term.se), share
+
+    def average(self, trace: np.ndarray) -> np.ndarray:
+        """Mean (d,) of the second half of x (updates, d), over which noise averages out."""
+        last = trace[-late(len(trace)) :]
+        mean = np.mean([self.search.to_unit(x) for x in last], axis=0)
+        return self.search.from_unit(self.search.project(mean))
+
+    def row(
+        self,
+        x: np.ndarray,
+        loss: float,
+        loss_se: float,
+        gradient: np.ndarray | None = None,
+        se: np.ndarray | None = None,
+    ) -> Metrics:
+        """The history's row at values x (d,), with what is known of the gradient there."""
+        nothing = np.full(len(x), np.nan)
+        gradient, se = (nothing if a is None else a for a in (gradient, se))
+        row = {"upper_loss": loss, "upper_loss_se": loss_se}
+        for i, v in enumerate(self.search.schedule.variables):
+            row[f"config/{v.name}"] = float(x[i])
+            row[f"gradient/{v.name}"], row[f"gradient_se/{v.name}"] = (
+                float(gradient[i]),
+                float(se[i]),
+            )
+        return row
+
+
+def _stored(x: np.ndarray, adam: Adam) -> Arrays:
+    return {
+        "x": x,
+        "adam_mean": adam.mean,
+        "adam_square": adam.square,
+        "adam_steps": np.array(adam.steps),
+    }
+
+
+def _restored(u: np.ndarray, state: Mapping[str, np.ndarray]) -> Adam:
+    return Adam(u, state["adam_mean"], state["adam_square"], int(state["adam_steps"]))

@@ -1,0 +1,33 @@
+"""What the schedule problem's driver and its training shards agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from raybilevel.lower.training.optimizer_config import Recipe
+
+ZStep = Literal["none", "zeroth_order", "truncated"]
+
+LEARNER = ("weights", "mean", "square")  # what training goes on from, as it is broadcast
+SAMPLED = "sampled"  # the weights that samples are drawn with
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What every training shard is told.
+
+    Attributes
+    ----------
+    recipe : of the optimiser.
+    batch_size : images a step.
+    z_step : how z's upper term is differentiated.
+    grad_steps : last sampling steps that "truncated" goes back through.
+    compiled : whether the network is compiled for training.
+    """
+
+    recipe: Recipe
+    batch_size: int
+    z_step: ZStep = "none"
+    grad_steps: int = 1
+    compiled: bool = False

@@ -1,0 +1,132 @@
+"""Progress on standard error: a live line in a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raybilevel.runtime.driver import Progress
+    from raybilevel.runtime.rounds import Row
+
+_OFTEN = 10.0  # seconds between two lines of a search that goes on
+_QUIET = 30.0  # seconds without a line, where there is no terminal, before one says what goes on
+
+_MOST = 4  # variables that a line has room for
+
+
+@contextmanager
+def display(
+    watch: Callable[[Progress], None] | None = None,
+) -> Iterator[Callable[[Progress], None]]:
+    """What shows a run's progress while the context lasts: `watch`, or a display on stderr."""
+    if watch is not None:
+        yield watch
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        yield _Plain(console.print).show
+        return
+    from rich.live import Live
+
+    with Live("starting Ray", console=console, transient=True, refresh_per_second=8) as live:
+        plain = _Plain(console.print)
+        plain.idle = math.inf  # the live line says what goes on
+
+        def show(progress: Progress) -> None:
+            plain.show(progress)
+            live.update(live_line(progress, plain.last))
+
+        yield show
+
+
+def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
+    """What writes a line to stderr: of those that begin alike (up to a colon) one now and then."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    spoke: dict[str, float] = {}
+
+    def say(line: str) -> None:
+        subject, now = line.partition(":")[0], time.monotonic()
+        if now - spoke.get(subject, -math.inf) >= every or " NFE, least" not in line:
+            console.print(line, soft_wrap=True)
+            spoke[subject] = now
+
+    return say
+
+
+class _Plain:
+    """A line for each new round and note, and one now and then while a round takes long."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._notes: set[str] = set()
+        self._spoke = time.monotonic()
+        self.idle = _QUIET
+        self.last: Row | None = None
+
+    def show(self, progress: Progress) -> None:
+        lines = [note for note in progress.notes if note not in self._notes]
+        self._notes.update(lines)
+        self.last = progress.rows[-1] if progress.rows else self.last
+        lines += [row_line(row) for row in progress.rows]
+        if not lines and time.monotonic() - self._spoke > self.idle:
+            lines = [status_line(progress)]
+        for line in lines:
+            self._write(line, soft_wrap=True)  # type: ignore[call-arg]
+            self._spoke = time.monotonic()
+
+
+def row_line(row: Row) -> str:
+    """One round of the history in a line."""
+    costs = f"NFE {row['nfe_total']:,}  {row['num_workers']} workers"
+    return f"round {row['training_iteration']}  {_found(row)}  {costs}"
+
+
+def _found(row: Row) -> str:
+    """The variables, the loss with its error, and the ESS where there is one."""
+    names = [name for name in row if name.startswith("config/")]
+    parts = [f"{name.removeprefix('config/')} {row[name]:.4g}" for name in names]
+    if len(parts) > _MOST:
+        parts = [parts[0], "..", parts[-1]]
+    parts.append(f"loss {_with_error(row, 'upper_loss')}")
+    if "learning_rate" in row:
+        parts.append(f"training loss {row['lower_loss']:.4f}")
+    if "ess" in row:
+        parts.append(f"ESS {row['ess']:.0f}")
+    return "  ".join(parts)
+
+
+def live_line(progress: Progress, last: Row | None) -> str:
+    """What is going on now, behind where x stood at the last round's end."""
+    found = "" if last is None else f"{_found(last)}  NFE {last['nfe_total']:,}  |  "
+    return found + status_line(progress)
+
+
+def _with_error(row: Mapping[str, float], name: str) -> str:
+    value, se = row.get(name, math.nan), row.get(f"{name}_se", math.nan)
+    return "not known yet" if math.isnan(value) else f"{value:.4f} ± {se:.4f}"
+
+
+def status_line(progress: Progress) -> str:
+    """What is going on now, in a line."""
+    if not progress.workers:
+        return "waiting for workers"
+    left = progress.seconds_left
+    time_left = "" if left is None else f", about {_duration(left)} left"
+    return (
+        f"round {progress.round + 1}: {progress.shards_left} shards to go on "
+        f"{progress.workers} workers{time_left}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,163 @@
+"""A run between rounds: what a checkpoint holds, and the one step from round to round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raybilevel.config.settings import RunConfig
+from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Worker
+from raybilevel.runtime.environment import make_deterministic
+from raybilevel.runtime.reduce import Reduction
+from raybilevel.runtime.threads import threads
+
+Row = dict[str, float | int]
+"""One row of the history: Tune's column names where Tune has one."""
+
+RunStage = Callable[[Stage], Output]
+
+
+@dataclass
+class Ledger:
+    """What a run has cost. `nfe_total` counts each shard once, however often it ran."""
+
+    nfe_total: int = 0
+    nfe_repeated: int = 0
+    worker_seconds_total: float = 0.0
+    shards_retried: int = 0
+    workers_joined: int = 0
+    workers_lost: int = 0
+    workers_drained: int = 0
+    time_total_s: float = 0.0
+
+    def charge(self, costs: Mapping[str, float]) -> None:
+        """Add costs by name."""
+        for name, value in costs.items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass
+class Run:
+    """A run after `round` rounds."""
+
+    problem: Problem
+    config: RunConfig
+    state: Arrays
+    round: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    stop: Stop | None = None
+    last: Row = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, problem: Problem, config: RunConfig) -> Run:
+        """A run before its first round."""
+        return cls(problem, config, problem.init(config.seed))
+
+    def play(self, run_stage: RunStage) -> Row:
+        """One round: stages until the problem answers with an update; returns the history's row."""
+        started = time.monotonic()
+        done: list[Output] = []
+        travelled = {"broadcast_bytes": 0, "returned_bytes": 0}
+        step = self.problem.stage(self.round, self.state, done)
+        while isinstance(step, Stage):
+            done.append(run_stage(step))
+            travelled["broadcast_bytes"] += _bytes(step.broadcast)
+            # every shard returns all sums, of which one is left; rows are all there
+            each, rows = _bytes(done[-1].sums), _bytes(done[-1].rows)
+            travelled["returned_bytes"] += len(step.shards) * each + rows
+            step = self.problem.stage(self.round, self.state, done)
+        self.state = step.state
+        self.round += 1
+        self.ledger.nfe_total += sum(output.nfe for output in done)
+        self.ledger.time_total_s += time.monotonic() - started
+        self.stop = step.stop or self._over_budget()
+        self.last = self._row({**step.metrics, **travelled})
+        return self.last
+
+    def reconsider(self) -> None:
+        """Take back a stop that may hold no longer, now that a limit is another.
+
+        A run that found its optimum stays as it is: with the larger limit it had ended there too.
+        So does one that made all its rounds.
+        """
+        planned = self.problem.planned_rounds(self.state)
+        complete = planned is not None and self.round >= planned
+        if self.stop is not None and self.stop.status in (Status.BUDGET, Status.STOPPED):
+            if complete:
+                return
+            self.stop = self._over_budget()
+
+    def _over_budget(self) -> Stop | None:
+        rounds, nfe = self.config.max_rounds, self.config.max_nfe
+        if rounds is not None and self.round >= rounds:
+            return Stop(Status.BUDGET, f"max_rounds {rounds} is reached; raise it and resume")
+        if nfe is not None and self.ledger.nfe_total >= nfe:
+            return Stop(Status.BUDGET, f"max_nfe {nfe} is reached; raise it and resume")
+        return None
+
+    def _row(self, metrics: Mapping[str, float]) -> Row:
+        return {"training_iteration": self.round, **metrics, **vars(self.ledger)}
+
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the state, JSON-able."""
+        return {
+            "round": self.round,
+            "ledger": dict(vars(self.ledger)),  # written while the next round counts on
+            "last": self.last,
+            "stop": self.stop and vars(self.stop),
+        }
+
+    @classmethod
+    def resume(
+        cls, problem: Problem, config: RunConfig, state: Arrays, record: Mapping[str, Any]
+    ) -> Run:
+        """The run that a checkpoint's state and record were taken from."""
+        stop = record["stop"] and Stop(Status(record["stop"]["status"]), record["stop"]["reason"])
+        ledger = Ledger(**record["ledger"])
+        return cls(problem, config, state, record["round"], ledger, stop, dict(record["last"]))
+
+
+def _bytes(arrays: Arrays) -> int:
+    return sum(a.nbytes for a in arrays.values())
+
+
+def run_locally(
+    problem: Problem,
+    config: RunConfig | None = None,
+    *,
+    device: str = "cpu",
+    threads_per_worker: int = 1,
+) -> tuple[Run, list[Row]]:
+    """The whole loop in this process, without Ray and without storage.
+
+    The oracle for every exactness test, and the way to debug a problem: same configuration and
+    seed give the same bits as any run on Ray.
+
+    Returns
+    -------
+    The run at its end, and the history's rows.
+    """
+    problem.check()
+    make_deterministic(device)
+    with threads(threads_per_worker):
+        worker = problem.worker(device)
+    run = Run.begin(problem, config or RunConfig())
+    rows = []
+    while run.stop is None:
+        with threads(1):
+            rows.append(run.play(lambda stage: run_stage(stage, worker, run, threads_per_worker)))
+    return run, rows
+
+
+def run_stage(stage: Stage, worker: Worker, run: Run, threads_per_worker: int) -> Output:
+    """All shards of a stage in this process, charged to the run's ledger."""
+    reduction = Reduction(len(stage.shards))
+    with threads(threads_per_worker):
+        for shard in stage.shards:
+            started = time.monotonic()
+            output = worker.run(shard, stage.broadcast, shard.key(run.config.seed))
+            run.ledger.worker_seconds_total += time.monotonic() - started
+            reduction.put(shard.index, output)
+    return reduction.result()

@@ -1,0 +1,67 @@
+import math
+
+import pytest
+
+from raybilevel.report.progress import display, live_line, row_line, status_line
+from raybilevel.runtime.driver import Progress
+
+ROW = {
+    "training_iteration": 3,
+    "config/x": 1.23456,
+    "upper_loss": -0.5,
+    "upper_loss_se": 0.0123,
+    "ess": 812.4,
+    "nfe_total": 51200,
+    "num_workers": 2,
+}
+
+
+def progress(rows=(), notes=(), workers=2, seconds_left=75.0):
+    return Progress(list(rows), 3, 5, workers, seconds_left, list(notes), False, None, "")
+
+
+def test_a_row_says_x_the_loss_with_its_error_ess_nfe_and_workers():
+    line = row_line(ROW)
+    for part in ("round 3", "x 1.235", "-0.5000 ± 0.0123", "ESS 812", "51,200", "2 workers"):
+        assert part in line
+
+
+def test_a_loss_that_the_run_cannot_say_is_said_to_be_unknown():
+    assert "not known yet" in row_line({**ROW, "upper_loss": math.nan})
+
+
+def test_a_row_of_a_training_says_its_loss_and_no_other_does():
+    row = {**ROW, "lower_loss": 0.25}
+    assert "training loss 0.2500" in row_line({**row, "learning_rate": 1e-3})
+    assert row_line(row) == row_line(ROW)
+
+
+def test_the_live_line_has_the_last_round_and_the_time_left():
+    line = live_line(progress(), ROW)
+    for part in ("x 1.235", "ESS 812", "51,200", "round 4", "5 shards", "2 workers", "1:15 left"):
+        assert part in line
+
+
+def test_waiting_for_workers_is_said():
+    assert "waiting for workers" in status_line(progress(workers=0))
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(9.4, "0:09"), (61, "1:01"), (3661, "1:01:01")])
+def test_time_left_reads_as_a_clock(seconds, text):
+    assert f"about {text} left" in status_line(progress(seconds_left=seconds))
+
+
+def test_without_a_terminal_each_row_and_note_is_printed_once(capfd):
+    with display() as show:
+        show(progress(rows=[ROW], notes=["a note"]))
+        show(progress(notes=["a note"]))
+    printed = capfd.readouterr().err.splitlines()
+    assert printed == ["a note", row_line(ROW)]
+
+
+def test_a_watch_of_the_users_own_gets_the_progress_instead(capfd):
+    seen = []
+    with display(seen.append) as show:
+        show(progress(rows=[ROW]))
+    assert len(seen) == 1
+    assert capfd.readouterr().err == ""

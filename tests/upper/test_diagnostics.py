@@ -1,0 +1,105 @@
+"""Each gate fails where it should, says so, and leaves the others alone."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raybilevel.upper.diagnostics import Gates, examine
+from raybilevel.upper.penalty import Pool, estimate
+
+ONE = np.array([1.0])
+OPEN = Gates(min_ess=0.0, max_pareto_k=math.inf, max_share=1.0, samples_per_exp_kl=0.0)
+
+
+def gaussian(n=20_000, seed=0):
+    u = np.random.default_rng(seed).standard_normal(n)
+    return Pool(-((u - 1) ** 2), u[:, None])
+
+
+def look(pool, lambda_, gates, columns=(0,), gamma=math.inf):
+    return examine(estimate(pool, lambda_, np.ones(pool.lower.shape[1]), gamma), columns, gates)
+
+
+def test_an_easy_tilt_passes_every_gate():
+    u = gaussian().lower
+    health = look(Pool(u[:, 0], u), 2.0, Gates())
+    assert health.ok and not health.failures
+    assert 0 < health.pareto_k < 0.7
+    assert health.ess == pytest.approx(20_000 * math.exp(-0.25), rel=0.05)
+    assert health.kl == pytest.approx(0.125, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("gate", "words", "quantity"),
+    [
+        ("min_ess", "ESS", "ess"),
+        ("max_share", "carry the gradient's variance", "share"),
+        ("max_pareto_k", "k-hat", "pareto_k"),
+        ("samples_per_exp_kl", "exp(KL", "kl"),
+    ],
+)
+def test_each_gate_fails_on_its_own_side_of_its_threshold(gate, words, quantity):
+    pool = gaussian()
+    seen = getattr(look(pool, 0.7, OPEN), quantity)
+    threshold = pool.n / math.exp(seen) if quantity == "kl" else seen
+    for factor in (0.99, 1.01):
+        health = look(pool, 0.7, replace(OPEN, **{gate: factor * threshold}))
+        at_most = gate.startswith("max")
+        assert health.ok == ((factor > 1) if at_most else (factor < 1)), health
+        assert all(words in failure for failure in health.failures)
+
+
+def test_all_that_failed_is_told():
+    health = look(
+        gaussian(), 0.2, replace(OPEN, min_ess=400, max_share=0.02, samples_per_exp_kl=100)
+    )
+    assert len(health.failures) == 3
+    assert math.isnan(health.pareto_k)  # a cheaper gate had failed
+
+
+def test_a_discrete_pool_has_no_tail_and_passes_on_ess_and_share():
+    u = np.random.default_rng(0).integers(0, 3, 5000).astype(float)
+    health = look(Pool(-((u - 1) ** 2), u[:, None]), 1.0, Gates())
+    assert math.isnan(health.pareto_k) and health.ok
+
+
+@pytest.mark.parametrize(("events", "believed"), [(30, False), (80, True)])
+def test_a_rare_event_needs_fifty_samples_to_be_believed(events, believed):
+    u = np.zeros(5000)
+    u[:events] = 1.0
+    health = look(Pool(u, u[:, None]), 1.0, Gates())
+    assert math.isnan(health.pareto_k) and health.ok == believed
+
+
+def test_a_sample_that_holds_the_variance_is_noticed_though_weights_are_flat():
+    pool = gaussian()
+    pool.upper[0] = 1e4
+    health = look(pool, 2.0, replace(OPEN, max_share=0.1))
+    assert health.ess > 10_000 and health.share > 0.9 and not health.ok
+
+
+def test_only_the_columns_asked_for_are_examined():
+    rng = np.random.default_rng(0)
+    lower = rng.standard_normal((20_000, 2))
+    lower[0, 1] = 50.0
+    pool = Pool(rng.standard_normal(20_000), lower)
+    pool.upper[0] = 10.0
+    gates = replace(OPEN, max_share=0.1)
+    found = estimate(pool, 10.0, np.array([1.0, 0.0]))
+    assert examine(found, [1], gates).ok
+    assert not examine(found, [2], gates).ok
+
+
+def test_samples_needed_is_where_the_size_gates_pass():
+    small = look(gaussian(2000), 0.7, Gates(max_pareto_k=math.inf))
+    assert not small.ok and small.samples_needed > 2000
+    grown = look(gaussian(int(1.5 * small.samples_needed), 1), 0.7, Gates(max_pareto_k=math.inf))
+    assert grown.ess > 400
+
+
+def test_the_penalised_tilt_is_examined_too():
+    pool = gaussian()
+    mild, strong = look(pool, 2.0, OPEN, gamma=1e4), look(pool, 2.0, OPEN, gamma=0.05)
+    assert strong.ess < mild.ess / 3
