@@ -1,17 +1,34 @@
-"""Small problems and rewards with the real contract, that workers can import."""
+"""Small problems and rewards with the real contract, that workers can import.
+
+torch is imported where a model or a reward needs it: the runtime's own promises need none.
+"""
 
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from raybilevel.problems.base import Output, Problem, Shard, Stage, Status, Stop, Update
 from raybilevel.upper.variables import Variable
 
 KILL = signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Step(Shard):
+    """A shard that knows its place, so that mishaps can be put there."""
+
+    round: int
+    stage: int
+    index: int
+    scale: float = 0.1
+
+
+def steps(round_, stage, count):
+    return tuple(Step(round_, stage, i) for i in range(count))
 
 
 class Descent(Problem):
@@ -34,16 +51,12 @@ class Descent(Problem):
     def init(self, seed):
         return {"x": np.zeros(1), "draws/value": np.empty(0)}
 
-    def stage(self, round_, state, done):
-        if len(done) < 2:
-            broadcast = {"x": state["x"] + (done[0].sums["g"] if done else 0.0)}
-            kinds = [
-                Shard(round_, len(done), i, "step", {"scale": 0.1}) for i in range(self.shards)
-            ]
-            return Stage(tuple(kinds), broadcast)
-        gradient = (done[0].sums["g"] + done[1].sums["g"]) / (2 * self.shards)
-        x = state["x"] - 0.2 * gradient
-        draws = np.concatenate([state["draws/value"], done[1].rows["draw"]])
+    def run_round(self, round_, state):
+        x = state["x"]
+        first = yield Stage(steps(round_, 0, self.shards), {"x": x + 0.0})
+        second = yield Stage(steps(round_, 1, self.shards), {"x": x + first.sums["g"]})
+        x = x - 0.2 * (first.sums["g"] + second.sums["g"]) / (2 * self.shards)
+        draws = np.concatenate([state["draws/value"], second.rows["draw"]])
         stop = round_ + 1 >= self.rounds
         return Update(
             {"x": x, "draws/value": draws},
@@ -73,8 +86,8 @@ class DescentWorker:
             self.mishap(shard)
         rng = np.random.default_rng(key)
         # float32 products over many entries: the bits tell a wrong order of additions
-        noise = torch.from_numpy(rng.normal(size=4096).astype(np.float32))
-        g = 2 * (broadcast["x"] - 3) + shard.args["scale"] * float((noise * noise).mean())
+        noise = rng.normal(size=4096).astype(np.float32)
+        g = 2 * (broadcast["x"] - 3) + shard.scale * float((noise * noise).mean())
         if self.leaky:
             g = g + 1e-9 * np.random.random()  # noqa: NPY002 - the leak that tests must notice
         return Output({"g": g}, {"draw": rng.normal(size=2)}, nfe=7)
@@ -123,6 +136,8 @@ def but_late(notes):
 
 def gaussian(seeds):
     """A model: (N, 2) standard normal, a sample a seed."""
+    import torch
+
     return torch.stack(
         [torch.randn(2, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )
@@ -181,12 +196,12 @@ def wrong_shape(samples):
 
 
 def nan_reward(samples):
-    return samples[:, 0] * torch.nan
+    return samples[:, 0] * float("nan")
 
 
 def nan_rarely(samples):
     """NaN for about one in a thousand samples: a probe batch does not show it."""
-    return torch.where(samples[:, 0] > 3, torch.nan, samples[:, 0])
+    return samples[:, 0].masked_fill(samples[:, 0] > 3, float("nan"))
 
 
 class Unloadable(Descent):
@@ -295,7 +310,7 @@ class OneIsSlow:
 
 def bump(samples):
     """Upper reward, bounded, best at mean 0.5: with `first` as lower reward, lambda* = 2."""
-    return torch.exp(-((samples[:, 0] - 0.5) ** 2) / 2)
+    return (-((samples[:, 0] - 0.5) ** 2) / 2).exp()
 
 
 class Wide(Descent):
@@ -307,11 +322,9 @@ class Wide(Descent):
     def init(self, seed):
         return {"x": np.zeros(1), "wide": np.zeros(WIDTH, np.float32)}
 
-    def stage(self, round_, state, done):
-        if not done:
-            shards = tuple(Shard(round_, 0, i, "wide") for i in range(self.shards))
-            return Stage(shards, {"x": state["x"]})
-        wide = state["wide"] + done[0].sums["wide"]
+    def run_round(self, round_, state):
+        added = yield Stage(steps(round_, 0, self.shards), {"x": state["x"]})
+        wide = state["wide"] + added.sums["wide"]
         x = state["x"] + float(wide.mean())
         metrics = {"config/x": float(x[0]), "upper_loss": float((x[0] - 3) ** 2)}
         stop = Stop(Status.CONVERGED, "all rounds are done") if round_ + 1 >= self.rounds else None

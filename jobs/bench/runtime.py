@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,17 @@ from typing import Any
 import numpy as np
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
-from raybilevel.problems.base import Arrays, Output, Problem, Shard, Stage, Status, Stop, Update
+from raybilevel.problems.base import (
+    Arrays,
+    Output,
+    PlacedShard,
+    Problem,
+    Shard,
+    Stage,
+    Status,
+    Stop,
+    Update,
+)
 from raybilevel.problems.reward.model import Model
 from raybilevel.problems.reward.worker import RewardWorker
 from raybilevel.problems.seeds import sample_seeds, seed_base
@@ -65,11 +75,13 @@ class Null(Problem):
     def init(self, seed: int) -> Arrays:
         return {"x": np.zeros(1)}
 
-    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        if not done:
-            return Stage(tuple(Shard(round_, 0, i, "null") for i in range(self.shards)))
+    def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
+        yield self.work(round_)
         stop = Stop(Status.CONVERGED, "done") if round_ + 1 == self.rounds else None
         return Update(state, {"config/x": 0.0, "upper_loss": 0.0}, stop)
+
+    def work(self, round_: int) -> Stage:
+        return Stage((Shard(),) * self.shards)
 
     def worker(self, device: str) -> Null:
         return self
@@ -91,14 +103,12 @@ class Drawing(Null):
         super().__init__(samples // size, rounds)
         self.size = size
 
-    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        if done:
-            return super().stage(round_, state, done)
+    def work(self, round_: int) -> Stage:
         base, per_round = seed_base(1), self.shards * self.size
         starts = range(round_ * per_round, (round_ + 1) * per_round, self.size)
         return Stage(
             tuple(
-                Shard(round_, 0, i, "draw", {"seeds": sample_seeds(base, a, a + self.size)})
+                PlacedShard(round_, 0, i, "draw", {"seeds": sample_seeds(base, a, a + self.size)})
                 for i, a in enumerate(starts)
             )
         )

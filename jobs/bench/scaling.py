@@ -27,13 +27,14 @@ import numpy as np
 import psutil
 import ray
 import typer
-from bench_schedule import numbers
+from schedule import numbers
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.problems.base import Output, Shard, Stage
-from raybilevel.runtime import fold
+from raybilevel.runtime import tree_sum
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.ray_session import ray_session
 from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.serialization import Parcel
@@ -54,7 +55,7 @@ class Sleep:
     def worker(self, device: str) -> Sleep:
         return self
 
-    def run(self, shard: Shard, broadcast: Any, key: int) -> Output:
+    def run(self, shard: Nap, broadcast: Any, key: int) -> Output:
         began = time.time()
         if self.folder:
             Path(self.folder, f"{shard.round}-{shard.index}-{os.getpid()}").touch()
@@ -89,9 +90,17 @@ def pool(problem: Any, workers: int) -> Iterator[Pool]:
         ray.shutdown()
 
 
-def stage(round_: int, size: int, broadcast: int = 1) -> Stage:
-    shards = tuple(Shard(round_, 0, i, "sleep") for i in range(size))
-    return Stage(shards, {"weights": np.zeros(broadcast, np.float32)})
+@dataclass(frozen=True)
+class Nap(Shard):
+    """Where in the run it is."""
+
+    round: int
+    index: int
+
+
+def stage(round_: int, size: int, broadcast: int = 1) -> NumberedStage:
+    shards = tuple(Nap(round_, i) for i in range(size))
+    return NumberedStage(round_, 0, Stage(shards, {"weights": np.zeros(broadcast, np.float32)}))
 
 
 @app.command()
@@ -119,7 +128,7 @@ def sums(
     With `--here` they are all added by the driver.
     """
     if here:
-        fold._SMALL = 10**18
+        tree_sum._SMALL = 10**18
     floats = int(megabytes * 250_000)
     for size in numbers(shards):
         with pool(Sleep(0.0, floats), count) as one:
@@ -190,7 +199,7 @@ def _kill_first(folder: Path, round_: int, killed: list[float]) -> None:
 @app.command()
 def checkpoints(rounds: int = 20) -> None:
     """The share of a training's rounds in which the driver waits for a checkpoint; its bytes."""
-    from bench_training import BATCH, INNER, SHARDS, fixed
+    from training import BATCH, INNER, SHARDS, fixed
 
     problem = fixed("digits", "cosine", 3 * rounds * SHARDS * INNER * BATCH, [5])
     with tempfile.TemporaryDirectory() as folder, ray_session("local"):

@@ -27,7 +27,7 @@ from scipy.stats import t as student
 
 from raybilevel import RunConfig, ScheduleTuning
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
-from raybilevel.problems.base import Output, Shard, Stage
+from raybilevel.problems.base import Output, PlacedShard, Stage
 from raybilevel.problems.schedule.comparison import OURS, Real, frame, real_arrays
 from raybilevel.problems.schedule.objective import measure
 from raybilevel.problems.seeds import sample_seeds
@@ -259,7 +259,7 @@ class Scorer:
             self._base, (number + 1) << 12, ((number + 1) << 12) + samples // CHUNK
         )
         shards = [
-            Shard(0, 0, 0, "sample", {"levels": levels.tolist(), "seed": s, "count": CHUNK})
+            PlacedShard(0, 0, 0, "sample", {"levels": levels.tolist(), "seed": s, "count": CHUNK})
             for s in seeds
         ]
         rows = [self._worker.run(shard, {}, 0).rows for shard in shards]

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from bench_schedule import call, in_processes, numbers, one_thread
+from schedule import call, in_processes, numbers, one_thread
 from scipy.stats import t as student
 
 from raybilevel import RunConfig, ScheduleTuning

@@ -198,7 +198,7 @@ class Comparison:
         ends, places = distinct(outcomes)
         samples = self.compare.score_samples
         say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
-        state = self._scored(self.plan.problem.scoring(ends, samples))
+        state = self._scored(self.plan.problem.evaluation(ends, samples))
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)

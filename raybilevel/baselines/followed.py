@@ -55,4 +55,4 @@ def _evaluations(problem: Problem, history: pd.DataFrame) -> Any:
     """Upper evaluations so far: counted where they are free, else what the NFE would pay for."""
     if "upper_evaluations" in history:
         return history["upper_evaluations"].fillna(0).cumsum()
-    return history["nfe_total"] / problem.trial_cost().whole
+    return history["nfe_total"] / problem.evaluation_cost().whole

@@ -38,7 +38,7 @@ class Plan:
     @cached_property
     def cost(self) -> Cost:
         """Of a trial."""
-        return self.problem.trial_cost()
+        return self.problem.evaluation_cost()
 
     @cached_property
     def followed(self) -> Problem:
@@ -90,7 +90,7 @@ class Plan:
                 "nfe_per_sample as it is"
             )
         start = {"x": np.array([v.init for v in self.problem.variables])}
-        self.problem.scoring([start], self.compare.score_samples)
+        self.problem.evaluation([start], self.compare.score_samples)
         for name in self.compare.searches:
             if name in POOLED:
                 self._check_pooled(name)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from ray import tune
 
 from raybilevel.config.settings import RunConfig
-from raybilevel.problems.base import Output, Problem, Stage
+from raybilevel.problems.base import Output, Problem
 from raybilevel.problems.base import Worker as ProblemWorker
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import make_deterministic
+from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import Row, Run, run_stage
 from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.storage import RunDirectory
@@ -48,7 +50,7 @@ class TrialRun(tune.Trainable):
         """Another trial in the same process."""
         x = {v.name: float(new_config[v.name]) for v in self._problem.variables}
         self._x = self._problem.admissible(x)
-        self._trial = self._problem.trial(self._x)
+        self._trial = self._problem.evaluation([{"x": np.array(list(self._x.values()))}])
         self._run = Run.begin(self._trial, RunConfig(seed=self._seed))
         return True
 
@@ -72,7 +74,7 @@ class TrialRun(tune.Trainable):
     def _round(self) -> Row:
         return self._run.play(self._run_stage)
 
-    def _run_stage(self, stage: Stage) -> Output:
+    def _run_stage(self, stage: NumberedStage) -> Output:
         return run_stage(stage, self._worker, self._run, self._threads)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -79,7 +79,7 @@ def _tuner(order: Order) -> tune.Tuner:
 
 
 def _new(order: Order, trainable: Any) -> tune.Tuner:
-    cost, place = order.problem.trial_cost(), order.place
+    cost, place = order.problem.evaluation_cost(), order.place
     ask = Ask(order.problem.variables, order.seed, order.budget, cost, order.grid_points)
     found = make_search(order.name, ask)
     staged = cost.unit < cost.whole

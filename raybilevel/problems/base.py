@@ -1,15 +1,15 @@
 """The contract between a problem (math, models) and the runtime (Ray, storage).
 
-A run is a chain of rounds. In each, the driver asks `Problem.stage` what to do: it answers with a
-`Stage` of shards, is asked again with their reduced outputs, and so on until it answers with an
-`Update`, which ends the round. A plan depends on configuration, seed and reduced results alone, so
-the answer is the same to the bit whoever ran the shards, and how often.
+A run is a chain of rounds, and `Problem.run_round` is one of them: a generator that yields stages
+of shards, is sent what each was reduced to, and returns the `Update` that ends the round. A plan
+depends on configuration, seed and reduced results alone, so the answer is the same to the bit
+whoever ran the shards, and how often.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -31,23 +31,23 @@ a checkpoint writes the new ones alone, to `<table>/part-*.parquet`.
 """
 
 
-@dataclass(frozen=True)
 class Shard:
-    """A small, pure description of work; `args` is JSON-able."""
+    """A small, pure description of work.
+
+    Each kind is a frozen dataclass of its own, with typed fields that can be pickled. The runtime
+    numbers shards by their place, which decides their randomness.
+    """
+
+
+@dataclass(frozen=True)
+class PlacedShard(Shard):
+    """A shard of a problem that still has `stage`: it knows its place and names its kind."""
 
     round: int
     stage: int
     index: int
     kind: str
     args: Mapping[str, Any] = field(default_factory=dict)
-
-    def key(self, seed: int) -> int:
-        """The only source of randomness of the shard: 64 bits from the run's seed and its place."""
-        words = np.random.SeedSequence([seed, self.round, self.stage, self.index])
-        return int(words.generate_state(1, np.uint64)[0])
-
-    def __str__(self) -> str:
-        return f"shard {self.index} of round {self.round}, stage {self.stage} ({self.kind})"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Stage:
-    """A batch of shards that may all run at once, and what all of them read."""
+    """A batch of shards that may all run at once, and what all of them read.
+
+    An empty one is answered with an empty output.
+    """
 
     shards: tuple[Shard, ...]
     broadcast: Arrays = field(default_factory=dict)
@@ -89,7 +92,7 @@ class Stop:
 
 
 EVALUATED = Stop(Status.CONVERGED, "evaluated as asked for")
-"""The end of a trial."""
+"""The end of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Cost:
-    """NFE of a trial: of all of it, and of its dearest part between two results."""
+    """NFE of an evaluation: of all of it, and of its dearest part between two results."""
 
     whole: int
     unit: int
@@ -119,8 +122,8 @@ class Cost:
 class Worker(Protocol):
     """One process's model, data and metric, ready to run shards."""
 
-    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
-        """Run one shard: pure, all randomness from `key`; never writes to `broadcast`."""
+    def run(self, shard: Any, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+        """Run one shard: pure, all randomness from `key` (64 bits); never writes to `broadcast`."""
         ...
 
 
@@ -148,28 +151,65 @@ class Problem(ABC):
     def init(self, seed: int) -> Arrays:
         """The state before the first round, `x` (d,) included."""
 
-    @abstractmethod
+    def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
+        """One round, from 0 on: yields stages, is sent each one's output, returns the update.
+
+        Everything comes from the arguments and from what is sent; `state` is read-only. Nothing of
+        a generator outlives its round: a run that goes on begins the round again.
+        """
+        done: list[Output] = []
+        step = self.stage(round_, state, done)
+        while isinstance(step, Stage):
+            done.append((yield step))
+            step = self.stage(round_, state, done)
+        return step
+
     def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """What to do next in this round: pure; called until it returns an `Update`."""
+        """What to do next in this round, for problems that have no `run_round` of their own."""
+        raise NotImplementedError
 
     @abstractmethod
     def worker(self, device: str) -> Worker:
         """Load model, data and metric, once per process, onto `device` ("cpu" or "cuda")."""
 
-    @abstractmethod
+    def evaluation(self, ends: Sequence[Arrays], samples: int | None = None) -> Problem:
+        """The objective at each of `ends`, as a problem whose run says what it is there.
+
+        A search's trial is an evaluation of one x, the scoring of what methods found one of many.
+        All ends are evaluated on the same samples, which the run's seed decides. Its rows have
+        `upper_loss` and `upper_loss_se` of the end that was last evaluated; at the end `scores` and
+        `scores_se` (n,) in its state are those of all ends, and the run is done.
+
+        Parameters
+        ----------
+        ends : states of runs and evaluations, or what is left of them: "x" (d,) at least. Where the
+            lower level is training and an end has no network, one is trained at its x first.
+        samples : to evaluate each end on; None for as many as the problem's own runs do.
+
+        Raises
+        ------
+        InputError
+            If the problem cannot be compared with searches.
+        """
+        if samples is None:
+            names = [v.name for v in self.variables]
+            return self.trial(dict(zip(names, ends[0]["x"].tolist(), strict=True)))
+        return self.scoring(ends, samples)
+
+    def evaluation_cost(self) -> Cost:
+        """What `evaluation` of one x costs, wherever it is; `InputError` as there."""
+        return self.trial_cost()
+
     def trial(self, x: Mapping[str, float]) -> Problem:
-        """The same lower level at fixed variables, for baselines: the run says what f is there."""
+        """Goes, once problems have `evaluation`."""
+        raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
     def trial_cost(self) -> Cost:
-        """What a trial costs, wherever it is; `InputError` if trials are not for comparisons."""
+        """Goes, once problems have `evaluation_cost`."""
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
     def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
-        """What scores the ends of runs and trials, states of theirs, on the same fresh samples.
-
-        A run of it ends with `scores` and `scores_se` (n,) in its state: the objective at each of
-        the n ends, and its standard error, on `samples` samples that come from the run's seed.
-        """
+        """Goes, once problems have `evaluation`."""
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
     def lean(self) -> Problem:

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import Starved
-from raybilevel.problems.base import Output, Stage
+from raybilevel.problems.base import Output
 from raybilevel.runtime.environment import Facts
+from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.shard_scheduler import Batch
 from raybilevel.runtime.stragglers import Pace
@@ -73,7 +74,7 @@ class Pool:
         with self._lock:
             self._crew.close()
 
-    def run(self, stage: Stage) -> tuple[Output, Costs]:
+    def run(self, stage: NumberedStage) -> tuple[Output, Costs]:
         """Run all shards of a stage and reduce what they return.
 
         The first waits until min workers are ready; from then on it takes as few as there are.
@@ -93,7 +94,7 @@ class Pool:
         self._timer.start()
         return output, costs
 
-    def _run(self, stage: Stage) -> tuple[Output, Costs]:
+    def _run(self, stage: NumberedStage) -> tuple[Output, Costs]:
         batch = Batch(stage, self._seed, self._crew, self._pace)
         output = None
         while output is None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
+
+import numpy as np
 
 from raybilevel.config.settings import RunConfig
-from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Worker
+from raybilevel.errors import RunError
+from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update, Worker
 from raybilevel.runtime.environment import make_deterministic
+from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.threads import threads
+
+T = TypeVar("T")
 
 Row = dict[str, float | int]
 """One row of the history: Tune's column names where Tune has one."""
 
-RunStage = Callable[[Stage], Output]
+RunStage = Callable[[NumberedStage], Output]
+Round = Generator[Stage, Output, Update]
 
 
 @dataclass
@@ -39,6 +48,26 @@ class Ledger:
 
 
 @dataclass
+class Traffic:
+    """What a round's stages evaluated and sent: network evaluations, and bytes each way."""
+
+    nfe: int = 0
+    broadcast: int = 0
+    returned: int = 0
+
+    def note(self, stage: Stage, output: Output) -> None:
+        """Add a stage: every shard returns all sums, of which one is left; rows are all there."""
+        self.nfe += output.nfe
+        self.broadcast += _bytes(stage.broadcast)
+        self.returned += len(stage.shards) * _bytes(output.sums) + _bytes(output.rows)
+
+    @property
+    def row(self) -> dict[str, int]:
+        """The history's columns."""
+        return {"broadcast_bytes": self.broadcast, "returned_bytes": self.returned}
+
+
+@dataclass
 class Run:
     """A run after `round` rounds."""
 
@@ -56,25 +85,30 @@ class Run:
         return cls(problem, config, problem.init(config.seed))
 
     def play(self, run_stage: RunStage) -> Row:
-        """One round: stages until the problem answers with an update; returns the history's row."""
+        """One round: its stages, one after the other; returns the history's row."""
         started = time.monotonic()
-        done: list[Output] = []
-        travelled = {"broadcast_bytes": 0, "returned_bytes": 0}
-        step = self.problem.stage(self.round, self.state, done)
-        while isinstance(step, Stage):
-            done.append(run_stage(step))
-            travelled["broadcast_bytes"] += _bytes(step.broadcast)
-            # every shard returns all sums, of which one is left; rows are all there
-            each, rows = _bytes(done[-1].sums), _bytes(done[-1].rows)
-            travelled["returned_bytes"] += len(step.shards) * each + rows
-            step = self.problem.stage(self.round, self.state, done)
-        self.state = step.state
+        traffic = Traffic()
+        with closing(self.problem.run_round(self.round, read_only(self.state))) as round_:
+            update = self._stages(round_, run_stage, traffic)
+        self.state = update.state
         self.round += 1
-        self.ledger.nfe_total += sum(output.nfe for output in done)
+        self.ledger.nfe_total += traffic.nfe
         self.ledger.time_total_s += time.monotonic() - started
-        self.stop = step.stop or self._over_budget()
-        self.last = self._row({**step.metrics, **travelled})
+        self.stop = update.stop or self._over_budget()
+        self.last = self._row({**update.metrics, **traffic.row})
         return self.last
+
+    def _stages(self, round_: Round, run_stage: RunStage, traffic: Traffic) -> Update:
+        output: Any = None  # what a generator that has not begun is sent
+        for number in count():
+            try:
+                stage = round_.send(output)
+            except StopIteration as end:
+                return _checked(end.value, Update, "returned")
+            _checked(stage, Stage, "yielded")
+            output = run_stage(NumberedStage(self.round, number, stage))
+            traffic.note(stage, output)
+        raise AssertionError("a round ends by returning")
 
     def reconsider(self) -> None:
         """Take back a stop that may hold no longer, now that a limit is another.
@@ -119,6 +153,23 @@ class Run:
         return cls(problem, config, state, record["round"], ledger, stop, dict(record["last"]))
 
 
+def read_only(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Views of arrays that nobody can write to."""
+    views = {name: np.asarray(a).view() for name, a in arrays.items()}
+    for view in views.values():
+        view.flags.writeable = False
+    return views
+
+
+def _checked(found: Any, wanted: type[T], did: str) -> T:
+    if not isinstance(found, wanted):
+        raise RunError(
+            f"the problem's run_round {did} a {type(found).__name__}; it yields `Stage`s and "
+            "returns an `Update`"
+        )
+    return found
+
+
 def _bytes(arrays: Arrays) -> int:
     return sum(a.nbytes for a in arrays.values())
 
@@ -151,13 +202,14 @@ def run_locally(
     return run, rows
 
 
-def run_stage(stage: Stage, worker: Worker, run: Run, threads_per_worker: int) -> Output:
+def run_stage(stage: NumberedStage, worker: Worker, run: Run, threads_per_worker: int) -> Output:
     """All shards of a stage in this process, charged to the run's ledger."""
-    reduction = Reduction(len(stage.shards))
+    reduction = Reduction(len(stage.content.shards))
+    broadcast = read_only(stage.content.broadcast)  # as Ray hands it out
     with threads(threads_per_worker):
         for shard in stage.shards:
             started = time.monotonic()
-            output = worker.run(shard, stage.broadcast, shard.key(run.config.seed))
+            output = worker.run(shard.shard, broadcast, shard.key(run.config.seed))
             run.ledger.worker_seconds_total += time.monotonic() - started
             reduction.put(shard.index, output)
     return reduction.result()

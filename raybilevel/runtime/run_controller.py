@@ -14,11 +14,12 @@ from typing import Any
 from raybilevel.callbacks import Listener
 from raybilevel.config.settings import RunConfig, ScalingConfig
 from raybilevel.errors import Interrupted, Starved
-from raybilevel.problems.base import Output, Problem, Stage, Status, Stop
+from raybilevel.problems.base import Output, Problem, Status, Stop
 from raybilevel.runtime.callbacks import Callbacks
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import Environment
 from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import Row, Run
 from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.storage import FAILED, RunDirectory
@@ -135,8 +136,8 @@ class Life:
             self._finish()
         raise Starved(going_on) from None
 
-    def _run_stage(self, pool: Pool, stage: Stage) -> Output:
-        self._stage_size = len(stage.shards)
+    def _run_stage(self, pool: Pool, stage: NumberedStage) -> Output:
+        self._stage_size = len(stage.content.shards)
         output, costs = pool.run(stage)
         self._run.ledger.charge(costs)
         return output

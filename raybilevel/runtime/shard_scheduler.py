@@ -12,7 +12,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from raybilevel.errors import InputError, RunError
-from raybilevel.problems.base import Output, Shard, Stage
+from raybilevel.problems.base import Output
+from raybilevel.runtime.numbering import NumberedShard, NumberedStage
 from raybilevel.runtime.reduce import Rows
 from raybilevel.runtime.stragglers import Pace
 from raybilevel.runtime.tree_sum import Sums
@@ -36,10 +37,11 @@ class Cost:
 class Batch:
     """Runs a stage's shards, each until it has one answer."""
 
-    def __init__(self, stage: Stage, seed: int, crew: Crew, pace: Pace) -> None:
-        self._stage, self._seed, self._crew, self._pace = stage, seed, crew, pace
-        self._broadcast = ray.put(stage.broadcast) if stage.broadcast else {}
-        size = len(stage.shards)
+    def __init__(self, stage: NumberedStage, seed: int, crew: Crew, pace: Pace) -> None:
+        self._shards, self._seed, self._crew, self._pace = stage.shards, seed, crew, pace
+        broadcast = stage.content.broadcast
+        self._broadcast = ray.put(broadcast) if broadcast else {}
+        size = len(self._shards)
         self._queue = deque(range(size))
         self._open = set(range(size))
         self._sums, self._rows = Sums(size), Rows()
@@ -74,7 +76,7 @@ class Batch:
 
     def _has_room(self, member: Member) -> bool:
         """Whether to send one more: of short shards two, so that nobody waits for mail."""
-        kind = self._stage.shards[self._queue[0]].kind
+        kind = self._shards[self._queue[0]].kind
         ours = all(call.batch is self for call in member.calls.values())
         return len(member.calls) < (2 if ours and self._pace.is_short(kind) else 1)
 
@@ -94,7 +96,7 @@ class Batch:
         return self._pace.is_late(head.shard.kind, waited, member.slowness)
 
     def _send(self, member: Member, index: int) -> None:
-        shard = self._stage.shards[index]
+        shard = self._shards[index]
         member.send(self, shard, self._broadcast, shard.key(self._seed))
         self._sent[index] += 1
 
@@ -197,7 +199,7 @@ class Batch:
                     self._mourn(call.shard)
                 self._requeue(call.shard.index)
 
-    def _mourn(self, shard: Shard) -> None:
+    def _mourn(self, shard: NumberedShard) -> None:
         self._deaths[shard.index] += 1
         if self._deaths[shard.index] >= _DEATHS:
             raise RunError(f"{_DEATHS} workers died while running {shard}")
@@ -210,8 +212,8 @@ class Batch:
         """The stage's output; None where a node took it away, and all shards are to run again."""
         sums = self._sums.result()
         if sums is None:
-            self._sums = Sums(len(self._stage.shards))
-            self._reopen(range(len(self._stage.shards)))
+            self._sums = Sums(len(self._shards))
+            self._reopen(range(len(self._shards)))
             return None
         output = self._rows.result(sums)
         for index, sent in self._sent.items():

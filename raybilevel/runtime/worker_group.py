@@ -11,8 +11,8 @@ import ray
 
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import RunError
-from raybilevel.problems.base import Shard
 from raybilevel.runtime.environment import Facts
+from raybilevel.runtime.numbering import NumberedShard
 from raybilevel.runtime.preemption import Drains
 from raybilevel.runtime.serialization import Parcel
 from raybilevel.runtime.worker import Arrival, Worker
@@ -34,7 +34,7 @@ class Call:
     """
 
     batch: object
-    shard: Shard
+    shard: NumberedShard
     sums: Any
     started: float
 
@@ -68,9 +68,9 @@ class Member:
         """What the worker is running now, if anything."""
         return next(iter(self.calls.values()), None)
 
-    def send(self, batch: object, shard: Shard, broadcast: Any, key: int) -> None:
+    def send(self, batch: object, shard: NumberedShard, broadcast: Any, key: int) -> None:
         """Send a shard."""
-        report, sums = self.actor.run.remote(shard, broadcast, key)
+        report, sums = self.actor.run.remote(shard.shard, broadcast, key)
         self.calls[report] = Call(batch, shard, sums, time.monotonic())
 
     def finish(self, reference: Any) -> Call:

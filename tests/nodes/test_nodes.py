@@ -8,7 +8,7 @@ import pytest
 import ray
 from commands import finish, start
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
-from toys import Descent, Ear, Endless, Held, Seen, Wide, nap
+from toys import Descent, Ear, Endless, Held, Seen, Wide, nap, steps
 from users import settle
 
 from raybilevel import RunConfig, ScalingConfig
@@ -189,16 +189,15 @@ def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, 
 
 
 def test_idle_workers_are_given_back_and_asked_for_again(nodes):
-    from raybilevel.problems.base import Shard, Stage
+    from raybilevel.problems.base import Stage
     from raybilevel.runtime.executor import Pool
+    from raybilevel.runtime.numbering import NumberedStage
     from raybilevel.runtime.serialization import Parcel
 
     nodes.add(2)
     ear = Ear()
     pool = Pool(Parcel.pack(Descent()), ScalingConfig(num_workers=2), 5, ear, rest=1.0)
-    stage = Stage(
-        tuple(Shard(0, 0, i, "step", {"scale": 0.1}) for i in range(4)), {"x": np.zeros(1)}
-    )
+    stage = NumberedStage(0, 0, Stage(steps(0, 0, 4), {"x": np.zeros(1)}))
     first, costs = pool.run(stage)
     until = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:

@@ -18,13 +18,15 @@ from toys import (
     first,
     gaussian,
     nan_rarely,
+    steps,
 )
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import InputError, RunError
-from raybilevel.problems.base import Shard, Stage
+from raybilevel.problems.base import Stage
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.run_controller import Order
 from raybilevel.runtime.serialization import Parcel
@@ -63,7 +65,7 @@ def test_a_shard_that_raises_three_times_ends_the_run_with_its_own_error(tmp_pat
     mishap = Once(marks, fail, times=9)
     with pytest.raises(RunError) as caught:
         run(Descent(mishap=mishap), tmp_path)
-    said = "shard 2 of round 1, stage 0 (step) raised 3 times: ArithmeticError: the lower level"
+    said = "shard 2 of round 1, stage 0 (Step) raised 3 times: ArithmeticError: the lower level"
     assert str(caught.value).startswith(said)
     assert mishap.happened == 3
     assert "in fail" in caught.value.__notes__[0]  # the traceback leads to the shard's own line
@@ -125,14 +127,13 @@ def pool():
 
 
 def stage(round_, size=4):
-    shards = [Shard(round_, 0, i, "step", {"scale": 0.1}) for i in range(size)]
-    return Stage(tuple(shards), {"x": np.zeros(1)})
+    return NumberedStage(round_, 0, Stage(steps(round_, 0, size), {"x": np.zeros(1)}))
 
 
 def wanted(round_, size=4):
     """The stage's output as one process gives it."""
     worker = Descent().worker("cpu")
-    return [worker.run(s, {"x": np.zeros(1)}, s.key(5)) for s in stage(round_, size).shards]
+    return [worker.run(s.shard, {"x": np.zeros(1)}, s.key(5)) for s in stage(round_, size).shards]
 
 
 def test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_ones(marks, pool):

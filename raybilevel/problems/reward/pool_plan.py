@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, Shard, Stage
+from raybilevel.problems.base import Arrays, Output, PlacedShard, Stage
 from raybilevel.problems.seeds import sample_seeds
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
@@ -59,7 +59,7 @@ class Plan:
         starts = range(0, len(seeds), self.shard_size)
         return Stage(
             tuple(
-                Shard(round_, number, i, kind, {"seeds": seeds[a : a + self.shard_size]})
+                PlacedShard(round_, number, i, kind, {"seeds": seeds[a : a + self.shard_size]})
                 for i, a in enumerate(starts)
             )
         )

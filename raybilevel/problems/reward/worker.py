@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import RunError
-from raybilevel.problems.base import Arrays, Output, Shard
+from raybilevel.problems.base import Arrays, Output, PlacedShard
 from raybilevel.problems.reward.model import Sample
 from raybilevel.rewards import evaluate, load_reward
 
@@ -34,7 +34,7 @@ class RewardWorker:
             column: load_reward(spec, column, device) for column, spec in rewards.items()
         }
 
-    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+    def run(self, shard: PlacedShard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Draw the samples of the shard's seeds; what is random about them is in the seeds."""
         seeds = [int(seed) for seed in shard.args["seeds"]]
         samples = self._sample(seeds)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, Shard, Stage, Status, Stop, Update
+from raybilevel.problems.base import Arrays, Output, PlacedShard, Stage, Status, Stop, Update
 from raybilevel.problems.schedule.objective import Fid
 from raybilevel.problems.schedule.optimizer import Metrics, Term
 from raybilevel.problems.schedule.sampling_rounds import Rounds
@@ -109,7 +109,7 @@ class Course:
                 return _sampled(asked, state["average"])
             args |= {"levels": self._levels(state), "gamma": self._gamma(round_)}
             broadcast |= self._slopes(state, done[0])
-        shards = [Shard(round_, len(done), i, "train", args) for i in range(self.shards)]
+        shards = [PlacedShard(round_, len(done), i, "train", args) for i in range(self.shards)]
         return Stage(tuple(shards), broadcast)
 
     def _levels(self, state: Arrays) -> list[float]:

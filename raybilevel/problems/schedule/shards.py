@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Shard, Stage
+from raybilevel.problems.base import Arrays, PlacedShard, Stage
 from raybilevel.problems.seeds import sample_seeds
 
 _SLICE = 1024  # real images a shard
@@ -51,7 +51,7 @@ class Plan:
         starts = range(0, count, _SLICE)
         args = [{"fold": fold, "first": a, "until": min(a + _SLICE, count)} for a in starts]
         kind = ("reference", "held_out")[fold]
-        return Stage(tuple(Shard(round_, number, i, kind, a) for i, a in enumerate(args)))
+        return Stage(tuple(PlacedShard(round_, number, i, kind, a) for i, a in enumerate(args)))
 
     def evaluate(
         self,
@@ -96,7 +96,9 @@ class Plan:
             for s in subjects
             for i, c in enumerate(chunks)
         ]
-        return Stage(tuple(Shard(round_, number, i, "compare", a) for i, a in enumerate(shards)))
+        return Stage(
+            tuple(PlacedShard(round_, number, i, "compare", a) for i, a in enumerate(shards))
+        )
 
     def _chunks(self, state: Arrays, samples: int, size: int, first: int) -> list[dict[str, int]]:
         """Seeds and counts of as few chunks of at most `size` as there can be, about equal."""
@@ -111,4 +113,4 @@ def _on(
 ) -> Stage:
     """Every point on every chunk of noises, point by point."""
     shards = [{"levels": p.tolist(), **chunk} for p in points for chunk in chunks]
-    return Stage(tuple(Shard(round_, number, i, "sample", a) for i, a in enumerate(shards)))
+    return Stage(tuple(PlacedShard(round_, number, i, "sample", a) for i, a in enumerate(shards)))

@@ -21,7 +21,7 @@ from raybilevel.lower.training.parameter_vector import FlatWeights
 from raybilevel.lower.training.penalty_pair import Matched, matched_steps
 from raybilevel.lower.training.trainer import Accumulate, Learner, Trainer
 from raybilevel.lower.training.upper_gradient import Linearised, UpperTerm
-from raybilevel.problems.base import Arrays, Output, Shard
+from raybilevel.problems.base import Arrays, Output, PlacedShard
 from raybilevel.problems.schedule.training_spec import LEARNER, Lesson
 from raybilevel.schedules import Schedule
 
@@ -56,7 +56,7 @@ class ScheduleTrainer:
         self._network: Any = torch.compile(sampler.unet) if lesson.compiled else sampler.unet
         self._term = UpperTerm(sampler, flat, extractor, lesson.grad_steps)
 
-    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+    def run(self, shard: PlacedShard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard; all that is random comes from `key`."""
         generator = torch.Generator().manual_seed(key & _KEPT)
         args, start = shard.args, Learner(*(broadcast[name] for name in LEARNER))

@@ -22,7 +22,7 @@ import numpy as np
 
 from raybilevel.errors import RunError
 from raybilevel.metrics.fid_kid import Moments
-from raybilevel.problems.base import Arrays, Output, Shard
+from raybilevel.problems.base import Arrays, Output, PlacedShard
 from raybilevel.problems.schedule.components import Source
 from raybilevel.problems.schedule.network import Pretrained
 from raybilevel.problems.schedule.objective import Fid, Kid, Metric, Objective, moment_rows
@@ -74,7 +74,7 @@ class ScheduleWorker:
                 extractor=self._extractor,
             )
 
-    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+    def run(self, shard: PlacedShard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard; what is random about it is in its key, or in the seed that it names."""
         if shard.kind == "train":
             return self._trainer.run(shard, broadcast, key)
