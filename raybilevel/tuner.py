@@ -96,7 +96,7 @@ class BilevelTuner:
             If the run cannot go on; what is checkpointed stays.
         """
         from raybilevel.report.progress import display
-        from raybilevel.runtime.client import driver_name, find_driver, going_driver
+        from raybilevel.runtime.client import driver_name, find_driver, running_driver
         from raybilevel.runtime.ray_session import check_stays, ray_session
 
         config = self._config
@@ -109,7 +109,7 @@ class BilevelTuner:
             display(self._watch) as watch,
             ray_session(self._address) as may_grow,
         ):
-            find = going_driver if self._resume else find_driver  # one that is done shows its end
+            find = running_driver if self._resume else find_driver  # one that is done shows its end
             driver = find(driver_name(config.run.storage_path, directory.name))
             if config.run.detach and driver is not None:
                 self._join(driver, directory, watch)
@@ -127,7 +127,7 @@ class BilevelTuner:
     def _begin(self, directory: RunDirectory, watch: Callable[[Any], None], may_grow: bool) -> None:
         from raybilevel.runtime.client import drive
         from raybilevel.runtime.ray_session import check_resources
-        from raybilevel.runtime.run_controller import Order
+        from raybilevel.runtime.run_spec import RunSpec
 
         config = self._config
         if config.run.detach:
@@ -136,7 +136,7 @@ class BilevelTuner:
         # the run begins to exist here, where nothing is left to refuse
         directory.write("config.yaml", config_file.dump(config).encode())
         drive(
-            Order(config.problem, config.scaling, config.run, directory.name, self._listeners()),
+            RunSpec(config.problem, config.scaling, config.run, directory.name, self._listeners()),
             watch,
         )
 

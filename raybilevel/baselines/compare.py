@@ -179,14 +179,14 @@ class Comparison:
         )  # fmt: skip
 
     def _tuned(self, method: str, seed: int, say: Say) -> Outcome:
-        from raybilevel.baselines.tuned import Order, search
+        from raybilevel.baselines.tuned import SearchSpec, search
 
         plan = self.plan
-        order = Order(
+        spec = SearchSpec(
             method, plan.problem, self.config.scaling, plan.budget, seed,
             plan.grid_points(method), self.directory.below("runs", f"tune-{method}-{seed}"),
         )  # fmt: skip
-        return search(order, lambda trials, nfe, least: say(
+        return search(spec, lambda trials, nfe, least: say(
             f"{method}, seed {seed}: {trials} trials, {nfe:,} NFE, least {least:.4g}"
         ))  # fmt: skip
 
@@ -208,14 +208,14 @@ class Comparison:
         """Run a scoring: anew, as what is scored may be more than last time."""
         from raybilevel.runtime.checkpoints import Checkpoints
         from raybilevel.runtime.client import drive
-        from raybilevel.runtime.run_controller import Order
+        from raybilevel.runtime.run_spec import RunSpec
 
         place = self.directory.below("runs", "scoring")
         if place.list(""):
             place.delete_folder("")
         seed = self.config.run.seed + _SCORED_FROM
         run = RunConfig(name=place.name, storage_path=place.storage_path, seed=seed)
-        drive(Order(problem, self.config.scaling, run, place.name), _unseen)
+        drive(RunSpec(problem, self.config.scaling, run, place.name), _unseen)
         checkpoint = Checkpoints(place).read()
         assert checkpoint is not None, "a run that has ended has a checkpoint"
         return checkpoint.state

@@ -12,10 +12,11 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from raybilevel.config.settings import RunConfig
 from raybilevel.errors import InputError, Interrupted, RunError, Starved
-from raybilevel.runtime.driver import NAMESPACE, Driver, Progress
+from raybilevel.runtime.driver import NAMESPACE, Driver
 from raybilevel.runtime.ray_session import Signals
-from raybilevel.runtime.run_controller import Order
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.run_status import Progress
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import BEGUN, RunDirectory
 
 Watch = Callable[[Progress], None]
@@ -43,7 +44,7 @@ def find_driver(name: str) -> Any | None:
         return None
 
 
-def going_driver(name: str) -> Any | None:
+def running_driver(name: str) -> Any | None:
     """The driver of that name, if it is not done; one that is done is ended."""
     driver = find_driver(name)
     progress = None if driver is None else ask(driver)
@@ -62,7 +63,7 @@ def ask(driver: Any) -> Progress | None:
     return progress
 
 
-def drive(order: Order, watch: Watch) -> None:
+def drive(spec: RunSpec, watch: Watch) -> None:
     """Run to the end, showing `watch` how it goes.
 
     Raises
@@ -73,8 +74,8 @@ def drive(order: Order, watch: Watch) -> None:
     RunError, InputError
         What ended the run, if it did not end by itself.
     """
-    _announce(order)
-    follow(_start(order), order.run, order.name, watch)
+    _announce(spec)
+    follow(_start(spec), spec.run, spec.name, watch)
 
 
 def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
@@ -83,7 +84,7 @@ def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
         with Signals() as signals:
             last = _watch(driver, watch, signals)
     except Interrupted:
-        raise Interrupted(_how_to_go_on(run, name)) from None
+        raise Interrupted(_how_to_resume(run, name)) from None
     finally:
         if not run.detach:  # others may be watching that one; it leaves by itself
             ray.kill(driver)  # its workers go with it
@@ -93,7 +94,7 @@ def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
         raise last.error
 
 
-def _how_to_go_on(run: RunConfig, name: str) -> str:
+def _how_to_resume(run: RunConfig, name: str) -> str:
     where = f"{run.storage_path}/{name}"
     if run.detach:
         return f"the run goes on without this process: raybilevel status {where}, or stop"
@@ -103,36 +104,36 @@ def _how_to_go_on(run: RunConfig, name: str) -> str:
     )
 
 
-def _announce(order: Order) -> None:
+def _announce(spec: RunSpec) -> None:
     """Say in the run directory which driver it has, and where."""
-    name = driver_name(order.run.storage_path, order.name)
+    name = driver_name(spec.run.storage_path, spec.name)
     cluster = ray.get_runtime_context().gcs_address
     words = {"driver": name, "cluster": cluster}
-    directory = RunDirectory(order.run.storage_path, order.name)
+    directory = RunDirectory(spec.run.storage_path, spec.name)
     directory.write(BEGUN, json.dumps(words).encode())
 
 
-def _start(order: Order) -> Any:
-    name = driver_name(order.run.storage_path, order.name)
-    options = {"name": name, "namespace": NAMESPACE, "resources": _place()}
-    if order.run.detach:
+def _start(spec: RunSpec) -> Any:
+    name = driver_name(spec.run.storage_path, spec.name)
+    options = {"name": name, "namespace": NAMESPACE, "resources": _driver_resources()}
+    if spec.run.detach:
         options["lifetime"] = "detached"
     actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
-    parcel = Parcel.pack(order)
+    serialized = Serialized.dump(spec)
     until = time.monotonic() + _GRACE
     while True:
         try:
-            return actor.remote(order.run.detach, parcel.search_path, *parcel.pieces)
+            return actor.remote(spec.run.detach, serialized.search_path, *serialized.pieces)
         except ValueError as error:  # the name is taken
             if time.monotonic() > until:
                 raise InputError(
-                    f"the run {order.run.storage_path}/{order.name} is going on already on this "
+                    f"the run {spec.run.storage_path}/{spec.name} is going on already on this "
                     "cluster; wait for its end, stop it, or give another run.name"
                 ) from error
         time.sleep(_PATIENCE)
 
 
-def _place() -> dict[str, float]:
+def _driver_resources() -> dict[str, float]:
     """A little of `DRIVER_RESOURCE`, where the cluster says so where drivers may be."""
     return {DRIVER_RESOURCE: 0.001} if DRIVER_RESOURCE in ray.cluster_resources() else {}
 

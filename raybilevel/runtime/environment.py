@@ -59,13 +59,13 @@ class Environment:
         self._versions = versions()
         self._hardware: Facts | None = None
 
-    def recall(self, record: dict[str, Any]) -> list[str]:
+    def restore(self, record: dict[str, Any]) -> list[str]:
         """Take up a checkpoint's record; returns sentences on what differs now."""
         self.exact = record["exact"]
         self._hardware = record["hardware"]
         return self._compare(record["versions"], self._versions, "versions")
 
-    def meet(self, workers: list[Facts]) -> list[str]:
+    def add_workers(self, workers: list[Facts]) -> list[str]:
         """Take note of the workers at hand; returns sentences on what differs from the first."""
         notes = []
         for facts in workers:

@@ -1,4 +1,4 @@
-"""The worker pool: runs a stage's shards on any number of workers that come and go.
+"""Runs a stage's shards on any number of workers that come and go.
 
 What runs where is decided by who is ready; what is returned is not, since outputs are reduced by
 shard index. So a shard may run twice, or on a worker that joined a second ago.
@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
+
+import ray
 
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import Starved
 from raybilevel.problems.base import Output
 from raybilevel.runtime.environment import Facts
 from raybilevel.runtime.numbering import NumberedStage
-from raybilevel.runtime.serialization import Parcel
-from raybilevel.runtime.shard_scheduler import Batch
-from raybilevel.runtime.stragglers import Pace
-from raybilevel.runtime.worker_group import Crew
+from raybilevel.runtime.serialization import Serialized
+from raybilevel.runtime.shard_scheduler import Assignment, ShardScheduler
+from raybilevel.runtime.worker_events import WorkerEvent
+from raybilevel.runtime.worker_group import WorkerGroup
 
 
 class Watch(Protocol):
-    """Whom a pool tells how it is getting on."""
+    """Whom an executor tells how it is getting on."""
 
     def tick(self, workers: int, left: int) -> None:
         """Called a few times a second with workers ready and shards left; may raise to stop."""
@@ -35,24 +38,35 @@ class Watch(Protocol):
 Costs = dict[str, float]
 """What a stage cost beyond its own NFE, by the ledger's names."""
 
-_PATIENCE = 10.0  # seconds with too few workers, after which the user is told
-_REST = 60.0  # seconds without a stage, after which the workers are given back
+_PATIENCE_S = 10.0  # with too few workers, after which the user is told
+_IDLE_S = 60.0  # without a stage, after which the workers are given back
+_TICK_S = 0.2  # between looks at the clock
 
 
-class Pool:
+class StageExecutor:
     """Between min and max workers, and the stages they run, one after the other.
+
+    It carries events from the worker group to the shard scheduler, and assignments back.
 
     Parameters
     ----------
-    rest : seconds without a stage, after which the workers are given back to the cluster.
+    idle_s : seconds without a stage, after which the workers are given back to the cluster.
     """
 
     def __init__(
-        self, problem: Parcel, scaling: ScalingConfig, seed: int, watch: Watch, rest: float = _REST
+        self,
+        problem: Serialized,
+        scaling: ScalingConfig,
+        seed: int,
+        watch: Watch,
+        idle_s: float = _IDLE_S,
     ) -> None:
-        self._crew, self._pace = Crew(problem, scaling, watch.say), Pace()
-        self._scaling, self._seed, self._watch = scaling, seed, watch
-        self._rest, self._timer = rest, threading.Timer(rest, lambda: None)
+        self._group, self._scheduler = (
+            WorkerGroup(problem, scaling, watch.say),
+            ShardScheduler(seed),
+        )
+        self._scaling, self._watch = scaling, watch
+        self._idle_s, self._timer = idle_s, threading.Timer(idle_s, lambda: None)
         self._lock, self._stages = threading.Lock(), 0
         self._gathered = False
         self._short_since: float | None = None
@@ -61,18 +75,18 @@ class Pool:
     @property
     def ready(self) -> int:
         """Workers that have loaded the problem."""
-        return len(self._crew.ready)
+        return self._group.ready
 
     @property
     def facts(self) -> list[Facts]:
         """What the bits depend on, of each kind of worker that was ever ready."""
-        return self._crew.kinds
+        return self._group.kinds
 
     def close(self) -> None:
         """End all workers."""
         self._timer.cancel()
         with self._lock:
-            self._crew.close()
+            self._end_workers()
 
     def run(self, stage: NumberedStage) -> tuple[Output, Costs]:
         """Run all shards of a stage and reduce what they return.
@@ -89,34 +103,50 @@ class Pool:
             self._stages += 1
             self._short_since, self._told = None, False
             output, costs = self._run(stage)
-        self._timer = threading.Timer(self._rest, self._give_back, [self._stages])
+        self._timer = threading.Timer(self._idle_s, self._give_back, [self._stages])
         self._timer.daemon = True
         self._timer.start()
         return output, costs
 
     def _run(self, stage: NumberedStage) -> tuple[Output, Costs]:
-        batch = Batch(stage, self._seed, self._crew, self._pace)
+        content = stage.content.broadcast
+        broadcast = ray.put(content) if content else {}
+        self._scheduler.begin(stage)
         output = None
         while output is None:
-            while batch.left or batch.additions:
-                self._step(batch)
-            output = batch.result()
-        return output, asdict(batch.cost) | asdict(self._crew.take_changes())
+            while not self._scheduler.finished:
+                self._step(broadcast)
+            output = self._scheduler.result()
+        return output, asdict(self._scheduler.cost) | asdict(self._group.take_changes())
 
-    def _step(self, batch: Batch) -> None:
-        self._crew.recruit()
-        self._crew.heed_drains()
-        self._count()
+    def _step(self, broadcast: Any) -> None:
+        self._group.request_missing()
+        self._handle(self._group.preemptions())
+        self._check_size()
         if self._gathered:
-            batch.assign()
-        for reference in self._crew.arrived(batch.additions):
-            batch.take(reference)
-        self._watch.tick(self.ready, batch.left)
+            self._assign(broadcast)
+        arrived = _arrived([*self._group.references, *self._scheduler.additions])
+        self._handle(self._group.events(arrived))
+        self._scheduler.take_additions(arrived)
+        self._watch.tick(self.ready, self._scheduler.left)
 
-    def _count(self) -> None:
+    def _assign(self, broadcast: Any) -> None:
+        self._send(self._scheduler.assign(), broadcast)
+        self._handle(self._group.lose(worker) for worker in self._scheduler.hung())
+        self._send(self._scheduler.assign_copies(), broadcast)
+
+    def _handle(self, events: Iterable[WorkerEvent]) -> None:
+        for event in events:
+            self._scheduler.handle(event)
+
+    def _send(self, assignments: Iterable[Assignment], broadcast: Any) -> None:
+        for each in assignments:
+            self._group.send(each.worker, each.call, each.shard, broadcast, each.key)
+
+    def _check_size(self) -> None:
         """Whether there are workers enough; and for how long there were not."""
         now = time.monotonic()
-        if not self._crew.missing:
+        if not self._group.missing:
             self._gathered, self._short_since, self._told = True, None, False
             return
         self._short_since = self._short_since or now
@@ -124,7 +154,7 @@ class Pool:
         there = f"{self.ready} of at least {self._scaling.num_workers[0]} workers are there"
         if short > limit:
             raise Starved(f"{there} after scaling.min_workers_timeout_s, {limit:g} s")
-        if short > _PATIENCE and not self._told:
+        if short > _PATIENCE_S and not self._told:
             self._told = True
             doing = "going on with these" if self._gathered and self.ready else "waiting"
             self._watch.say(f"{there}; {doing}, for up to {limit:g} s until the others come")
@@ -136,4 +166,17 @@ class Pool:
                 self._watch.say(
                     f"{self.ready} idle workers are given back until there is work for them"
                 )
-                self._crew.close()
+                self._end_workers()
+
+    def _end_workers(self) -> None:
+        self._group.close()
+        self._scheduler.forget_workers()
+
+
+def _arrived(references: list[Any]) -> list[Any]:
+    """References that have an answer or an error; waits a tick for one."""
+    first, _ = ray.wait(references, num_returns=1, timeout=_TICK_S)
+    if not first:
+        return []
+    arrived, _ = ray.wait(references, num_returns=len(references), timeout=0)
+    return list(arrived)

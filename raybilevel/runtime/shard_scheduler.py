@@ -1,222 +1,241 @@
-"""One stage on its way through the crew: what is queued, what is lost, what has come back."""
+"""Which worker runs which shard, and when a shard runs once more."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-import ray
-from ray.exceptions import RayError, RayTaskError
-
 from raybilevel.errors import InputError, RunError
-from raybilevel.problems.base import Output
-from raybilevel.runtime.numbering import NumberedShard, NumberedStage
-from raybilevel.runtime.reduce import Rows
-from raybilevel.runtime.stragglers import Pace
-from raybilevel.runtime.tree_sum import Sums
-from raybilevel.runtime.worker import Report
-from raybilevel.runtime.worker_group import Call, Crew, Member
+from raybilevel.problems.base import Output, Shard
+from raybilevel.runtime.numbering import NumberedStage
+from raybilevel.runtime.stage_progress import StageCost, StageProgress
+from raybilevel.runtime.stragglers import StragglerStatistics
+from raybilevel.runtime.worker_events import (
+    ShardDone,
+    ShardFailed,
+    WorkerEvent,
+    WorkerGone,
+    WorkerPreempted,
+    WorkerReady,
+)
+from raybilevel.runtime.worker_load import ShardCall, WorkerLoad
 
-_ATTEMPTS = 3  # a shard that raises is tried this often
-_DEATHS = 5  # workers that may die on one shard
 _SLOW = 2.0  # times the median, from which on a worker is slow
+_MAX_COPIES = 2  # workers that may run the same shard at once
 
 
-@dataclass
-class Cost:
-    """What running a stage cost beyond its own NFE, by the ledger's names."""
+@dataclass(frozen=True)
+class Assignment:
+    """A shard for a worker to run.
 
-    worker_seconds_total: float = 0.0
-    shards_retried: int = 0
-    nfe_repeated: int = 0
+    Attributes
+    ----------
+    call : the number that the answer's event has.
+    key : 64 bits, the only source of the shard's randomness.
+    """
+
+    worker: int
+    call: int
+    shard: Shard
+    key: int
 
 
-class Batch:
-    """Runs a stage's shards, each until it has one answer."""
+class ShardScheduler:
+    """Runs the shards of one stage after the other, each until it has one answer.
 
-    def __init__(self, stage: NumberedStage, seed: int, crew: Crew, pace: Pace) -> None:
-        self._shards, self._seed, self._crew, self._pace = stage.shards, seed, crew, pace
-        broadcast = stage.content.broadcast
-        self._broadcast = ray.put(broadcast) if broadcast else {}
-        size = len(self._shards)
-        self._queue = deque(range(size))
-        self._open = set(range(size))
-        self._sums, self._rows = Sums(size), Rows()
-        self.cost = Cost()
-        self._sent, self._raised, self._deaths = Counter[int](), Counter[int](), Counter[int]()
-        crew.forgive()
+    It owns all that is known of shards and of which worker has them; of workers it knows what
+    `handle` was told. What it wants done it returns.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._statistics = StragglerStatistics()
+        self._workers: dict[int, WorkerLoad] = {}
+        self._calls = count()
+        self._stage: StageProgress
+
+    def begin(self, stage: NumberedStage) -> None:
+        """Turn to a stage; answers to the one before are dropped from now on."""
+        self._stage = StageProgress(stage)
+        for worker in self._workers.values():
+            worker.decay_slowness()
 
     @property
     def left(self) -> int:
         """Shards without an answer."""
-        return len(self._open)
+        return len(self._stage.open)
+
+    @property
+    def finished(self) -> bool:
+        """Whether `result` may be asked for."""
+        return self._stage.finished
 
     @property
     def additions(self) -> list[Any]:
         """References of sums that are being added elsewhere."""
-        return self._sums.waiting
+        return self._stage.additions
 
-    def assign(self) -> None:
-        """Give shards to whoever is ready; run late ones elsewhere too; replace who hangs."""
-        for member in sorted(self._crew.ready, key=lambda m: m.slowness):
-            while self._next() and self._has_room(member) and self._is_of_use(member):
-                self._send(member, self._queue.popleft())
-        for member in list(self._crew.members):
-            if member.head is not None:
-                self._chase(member, member.head)
+    @property
+    def cost(self) -> StageCost:
+        """What the stage has cost; whole once there is a result."""
+        return self._stage.cost
 
-    def _next(self) -> bool:
-        """Whether a shard is queued, once those that have their answer by now are dropped."""
-        while self._queue and self._queue[0] not in self._open:
-            self._queue.popleft()
-        return bool(self._queue)
+    def result(self) -> Output | None:
+        """The stage's output; None where a node took it away, and all shards are to run again."""
+        output = self._stage.result()
+        if output is None:
+            self._run_again(range(len(self._stage.shards)))
+        return output
 
-    def _has_room(self, member: Member) -> bool:
-        """Whether to send one more: of short shards two, so that nobody waits for mail."""
-        kind = self._shards[self._queue[0]].kind
-        ours = all(call.batch is self for call in member.calls.values())
-        return len(member.calls) < (2 if ours and self._pace.is_short(kind) else 1)
+    # --- what is to be sent -------------------------------------------------------------------
 
-    def _is_of_use(self, member: Member) -> bool:
+    def assign(self) -> Iterator[Assignment]:
+        """Queued shards for whoever is ready, the fastest first."""
+        for worker in sorted(self._ready, key=lambda w: (w.slowness, w.number)):
+            while self._stage.has_queued and self._has_room(worker) and self._is_of_use(worker):
+                yield self._send(worker, self._stage.queue.popleft())
+
+    def hung(self) -> list[int]:
+        """Workers whose shard takes so long that they should be replaced."""
+        return [
+            number
+            for number, worker in self._workers.items()
+            if (call := worker.current)
+            and self._statistics.is_hung(call.shard.kind, time.monotonic() - call.started)
+        ]
+
+    def assign_copies(self) -> Iterator[Assignment]:
+        """Late shards for idle workers; what a preempted worker will not end is queued again."""
+        for worker in sorted(self._workers.values(), key=lambda w: w.number):
+            if worker.current is None:
+                continue
+            if worker.leave_by is not None:
+                self._requeue_unfinishable(worker, worker.leave_by, worker.current.started)
+            elif not self._stage.has_queued and self._is_late(worker):
+                for call in worker.calls.values():
+                    yield from self._copy(call)
+
+    @property
+    def _ready(self) -> list[WorkerLoad]:
+        return [worker for worker in self._workers.values() if worker.leave_by is None]
+
+    def _has_room(self, worker: WorkerLoad) -> bool:
+        """Whether to send one more: of short shards two, so that no worker waits for the next."""
+        kind = self._stage.shards[self._stage.queue[0]].kind
+        ours = all(call.stage is self._stage for call in worker.calls.values())
+        return len(worker.calls) < (2 if ours and self._statistics.is_short(kind) else 1)
+
+    def _is_of_use(self, worker: WorkerLoad) -> bool:
         """Whether the others would not be through the queue before a slow one is done."""
-        if member.slowness <= _SLOW:
+        if worker.slowness <= _SLOW:
             return True
-        fast = sum(m.slowness <= _SLOW and not self._is_stuck(m) for m in self._crew.ready)
-        return len(self._queue) > (member.slowness - 1) * fast
+        fast = sum(w.slowness <= _SLOW and not self._is_late(w) for w in self._ready)
+        return len(self._stage.queue) > (worker.slowness - 1) * fast
 
-    def _is_stuck(self, member: Member) -> bool:
-        head = member.head
-        return head is not None and self._is_late(head, member)
+    def _is_late(self, worker: WorkerLoad) -> bool:
+        """Whether an idle worker should run, too, what this one is running."""
+        call = worker.current
+        if call is None:
+            return False
+        waited = time.monotonic() - call.started
+        return self._statistics.is_late(call.shard.kind, waited, worker.slowness)
 
-    def _is_late(self, head: Call, member: Member) -> bool:
-        waited = time.monotonic() - head.started
-        return self._pace.is_late(head.shard.kind, waited, member.slowness)
+    def _send(self, worker: WorkerLoad, index: int) -> Assignment:
+        shard, number = self._stage.shards[index], next(self._calls)
+        worker.calls[number] = ShardCall(self._stage, shard, time.monotonic())
+        self._stage.count_sent(index)
+        return Assignment(worker.number, number, shard.shard, shard.key(self._seed))
 
-    def _send(self, member: Member, index: int) -> None:
-        shard = self._shards[index]
-        member.send(self, shard, self._broadcast, shard.key(self._seed))
-        self._sent[index] += 1
+    def _requeue_unfinishable(self, worker: WorkerLoad, leave_by: float, started: float) -> None:
+        """Queue again what will not be done before the worker's node goes."""
+        for call in worker.calls.values():
+            index = call.shard.index
+            in_time = self._statistics.fits(call.shard.kind, leave_by - started)
+            if self._wants(call) and not in_time and self._copies(index) < _MAX_COPIES:
+                self._stage.queue_first(index)
 
-    def _chase(self, member: Member, head: Call) -> None:
-        now = time.monotonic()
-        waited = now - head.started
-        if self._pace.is_hung(head.shard.kind, waited):
-            self._lose(member)
-        elif member.leave_by is not None:
-            for call in member.calls.values():
-                self._race(member.leave_by - now, call, waited)
-        elif not self._next() and self._is_late(head, member):
-            for call in member.calls.values():
-                self._send_again(call)
-
-    def _race(self, seconds: float, head: Call, waited: float) -> None:
-        """Queue a shard again that will not be done before its node goes."""
-        if self._wants(head) and not self._pace.fits(head.shard.kind, waited + seconds):
-            index = head.shard.index
-            if self._crew.copies(self, index) < 2 and index not in self._queue:
-                self._queue.appendleft(index)
-
-    def _send_again(self, late: Call) -> None:
+    def _copy(self, late: ShardCall) -> Iterator[Assignment]:
+        idle = [worker for worker in self._ready if not worker.calls]
         index = late.shard.index
-        free = [m for m in self._crew.ready if not m.calls]
-        idle = min(free, key=lambda m: m.slowness, default=None)
-        if idle is not None and self._wants(late) and self._crew.copies(self, index) < 2:
-            self._send(idle, index)
+        if idle and self._wants(late) and self._copies(index) < _MAX_COPIES:
+            yield self._send(min(idle, key=lambda w: (w.slowness, w.number)), index)
 
-    def _wants(self, call: Call) -> bool:
-        return call.batch is self and call.shard.index in self._open
+    def _wants(self, call: ShardCall) -> bool:
+        return call.stage is self._stage and call.shard.index in self._stage.open
 
-    def take(self, reference: Any) -> None:
-        """Take what a reference holds: an answer, an error, or the news of a death.
+    def _copies(self, index: int) -> int:
+        """How many workers have the stage's shard `index` in flight."""
+        calls = (call for worker in self._workers.values() for call in worker.calls.values())
+        return sum(call.stage is self._stage and call.shard.index == index for call in calls)
+
+    # --- what has happened --------------------------------------------------------------------
+
+    def handle(self, event: WorkerEvent) -> None:
+        """Take note of what became of a worker or of a shard that it was sent.
 
         Raises
         ------
         RunError, InputError
             If a shard has raised, or killed its worker, too often; or raised one of these itself.
         """
-        if reference in self.additions:
-            self._reopen(self._sums.take(reference))
-            return
-        member = self._crew.member_of(reference)
-        if member is None:
-            return
-        try:
-            answer = ray.get(reference)
-        except RayTaskError as error:
-            self._take_error(member, reference, error)
-        except RayError:
-            self._lose(member)
-        else:
-            self._accept(member, reference, answer)
+        match event:
+            case WorkerReady():
+                self._workers[event.worker] = WorkerLoad(event.worker)
+            case WorkerPreempted():
+                self._workers[event.worker].leave_by = event.leave_by
+            case WorkerGone():
+                self._take_back(event.worker)
+            case ShardDone():
+                self._done(event)
+            case ShardFailed():
+                self._failed(event)
 
-    def _accept(self, member: Member, reference: Any, answer: Any) -> None:
-        if reference == member.loading:
-            self._crew.welcome(member, answer)
-        else:
-            self._take_report(member, member.finish(reference), answer)
+    def forget_workers(self) -> None:
+        """Take note that all workers were ended, between two stages or for good."""
+        self._workers.clear()
 
-    def _take_report(self, member: Member, call: Call, report: Report) -> None:
-        kind, index = call.shard.kind, call.shard.index
-        member.slowness += 0.5 * (self._pace.ratio(kind, report.seconds) - member.slowness)
-        self._pace.note(kind, report.seconds)
-        self.cost.worker_seconds_total += report.seconds
+    def take_additions(self, arrived: Iterable[Any]) -> None:
+        """Take those of the references that are additions which have ended."""
+        for reference in arrived:
+            if reference in self.additions:
+                self._run_again(self._stage.take_addition(reference))
+
+    def _take_back(self, number: int) -> None:
+        """What a worker that is gone had in flight runs elsewhere."""
+        worker = self._workers.pop(number, WorkerLoad(number))  # one that loaded had nothing
+        for call in worker.calls.values():
+            if self._wants(call):
+                if call is worker.current:
+                    self._stage.count_death(call.shard.index)
+                self._requeue(call.shard.index)
+
+    def _done(self, event: ShardDone) -> None:
+        worker, report = self._workers[event.worker], event.report
+        call = worker.finish(event.call)
+        worker.add_duration(self._statistics.ratio(call.shard.kind, report.seconds))
+        self._statistics.add(call.shard.kind, report.seconds)
+        self._stage.cost.worker_seconds_total += report.seconds
         if self._wants(call):
-            self._open.remove(index)
-            self._rows.put(index, report.rows, report.nfe)
-            self._reopen(self._sums.put(index, call.sums, report.sums_bytes))
+            self._run_again(self._stage.put(call.shard.index, report, event.sums))
 
-    def _reopen(self, lost: Iterable[int]) -> None:
-        """Run shards again whose sums went with a node."""
-        for index in lost:
-            self._open.add(index)
-            self._requeue(index)
-
-    def _take_error(self, member: Member, reference: Any, error: RayTaskError) -> None:
-        if reference == member.loading:
-            raise RunError(f"a worker could not load the problem: {error.cause}") from error.cause
-        call = member.finish(reference)
+    def _failed(self, event: ShardFailed) -> None:
+        call, error = self._workers[event.worker].finish(event.call), event.error
         if not self._wants(call):
             return
         if isinstance(error.cause, (RunError, InputError)):
             raise error.cause
-        self._raised[call.shard.index] += 1
-        if self._raised[call.shard.index] >= _ATTEMPTS:
-            raise RunError(
-                f"{call.shard} raised {_ATTEMPTS} times: "
-                f"{type(error.cause).__name__}: {error.cause}"
-            ) from error
+        self._stage.count_failure(call.shard.index, error)
         self._requeue(call.shard.index)
 
-    def _lose(self, member: Member) -> None:
-        """Give up a worker; what it had in flight runs elsewhere."""
-        self._crew.lose(member)
-        for call in member.calls.values():
-            if self._wants(call):
-                if call is member.head:
-                    self._mourn(call.shard)
-                self._requeue(call.shard.index)
-
-    def _mourn(self, shard: NumberedShard) -> None:
-        self._deaths[shard.index] += 1
-        if self._deaths[shard.index] >= _DEATHS:
-            raise RunError(f"{_DEATHS} workers died while running {shard}")
+    def _run_again(self, lost: Iterable[int]) -> None:
+        """Run shards again whose sums went with a node."""
+        for index in lost:
+            self._stage.open.add(index)
+            self._requeue(index)
 
     def _requeue(self, index: int) -> None:
-        if not self._crew.copies(self, index) and index not in self._queue:
-            self._queue.appendleft(index)
-
-    def result(self) -> Output | None:
-        """The stage's output; None where a node took it away, and all shards are to run again."""
-        sums = self._sums.result()
-        if sums is None:
-            self._sums = Sums(len(self._shards))
-            self._reopen(range(len(self._shards)))
-            return None
-        output = self._rows.result(sums)
-        for index, sent in self._sent.items():
-            self.cost.shards_retried += sent - 1
-            self.cost.nfe_repeated += (sent - 1) * self._rows.nfe(index)
-        return output
+        if not self._copies(index):
+            self._stage.queue_first(index)

@@ -12,7 +12,7 @@ import ray
 from raybilevel.problems.base import Arrays, Shard
 from raybilevel.problems.base import Worker as ProblemWorker
 from raybilevel.runtime.environment import Facts, hardware, make_deterministic
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.threads import fix_threads
 
 
@@ -33,7 +33,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Loaded:
     """A worker that has loaded the problem: what its bits depend on, and the node it is on."""
 
     facts: Facts
@@ -50,12 +50,12 @@ class Worker:
         fix_threads(threads)
         self._threads = threads
 
-    def load(self, problem: Parcel, device: str) -> Arrival:
+    def load(self, problem: Serialized, device: str) -> Loaded:
         """Load the problem's model, data and metric."""
         make_deterministic(device)
-        self._worker = problem.open().worker(device)
+        self._worker = problem.load().worker(device)
         fix_threads(self._threads)  # loading imported torch, and may have changed its mind
-        return Arrival(hardware(device), ray.get_runtime_context().get_node_id())
+        return Loaded(hardware(device), ray.get_runtime_context().get_node_id())
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def run(

@@ -1,46 +1,37 @@
-"""The workers of a run: asked for, ready, busy, leaving, lost."""
+"""The workers of a run: asked for, ready, busy, preempted, lost."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import ray
+from ray.exceptions import RayError, RayTaskError
 
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import RunError
+from raybilevel.problems.base import Shard
 from raybilevel.runtime.environment import Facts
-from raybilevel.runtime.numbering import NumberedShard
-from raybilevel.runtime.preemption import Drains
-from raybilevel.runtime.serialization import Parcel
-from raybilevel.runtime.worker import Arrival, Worker
+from raybilevel.runtime.preemption import Preemptions
+from raybilevel.runtime.serialization import Serialized
+from raybilevel.runtime.worker import Loaded, Worker
+from raybilevel.runtime.worker_events import (
+    ShardDone,
+    ShardFailed,
+    WorkerEvent,
+    WorkerGone,
+    WorkerPreempted,
+    WorkerReady,
+)
 
-_DEATHS = 5  # times in a row that workers may die while they load
-_TICK = 0.2  # seconds between looks at the clock
-_FORGIVEN = 0.8  # of a worker's slowness is left after a stage
-
-
-@dataclass
-class Call:
-    """A shard on its way.
-
-    Attributes
-    ----------
-    batch : what sent it; an answer that its batch no longer waits for is dropped.
-    sums : reference to its sums.
-    started : when the worker turned to it, by the monotonic clock.
-    """
-
-    batch: object
-    shard: NumberedShard
-    sums: Any
-    started: float
+_MAX_DEATHS = 5  # times in a row that workers may die while they load
 
 
 @dataclass
-class Member:
+class WorkerHandle:
     """One worker actor.
 
     Attributes
@@ -50,8 +41,7 @@ class Member:
     facts : what its bits depend on; None until it is ready.
     node : id of the node it is on, empty until it is ready.
     leave_by : when its node goes, by the monotonic clock; None while nobody says so.
-    slowness : what its shards take over the median, smoothed.
-    calls : shards in flight by reference, in the order sent.
+    calls : by the reference to a call's report, its number and the reference to its sums.
     """
 
     actor: Any
@@ -60,25 +50,17 @@ class Member:
     facts: Facts | None = None
     node: str = ""
     leave_by: float | None = None
-    slowness: float = 1.0
-    calls: dict[Any, Call] = field(default_factory=dict)
+    calls: dict[Any, tuple[int, Any]] = field(default_factory=dict)
 
     @property
-    def head(self) -> Call | None:
-        """What the worker is running now, if anything."""
-        return next(iter(self.calls.values()), None)
+    def ready(self) -> bool:
+        """Whether it has loaded the problem and stays."""
+        return self.facts is not None and self.leave_by is None
 
-    def send(self, batch: object, shard: NumberedShard, broadcast: Any, key: int) -> None:
-        """Send a shard."""
-        report, sums = self.actor.run.remote(shard.shard, broadcast, key)
-        self.calls[report] = Call(batch, shard, sums, time.monotonic())
-
-    def finish(self, reference: Any) -> Call:
-        """Take a call that has its answer off the list; the next one begins only now."""
-        call = self.calls.pop(reference)
-        if self.head:
-            self.head.started = time.monotonic()
-        return call
+    @property
+    def references(self) -> list[Any]:
+        """References that will have an answer."""
+        return [*([self.loading] if self.facts is None else []), *self.calls]
 
 
 @dataclass
@@ -90,123 +72,152 @@ class Changes:
     workers_drained: int = 0
 
 
-class Crew:
+class WorkerGroup:
     """Up to max workers, of which those that do not fit on the cluster yet stay pending.
+
+    It knows calls by their numbers and nothing of shards; what becomes of workers and calls it says
+    as events, each of them once.
 
     Attributes
     ----------
-    changes : who came and went since it was last taken.
     kinds : what the bits depend on, of all who were ever ready, each kind once.
     """
 
-    def __init__(self, problem: Parcel, scaling: ScalingConfig, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, problem: Serialized, scaling: ScalingConfig, say: Callable[[str], None]
+    ) -> None:
         self._problem = ray.put(problem)
         self._scaling, self._say = scaling, say
-        self._drains = Drains()
+        self._preemptions = Preemptions()
         self._deaths, self._last_death = 0, 0.0
-        self.members: list[Member] = []
-        self.changes = Changes()
+        self._workers: dict[int, WorkerHandle] = {}
+        self._numbers = count()
+        self._changes = Changes()
         self.kinds: list[Facts] = []
 
     @property
-    def ready(self) -> list[Member]:
-        """Those that have loaded the problem and stay."""
-        return [m for m in self.members if m.facts is not None and m.leave_by is None]
+    def ready(self) -> int:
+        """How many have loaded the problem and stay."""
+        return sum(worker.ready for worker in self._workers.values())
 
     @property
     def missing(self) -> int:
         """How many are wanting to min workers."""
-        return max(0, self._scaling.num_workers[0] - len(self.ready))
+        return max(0, self._scaling.num_workers[0] - self.ready)
 
-    def recruit(self) -> None:
-        """Ask Ray for all that are missing, so that its autoscaler sees the demand."""
-        staying = sum(m.leave_by is None for m in self.members)
+    @property
+    def references(self) -> list[Any]:
+        """References that will have an answer or an error: `events` says what it means."""
+        return [reference for w in self._workers.values() for reference in w.references]
+
+    def request_missing(self) -> None:
+        """Ask Ray for all workers up to max, so that its autoscaler sees the demand."""
+        staying = sum(worker.leave_by is None for worker in self._workers.values())
         for _ in range(self._scaling.num_workers[1] - staying):
-            self.members.append(self._ask())
+            self._workers[next(self._numbers)] = self._request()
 
-    def _ask(self) -> Member:
+    def _request(self) -> WorkerHandle:
         scaling = self._scaling
         options = Worker.options(  # type: ignore[attr-defined]
             num_cpus=scaling.cpus_per_worker, num_gpus=int(scaling.use_gpu)
         )
         actor = options.remote(scaling.cpus_per_worker)
         device = "cuda" if scaling.use_gpu else "cpu"
-        return Member(actor, actor.load.remote(self._problem, device), time.monotonic())
+        return WorkerHandle(actor, actor.load.remote(self._problem, device), time.monotonic())
 
-    def heed_drains(self) -> None:
-        """Mark those whose node is to go, and give back those of them that have nothing to do."""
-        deadlines = self._drains.look()
-        for member in self.members:
-            if member.leave_by is None and member.node in deadlines:
-                member.leave_by = deadlines[member.node]
-                self._say(f"node {member.node[:8]} is drained: its workers take no new shards")
-        for member in [m for m in self.members if m.leave_by is not None and not m.calls]:
-            self.changes.workers_drained += 1
-            self._end(member)
+    def send(self, worker: int, call: int, shard: Shard, broadcast: Any, key: int) -> None:
+        """Have a worker run a shard after those that it has; `call` is what its event will say."""
+        handle = self._workers[worker]
+        report, sums = handle.actor.run.remote(shard, broadcast, key)
+        handle.calls[report] = call, sums
 
-    def arrived(self, others: list[Any]) -> list[Any]:
-        """References, of ours and others, that have an answer or an error; waits a tick for one."""
-        waiting = [m.loading for m in self.members if m.facts is None]
-        waiting += [reference for m in self.members for reference in m.calls]
-        waiting += others
-        first, _ = ray.wait(waiting, num_returns=1, timeout=_TICK)
-        if not first:
-            return []
-        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
-        return list(ready)
+    def preemptions(self) -> Iterator[WorkerEvent]:
+        """Events of those whose node is to go: first that it is, then that they have ended.
 
-    def member_of(self, reference: Any) -> Member | None:
-        """Whose reference it is; None where that worker was lost a moment ago."""
-        return next(
-            (m for m in self.members if m.loading == reference or reference in m.calls), None
-        )
+        They are ended once they have nothing in flight.
+        """
+        deadlines = self._preemptions.deadlines()
+        for number, worker in list(self._workers.items()):
+            if worker.leave_by is None and worker.node in deadlines:
+                worker.leave_by = deadlines[worker.node]
+                self._say(f"node {worker.node[:8]} is drained: its workers take no new shards")
+                yield WorkerPreempted(number, worker.leave_by)
+            if worker.leave_by is not None and not worker.calls:
+                self._changes.workers_drained += 1
+                yield self._end(number)
 
-    def copies(self, batch: object, index: int) -> int:
-        """How many workers have the batch's shard `index` in flight."""
-        calls = (call for member in self.members for call in member.calls.values())
-        return sum(call.batch is batch and call.shard.index == index for call in calls)
+    def events(self, arrived: Iterable[Any]) -> Iterator[WorkerEvent]:
+        """What references say that have an answer or an error; others' references say nothing.
 
-    def forgive(self) -> None:
-        """Let those who were slow try again, by and by."""
-        for member in self.members:
-            member.slowness = 1 + _FORGIVEN * (member.slowness - 1)
+        Raises
+        ------
+        RunError
+            If a worker could not load the problem, or too many have died while they loaded it.
+        """
+        for reference in arrived:
+            number = next((n for n, w in self._workers.items() if reference in w.references), None)
+            if number is not None:
+                yield self._event(number, reference)
 
-    def welcome(self, member: Member, arrival: Arrival) -> None:
-        """Take note that a worker is ready."""
-        member.facts, member.node = arrival.facts, arrival.node
-        self.changes.workers_joined += 1
-        if arrival.facts not in self.kinds:
-            self.kinds.append(arrival.facts)
+    def _event(self, number: int, reference: Any) -> WorkerEvent:
+        worker = self._workers[number]
+        try:
+            answer = ray.get(reference)
+        except RayTaskError as error:
+            return self._raised(number, worker, reference, error)
+        except RayError:
+            return self.lose(number)
+        if reference not in worker.calls:
+            return self._loaded(number, worker, answer)
+        call, sums = worker.calls.pop(reference)
+        return ShardDone(number, call, answer, sums)
+
+    def _raised(
+        self, number: int, worker: WorkerHandle, reference: Any, error: RayTaskError
+    ) -> WorkerEvent:
+        if reference not in worker.calls:
+            raise RunError(f"a worker could not load the problem: {error.cause}") from error.cause
+        call, _ = worker.calls.pop(reference)
+        return ShardFailed(number, call, error)
+
+    def _loaded(self, number: int, worker: WorkerHandle, loaded: Loaded) -> WorkerEvent:
+        worker.facts, worker.node = loaded.facts, loaded.node
+        self._changes.workers_joined += 1
+        if loaded.facts not in self.kinds:
+            self.kinds.append(loaded.facts)
         self._deaths = 0
+        return WorkerReady(number)
 
-    def lose(self, member: Member) -> None:
-        """Give up a worker.
+    def lose(self, number: int) -> WorkerEvent:
+        """Give up a worker that has died or hangs.
 
         Raises
         ------
         RunError
             If it was the fifth time in a row that one died while it loaded.
         """
-        self._end(member)
-        if member.facts is not None:
-            self.changes.workers_lost += 1
-        elif member.asked > self._last_death:  # those who died together count once
+        worker, event = self._workers[number], self._end(number)
+        if worker.facts is not None:
+            self._changes.workers_lost += 1
+        elif worker.asked > self._last_death:  # those who died together count once
             self._last_death = time.monotonic()
             self._deaths += 1
-            if self._deaths >= _DEATHS:
-                raise RunError(f"workers died {_DEATHS} times in a row while loading the problem")
+            if self._deaths >= _MAX_DEATHS:
+                raise RunError(
+                    f"workers died {_MAX_DEATHS} times in a row while loading the problem"
+                )
+        return event
 
-    def _end(self, member: Member) -> None:
-        self.members.remove(member)
-        ray.kill(member.actor)
+    def _end(self, number: int) -> WorkerGone:
+        ray.kill(self._workers.pop(number).actor)
+        return WorkerGone(number)
 
     def take_changes(self) -> Changes:
         """Who came and went since this was last asked."""
-        changes, self.changes = self.changes, Changes()
+        changes, self._changes = self._changes, Changes()
         return changes
 
     def close(self) -> None:
-        """End all workers."""
-        for member in self.members:
-            ray.kill(member.actor)
-        self.members = []
+        """End all workers, without events."""
+        for number in list(self._workers):
+            self._end(number)
