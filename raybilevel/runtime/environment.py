@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 import raybilevel
+from raybilevel.runtime.threads import current_threads
 
 Facts = dict[str, str | int]
 
@@ -21,16 +25,24 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> Facts:
-    """What this process computes with: CPU capability, threads, and the GPU's model."""
-    import torch
+    """What this process computes with: CPU capability, threads, and the GPU's model.
 
-    facts: Facts = {
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
+    To be asked once the problem is loaded. The CPU capability is torch's where the problem has
+    imported torch, and else numpy's: all workers of a problem say the same kind.
+    """
+    facts: Facts = {"cpu_capability": _cpu_capability(), "threads": current_threads()}
     if device == "cuda":
+        import torch
+
         facts["gpu"] = torch.cuda.get_device_name()
     return facts
+
+
+def _cpu_capability() -> str:
+    if "torch" in sys.modules:
+        return str(sys.modules["torch"].backends.cpu.get_cpu_capability())
+    found = np.show_config(mode="dicts")["SIMD Extensions"]
+    return f"numpy {(found.get('found') or found['baseline'])[-1]}"
 
 
 def make_deterministic(device: str) -> None:
