@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
 from raybilevel.callbacks import Listener, prepare
@@ -15,6 +15,9 @@ from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
 from raybilevel.result import Result
 from raybilevel.runtime.storage import RunDirectory, absolute
+
+if TYPE_CHECKING:
+    from raybilevel.runtime.shared_driver import SharedDriver
 
 
 class BilevelTuner:
@@ -45,6 +48,7 @@ class BilevelTuner:
         self._config = Config(problem, config.scaling, placed)
         self._address, self._watch = address, watch
         self._resume = False
+        self._driver: SharedDriver | None = None
 
     @classmethod
     def restore(
@@ -83,6 +87,11 @@ class BilevelTuner:
     def resuming(self) -> BilevelTuner:
         """The same, going on where the run directory stands; from the start where there is none."""
         self._resume = True
+        return self
+
+    def sharing(self, driver: SharedDriver) -> BilevelTuner:
+        """The same, by a driver that plays other runs too, before and after."""
+        self._driver = driver
         return self
 
     def fit(self) -> Result:
@@ -135,10 +144,10 @@ class BilevelTuner:
         check_resources(config.scaling, may_grow)
         # the run begins to exist here, where nothing is left to refuse
         directory.write("config.yaml", config_file.dump(config).encode())
-        drive(
-            RunSpec(config.problem, config.scaling, config.run, directory.name, self._listeners()),
-            watch,
+        spec = RunSpec(
+            config.problem, config.scaling, config.run, directory.name, self._listeners()
         )
+        (self._driver.drive if self._driver else drive)(spec, watch)
 
     def _listeners(self) -> tuple[Listener, ...]:
         config = self._config

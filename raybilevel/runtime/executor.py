@@ -51,6 +51,7 @@ class StageExecutor:
     Parameters
     ----------
     idle_s : seconds without a stage, after which the workers are given back to the cluster.
+    group : workers that are kept from run to run; None for a group of its own.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class StageExecutor:
         scaling: ScalingConfig,
         seed: int,
         watch: Watch,
+        *,
         idle_s: float = _IDLE_S,
+        group: WorkerGroup | None = None,
     ) -> None:
-        self._group, self._scheduler = (
-            WorkerGroup(problem, scaling, watch.say),
-            ShardScheduler(seed),
-        )
+        self._group, self._keeps = group or WorkerGroup(), group is not None
+        self._group.load(problem, scaling, watch.say)
+        self._scheduler = ShardScheduler(seed)
         self._scaling, self._watch = scaling, watch
         self._idle_s, self._timer = idle_s, threading.Timer(idle_s, lambda: None)
         self._lock, self._stages = threading.Lock(), 0
@@ -83,10 +85,13 @@ class StageExecutor:
         return self._group.kinds
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers, or keep those of a group that is for other runs, too."""
         self._timer.cancel()
         with self._lock:
-            self._end_workers()
+            if self._keeps:
+                self._group.keep_idle()
+            else:
+                self._end_workers()
 
     def run(self, stage: NumberedStage) -> tuple[Output, Costs]:
         """Run all shards of a stage and reduce what they return.

@@ -23,6 +23,7 @@ from raybilevel.runtime.run_status import RunStatus
 from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.summary import summarise
+from raybilevel.runtime.worker_group import WorkerGroup
 from raybilevel.runtime.writer import Writer, retry
 
 
@@ -32,11 +33,18 @@ class RunController:
     Parameters
     ----------
     patience_s : how long the storage may be away at the beginning.
+    group : workers that are kept from run to run; None for those of this run alone.
     """
 
     def __init__(
-        self, spec: RunSpec, status: RunStatus, stop: threading.Event, patience_s: float = 0.0
+        self,
+        spec: RunSpec,
+        status: RunStatus,
+        stop: threading.Event,
+        patience_s: float = 0.0,
+        group: WorkerGroup | None = None,
     ) -> None:
+        self._group = group
         self._spec, self._status, self._stop = spec, status, stop
         self._directory = RunDirectory(spec.run.storage_path, spec.name)
         retry(self._directory.try_out, patience_s, self.say)
@@ -74,7 +82,8 @@ class RunController:
             Where too few workers came for too long; the rounds that are done are written.
         """
         spec = self._spec
-        executor = StageExecutor(Serialized.dump(spec.problem), spec.scaling, spec.run.seed, self)
+        problem = Serialized.dump(spec.problem)
+        executor = StageExecutor(problem, spec.scaling, spec.run.seed, self, group=self._group)
         callbacks = Callbacks(spec.listeners, self.say)
         try:
             self._play(executor, callbacks)

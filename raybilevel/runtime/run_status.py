@@ -20,6 +20,7 @@ class Progress:
     notes : sentences for the user, since the driver's process began.
     finished : whether the run is over.
     error, details : what ended it, if it did not end by itself, and its traceback.
+    run : path of the run's directory; empty while a driver has none.
     """
 
     rows: list[Row]
@@ -31,12 +32,14 @@ class Progress:
     finished: bool
     error: Exception | None
     details: str
+    run: str = ""
 
 
 @dataclass
 class RunStatus:
     """What the run's thread writes and a poll reads."""
 
+    run: str = ""
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     shards_left: int = 0
@@ -58,4 +61,5 @@ class RunStatus:
             finished=self.finished,
             error=self.error,
             details=self.details,
+            run=self.run,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class Serialized:
     def dump(cls, content: Any) -> Serialized:
         """Serialize an object in the process that can import what is in it."""
         return cls(cloudpickle.dumps(content), (str(Path.cwd()), *filter(None, sys.path)))
+
+    @property
+    def digest(self) -> str:
+        """Tells one content from another."""
+        return hashlib.sha256(self.data).hexdigest()
 
     @property
     def pieces(self) -> list[bytes]:

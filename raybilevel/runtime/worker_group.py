@@ -83,17 +83,30 @@ class WorkerGroup:
     kinds : what the bits depend on, of all who were ever ready, each kind once.
     """
 
-    def __init__(
-        self, problem: Serialized, scaling: ScalingConfig, say: Callable[[str], None]
-    ) -> None:
-        self._problem = ray.put(problem)
-        self._scaling, self._say = scaling, say
+    _problem: Any
+    _scaling: ScalingConfig
+
+    def __init__(self) -> None:
         self._preemptions = Preemptions()
         self._deaths, self._last_death = 0, 0.0
         self._workers: dict[int, WorkerHandle] = {}
         self._numbers = count()
+
+    def load(self, problem: Serialized, scaling: ScalingConfig, say: Callable[[str], None]) -> None:
+        """Turn to a run: have the workers that an earlier one has left load its problem.
+
+        Parameters
+        ----------
+        scaling : the same as of the earlier run.
+        say : takes a sentence for the user.
+        """
+        self._problem = ray.put(problem)
+        self._scaling, self._say = scaling, say
         self._changes = Changes()
         self.kinds: list[Facts] = []
+        for worker in self._workers.values():
+            worker.loading, worker.asked = self._load(worker.actor), time.monotonic()
+            worker.facts, worker.node = None, ""
 
     @property
     def ready(self) -> int:
@@ -122,8 +135,10 @@ class WorkerGroup:
             num_cpus=scaling.cpus_per_worker, num_gpus=int(scaling.use_gpu)
         )
         actor = options.remote(scaling.cpus_per_worker)
-        device = "cuda" if scaling.use_gpu else "cpu"
-        return WorkerHandle(actor, actor.load.remote(self._problem, device), time.monotonic())
+        return WorkerHandle(actor, self._load(actor), time.monotonic())
+
+    def _load(self, actor: Any) -> Any:
+        return actor.load.remote(self._problem, "cuda" if self._scaling.use_gpu else "cpu")
 
     def send(self, worker: int, call: int, shard: Shard, broadcast: Any, key: int) -> None:
         """Have a worker run a shard after those that it has; `call` is what its event will say."""
@@ -180,7 +195,9 @@ class WorkerGroup:
         call, _ = worker.calls.pop(reference)
         return ShardFailed(number, call, error)
 
-    def _loaded(self, number: int, worker: WorkerHandle, loaded: Loaded) -> WorkerEvent:
+    def _loaded(self, number: int, worker: WorkerHandle, loaded: Loaded | None) -> WorkerEvent:
+        if loaded is None:
+            return self._end(number)
         worker.facts, worker.node = loaded.facts, loaded.node
         self._changes.workers_joined += 1
         if loaded.facts not in self.kinds:
@@ -216,6 +233,12 @@ class WorkerGroup:
         """Who came and went since this was last asked."""
         changes, self._changes = self._changes, Changes()
         return changes
+
+    def keep_idle(self) -> None:
+        """End all workers but those that another run may have at once, without events."""
+        for number, worker in list(self._workers.items()):
+            if not worker.ready or worker.calls:
+                self._end(number)
 
     def close(self) -> None:
         """End all workers, without events."""
