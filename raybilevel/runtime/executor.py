@@ -119,10 +119,10 @@ class StageExecutor:
         self._scheduler.begin(stage)
         output = None
         while output is None:
-            while not self._scheduler.finished:
+            while not self._scheduler.stage.finished:
                 self._step(broadcast)
             output = self._scheduler.result()
-        return output, asdict(self._scheduler.cost) | asdict(self._group.take_changes())
+        return output, asdict(self._scheduler.stage.cost) | asdict(self._group.take_changes())
 
     def _step(self, broadcast: Any) -> None:
         self._group.request_missing()
@@ -130,10 +130,10 @@ class StageExecutor:
         self._check_size()
         if self._gathered:
             self._assign(broadcast)
-        arrived = _arrived([*self._group.references, *self._scheduler.additions])
+        arrived = _arrived([*self._group.references, *self._scheduler.stage.additions])
         self._handle(self._group.events(arrived))
         self._scheduler.take_additions(arrived)
-        self._watch.tick(self.ready, self._scheduler.left)
+        self._watch.tick(self.ready, self._scheduler.stage.left)
 
     def _assign(self, broadcast: Any) -> None:
         self._send(self._scheduler.assign(), broadcast)

@@ -21,13 +21,18 @@ _SIGNAL_INTERVAL = 0.1  # seconds between looks for a signal
 
 
 def watch_driver(
-    driver: Any, watch: Watch, signals: Signals, begin: Callable[[], object] | None = None
+    driver: Any,
+    watch: Watch,
+    signals: Signals,
+    run: str = "",
+    begin: Callable[[], object] | None = None,
 ) -> Progress:
     """Poll a driver to the end of its run; returns its last answer.
 
     Parameters
     ----------
-    begin : called where the driver has no run, as after a restart of one that is shared.
+    run, begin : of a driver that is shared, the path of the run's directory, and what is called
+        where the driver has not that run, as after its restart.
 
     Raises
     ------
@@ -39,7 +44,7 @@ def watch_driver(
     round_ = 0
     while True:
         progress = wait_for_answer(driver.poll.remote(round_), signals)
-        if progress is not None and not progress.run and begin is not None:
+        if progress is not None and begin is not None and progress.run != run:
             begin()
         elif progress is not None:
             watch(progress)

@@ -11,7 +11,7 @@ from typing import Any
 from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Output, Shard
 from raybilevel.runtime.numbering import NumberedStage
-from raybilevel.runtime.stage_progress import StageCost, StageProgress
+from raybilevel.runtime.stage_progress import StageProgress
 from raybilevel.runtime.stragglers import StragglerStatistics
 from raybilevel.runtime.worker_events import (
     ShardDone,
@@ -48,46 +48,31 @@ class ShardScheduler:
 
     It owns all that is known of shards and of which worker has them; of workers it knows what
     `handle` was told. What it wants done it returns.
+
+    Attributes
+    ----------
+    stage : the one that is running.
     """
+
+    stage: StageProgress
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._statistics = StragglerStatistics()
         self._workers: dict[int, WorkerLoad] = {}
         self._calls = count()
-        self._stage: StageProgress
 
     def begin(self, stage: NumberedStage) -> None:
         """Turn to a stage; answers to the one before are dropped from now on."""
-        self._stage = StageProgress(stage)
+        self.stage = StageProgress(stage)
         for worker in self._workers.values():
             worker.decay_slowness()
 
-    @property
-    def left(self) -> int:
-        """Shards without an answer."""
-        return len(self._stage.open)
-
-    @property
-    def finished(self) -> bool:
-        """Whether `result` may be asked for."""
-        return self._stage.finished
-
-    @property
-    def additions(self) -> list[Any]:
-        """References of sums that are being added elsewhere."""
-        return self._stage.additions
-
-    @property
-    def cost(self) -> StageCost:
-        """What the stage has cost; whole once there is a result."""
-        return self._stage.cost
-
     def result(self) -> Output | None:
         """The stage's output; None where a node took it away, and all shards are to run again."""
-        output = self._stage.result()
+        output = self.stage.result()
         if output is None:
-            self._run_again(range(len(self._stage.shards)))
+            self._run_again(range(len(self.stage.shards)))
         return output
 
     # --- what is to be sent -------------------------------------------------------------------
@@ -95,8 +80,8 @@ class ShardScheduler:
     def assign(self) -> Iterator[Assignment]:
         """Queued shards for whoever is ready, the fastest first."""
         for worker in sorted(self._ready, key=lambda w: (w.slowness, w.number)):
-            while self._stage.has_queued and self._has_room(worker) and self._is_of_use(worker):
-                yield self._send(worker, self._stage.queue.popleft())
+            while self.stage.has_queued and self._has_room(worker) and self._is_of_use(worker):
+                yield self._send(worker, self.stage.queue.popleft())
 
     def hung(self) -> list[int]:
         """Workers whose shard takes so long that they should be replaced."""
@@ -114,7 +99,7 @@ class ShardScheduler:
                 continue
             if worker.leave_by is not None:
                 self._requeue_unfinishable(worker, worker.leave_by, worker.current.started)
-            elif not self._stage.has_queued and self._is_late(worker):
+            elif not self.stage.has_queued and self._is_late(worker):
                 for call in worker.calls.values():
                     yield from self._copy(call)
 
@@ -124,8 +109,8 @@ class ShardScheduler:
 
     def _has_room(self, worker: WorkerLoad) -> bool:
         """Whether to send one more: of short shards two, so that no worker waits for the next."""
-        kind = self._stage.shards[self._stage.queue[0]].kind
-        ours = all(call.stage is self._stage for call in worker.calls.values())
+        kind = self.stage.shards[self.stage.queue[0]].kind
+        ours = all(call.stage is self.stage for call in worker.calls.values())
         return len(worker.calls) < (2 if ours and self._statistics.is_short(kind) else 1)
 
     def _is_of_use(self, worker: WorkerLoad) -> bool:
@@ -133,7 +118,7 @@ class ShardScheduler:
         if worker.slowness <= _SLOW:
             return True
         fast = sum(w.slowness <= _SLOW and not self._is_late(w) for w in self._ready)
-        return len(self._stage.queue) > (worker.slowness - 1) * fast
+        return len(self.stage.queue) > (worker.slowness - 1) * fast
 
     def _is_late(self, worker: WorkerLoad) -> bool:
         """Whether an idle worker should run, too, what this one is running."""
@@ -144,9 +129,9 @@ class ShardScheduler:
         return self._statistics.is_late(call.shard.kind, waited, worker.slowness)
 
     def _send(self, worker: WorkerLoad, index: int) -> Assignment:
-        shard, number = self._stage.shards[index], next(self._calls)
-        worker.calls[number] = ShardCall(self._stage, shard, time.monotonic())
-        self._stage.count_sent(index)
+        shard, number = self.stage.shards[index], next(self._calls)
+        worker.calls[number] = ShardCall(self.stage, shard, time.monotonic())
+        self.stage.count_sent(index)
         return Assignment(worker.number, number, shard.shard, shard.key(self._seed))
 
     def _requeue_unfinishable(self, worker: WorkerLoad, leave_by: float, started: float) -> None:
@@ -155,7 +140,7 @@ class ShardScheduler:
             index = call.shard.index
             in_time = self._statistics.fits(call.shard.kind, leave_by - started)
             if self._wants(call) and not in_time and self._copies(index) < _MAX_COPIES:
-                self._stage.queue_first(index)
+                self.stage.queue_first(index)
 
     def _copy(self, late: ShardCall) -> Iterator[Assignment]:
         idle = [worker for worker in self._ready if not worker.calls]
@@ -164,12 +149,12 @@ class ShardScheduler:
             yield self._send(min(idle, key=lambda w: (w.slowness, w.number)), index)
 
     def _wants(self, call: ShardCall) -> bool:
-        return call.stage is self._stage and call.shard.index in self._stage.open
+        return call.stage is self.stage and call.shard.index in self.stage.open
 
     def _copies(self, index: int) -> int:
         """How many workers have the stage's shard `index` in flight."""
         calls = (call for worker in self._workers.values() for call in worker.calls.values())
-        return sum(call.stage is self._stage and call.shard.index == index for call in calls)
+        return sum(call.stage is self.stage and call.shard.index == index for call in calls)
 
     # --- what has happened --------------------------------------------------------------------
 
@@ -200,8 +185,8 @@ class ShardScheduler:
     def take_additions(self, arrived: Iterable[Any]) -> None:
         """Take those of the references that are additions which have ended."""
         for reference in arrived:
-            if reference in self.additions:
-                self._run_again(self._stage.take_addition(reference))
+            if reference in self.stage.additions:
+                self._run_again(self.stage.take_addition(reference))
 
     def _take_back(self, number: int) -> None:
         """What a worker that is gone had in flight runs elsewhere."""
@@ -209,7 +194,7 @@ class ShardScheduler:
         for call in worker.calls.values():
             if self._wants(call):
                 if call is worker.current:
-                    self._stage.count_death(call.shard.index)
+                    self.stage.count_death(call.shard.index)
                 self._requeue(call.shard.index)
 
     def _done(self, event: ShardDone) -> None:
@@ -217,9 +202,9 @@ class ShardScheduler:
         call = worker.finish(event.call)
         worker.add_duration(self._statistics.ratio(call.shard.kind, report.seconds))
         self._statistics.add(call.shard.kind, report.seconds)
-        self._stage.cost.worker_seconds_total += report.seconds
+        self.stage.cost.worker_seconds_total += report.seconds
         if self._wants(call):
-            self._run_again(self._stage.put(call.shard.index, report, event.sums))
+            self._run_again(self.stage.put(call.shard.index, report, event.sums))
 
     def _failed(self, event: ShardFailed) -> None:
         call, error = self._workers[event.worker].finish(event.call), event.error
@@ -227,15 +212,15 @@ class ShardScheduler:
             return
         if isinstance(error.cause, (RunError, InputError)):
             raise error.cause
-        self._stage.count_failure(call.shard.index, error)
+        self.stage.count_failure(call.shard.index, error)
         self._requeue(call.shard.index)
 
     def _run_again(self, lost: Iterable[int]) -> None:
         """Run shards again whose sums went with a node."""
         for index in lost:
-            self._stage.open.add(index)
+            self.stage.open.add(index)
             self._requeue(index)
 
     def _requeue(self, index: int) -> None:
         if not self._copies(index):
-            self._stage.queue_first(index)
+            self.stage.queue_first(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ray
@@ -47,10 +48,9 @@ class SharedDriver:
         serialized = Serialized.dump(spec)
         try:
             with Signals() as signals:
-                self._begin(run, serialized, signals)
-                last = watch_driver(
-                    self._driver, watch, signals, lambda: self._begin(run, serialized, signals)
-                )
+                begin = partial(self._begin, run, serialized, signals)
+                begin()
+                last = watch_driver(self._driver, watch, signals, run, begin)
         except Interrupted:
             self._end()
             raise Interrupted(how_to_resume(spec.run, spec.name)) from None
@@ -63,7 +63,7 @@ class SharedDriver:
                 wait_for_answer(self._driver.end_workers.remote(), signals)
 
     def _begin(self, run: str, spec: Serialized, signals: Signals) -> None:
-        """Have the driver begin a run; where it is on its way back, the next poll shows that."""
+        """Have the driver begin a run; where it is being restarted, the next poll shows that."""
         if self._driver is None:
             self._start()
         if wait_for_answer(self._driver.begin.remote(run, spec), signals) is False:

@@ -47,6 +47,11 @@ class StageProgress:
         self._sent, self._raised, self._deaths = Counter[int](), Counter[int](), Counter[int]()
 
     @property
+    def left(self) -> int:
+        """Shards without an answer."""
+        return len(self.open)
+
+    @property
     def additions(self) -> list[Any]:
         """References of sums that are being added elsewhere."""
         return self._sums.waiting

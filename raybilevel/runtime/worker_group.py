@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -26,41 +26,9 @@ from raybilevel.runtime.worker_events import (
     WorkerPreempted,
     WorkerReady,
 )
+from raybilevel.runtime.worker_handle import WorkerHandle
 
 _MAX_DEATHS = 5  # times in a row that workers may die while they load
-
-
-@dataclass
-class WorkerHandle:
-    """One worker actor.
-
-    Attributes
-    ----------
-    loading : reference to what `load` returns.
-    asked : when Ray was asked for it, by the monotonic clock.
-    facts : what its bits depend on; None until it is ready.
-    node : id of the node it is on, empty until it is ready.
-    leave_by : when its node goes, by the monotonic clock; None while nobody says so.
-    calls : by the reference to a call's report, its number and the reference to its sums.
-    """
-
-    actor: Any
-    loading: Any
-    asked: float
-    facts: Facts | None = None
-    node: str = ""
-    leave_by: float | None = None
-    calls: dict[Any, tuple[int, Any]] = field(default_factory=dict)
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has loaded the problem and stays."""
-        return self.facts is not None and self.leave_by is None
-
-    @property
-    def references(self) -> list[Any]:
-        """References that will have an answer."""
-        return [*([self.loading] if self.facts is None else []), *self.calls]
 
 
 @dataclass
