@@ -31,9 +31,9 @@ from schedule import numbers
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.problems.base import Output, Shard, Stage
-from raybilevel.runtime import tree_sum
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.executor import StageExecutor
+from raybilevel.runtime.execution import tree_sum
+from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.ray_session import ray_session
 from raybilevel.runtime.run_spec import RunSpec

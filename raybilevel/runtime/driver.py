@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 import ray
 
 from raybilevel.errors import InputError, Interrupted, RunError, StorageError
+from raybilevel.runtime.execution.worker_group import WorkerGroup
 from raybilevel.runtime.process_state import ProcessState
 from raybilevel.runtime.run_controller import RunController
 from raybilevel.runtime.run_spec import RunSpec
@@ -22,7 +23,6 @@ from raybilevel.runtime.run_status import Progress, RunStatus
 from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.threads import fix_threads
-from raybilevel.runtime.worker_group import WorkerGroup
 
 NAMESPACE = "raybilevel"
 

@@ -15,7 +15,8 @@ from raybilevel.problems.base import Output, Status, Stop
 from raybilevel.runtime.callbacks import Callbacks
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import Environment
-from raybilevel.runtime.executor import StageExecutor
+from raybilevel.runtime.execution.executor import StageExecutor
+from raybilevel.runtime.execution.worker_group import WorkerGroup
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import Row, Run
 from raybilevel.runtime.run_spec import RunSpec
@@ -23,7 +24,6 @@ from raybilevel.runtime.run_status import RunStatus
 from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.summary import summarise
-from raybilevel.runtime.worker_group import WorkerGroup
 from raybilevel.runtime.writer import Writer, retry
 
 

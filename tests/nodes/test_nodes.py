@@ -190,7 +190,7 @@ def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, 
 
 def test_idle_workers_are_given_back_and_asked_for_again(nodes):
     from raybilevel.problems.base import Stage
-    from raybilevel.runtime.executor import StageExecutor
+    from raybilevel.runtime.execution.executor import StageExecutor
     from raybilevel.runtime.numbering import NumberedStage
     from raybilevel.runtime.serialization import Serialized
 

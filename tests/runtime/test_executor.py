@@ -25,7 +25,7 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Stage
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.executor import StageExecutor
+from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.run_spec import RunSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from raybilevel.runtime.execution.stage_progress import StageProgress
 from raybilevel.runtime.numbering import NumberedShard
-from raybilevel.runtime.stage_progress import StageProgress
 
 _KEPT_SLOWNESS = 0.8  # of a worker's slowness is left after a stage
 _WEIGHT = 0.5  # of the newest shard in a worker's slowness

@@ -9,10 +9,10 @@ from typing import Any
 
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Output
+from raybilevel.runtime.execution.tree_sum import Sums
+from raybilevel.runtime.execution.worker import Report
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.reduce import Rows
-from raybilevel.runtime.tree_sum import Sums
-from raybilevel.runtime.worker import Report
 
 _MAX_ATTEMPTS = 3  # a shard that raises is tried this often
 _MAX_DEATHS = 5  # workers that may die on one shard

@@ -10,10 +10,9 @@ from typing import Any
 
 from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Output, Shard
-from raybilevel.runtime.numbering import NumberedStage
-from raybilevel.runtime.stage_progress import StageProgress
-from raybilevel.runtime.stragglers import StragglerStatistics
-from raybilevel.runtime.worker_events import (
+from raybilevel.runtime.execution.stage_progress import StageProgress
+from raybilevel.runtime.execution.stragglers import StragglerStatistics
+from raybilevel.runtime.execution.worker_events import (
     ShardDone,
     ShardFailed,
     WorkerEvent,
@@ -21,7 +20,8 @@ from raybilevel.runtime.worker_events import (
     WorkerPreempted,
     WorkerReady,
 )
-from raybilevel.runtime.worker_load import ShardCall, WorkerLoad
+from raybilevel.runtime.execution.worker_load import ShardCall, WorkerLoad
+from raybilevel.runtime.numbering import NumberedStage
 
 _SLOW = 2.0  # times the median, from which on a worker is slow
 _MAX_COPIES = 2  # workers that may run the same shard at once

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.exceptions import RayTaskError
 
-from raybilevel.runtime.worker import Report
+from raybilevel.runtime.execution.worker import Report
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import Starved
 from raybilevel.problems.base import Output
 from raybilevel.runtime.environment import Facts
+from raybilevel.runtime.execution.shard_scheduler import Assignment, ShardScheduler
+from raybilevel.runtime.execution.worker_events import WorkerEvent
+from raybilevel.runtime.execution.worker_group import WorkerGroup
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.serialization import Serialized
-from raybilevel.runtime.shard_scheduler import Assignment, ShardScheduler
-from raybilevel.runtime.worker_events import WorkerEvent
-from raybilevel.runtime.worker_group import WorkerGroup
 
 
 class Watch(Protocol):

@@ -15,10 +15,9 @@ from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Shard
 from raybilevel.runtime.environment import Facts
-from raybilevel.runtime.preemption import Preemptions
-from raybilevel.runtime.serialization import Serialized
-from raybilevel.runtime.worker import Loaded, Worker
-from raybilevel.runtime.worker_events import (
+from raybilevel.runtime.execution.preemption import Preemptions
+from raybilevel.runtime.execution.worker import Loaded, Worker
+from raybilevel.runtime.execution.worker_events import (
     ShardDone,
     ShardFailed,
     WorkerEvent,
@@ -26,7 +25,8 @@ from raybilevel.runtime.worker_events import (
     WorkerPreempted,
     WorkerReady,
 )
-from raybilevel.runtime.worker_handle import WorkerHandle
+from raybilevel.runtime.execution.worker_handle import WorkerHandle
+from raybilevel.runtime.serialization import Serialized
 
 _MAX_DEATHS = 5  # times in a row that workers may die while they load
 
