@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 
-import raybilevel
 from raybilevel.runtime.threads import current_threads
 
 Facts = dict[str, str | int]
 
-_PACKAGES = ("ray", "torch", "diffusers", "numpy", "pyarrow")
+_PACKAGES = ("raybilevel", "ray", "torch", "diffusers", "numpy", "pyarrow")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide bits or formats."""
-    own = {"python": platform.python_version(), "raybilevel": raybilevel.__version__}
-    return own | {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def hardware(device: str) -> Facts:
