@@ -263,7 +263,7 @@ class Endless:
 
 
 class Ear:
-    """Watches a pool and keeps what it says."""
+    """Watches an executor and keeps what it says."""
 
     def __init__(self):
         self.said = []
