@@ -5,8 +5,8 @@
     python jobs/bench/scaling.py deaths [--times 20]
     python jobs/bench/scaling.py checkpoints
 
-The executor runs in this process, as it does in a run's driver. Workers ask for a CPU each of a local
-Ray that is told to have as many as they need.
+The executor runs in this process, as it does in a run's driver. Workers ask for a CPU each of a
+local Ray that is told to have as many as they need.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from toys import (
     Once,
     OneIsSlow,
     Stall,
+    TorchSeen,
     Unloadable,
     WrongLater,
     die,
@@ -48,6 +49,11 @@ def marks(tmp_path):
     folder = tmp_path / "marks"
     folder.mkdir()
     return folder
+
+
+def test_a_problem_without_torch_runs_without_it(tmp_path, marks):
+    run(TorchSeen(marks), tmp_path)
+    assert {mark.name for mark in marks.iterdir()} == {"driver False", "worker False"}
 
 
 def test_a_shard_that_raises_twice_is_tried_again_and_costs_nothing_else(tmp_path, marks):
