@@ -24,7 +24,7 @@ import ray
 import torch
 import typer
 
-from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
+from raybilevel import RewardTuning, RunConfig, SamplingSchedule, ScalingConfig, TrainingSchedule
 from raybilevel.cache import made_once
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.client import drive
@@ -74,8 +74,8 @@ class Pixels(torch.nn.Module):
 
 
 SMALL: dict[str, Any] = {
-    "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 64, "shard_size": 16,
-    "directions": 2, "compare_samples": 128, "updates": 10,
+    "data": "digits", "sampling_steps": 2, "estimation": {"samples": 64, "shard_size": 16},
+    "optimizer": {"directions": 2, "updates": 10}, "comparison": {"samples": 128},
 }  # fmt: skip
 NETWORK = {"block_out_channels": [8, 16], "norm_num_groups": 4}
 
@@ -98,16 +98,16 @@ def barely_trained() -> Path:
     return made_once("soak-digits-v1", make)
 
 
-def schedule() -> ScheduleTuning:
+def schedule() -> SamplingSchedule:
     model = str(barely_trained())
-    return ScheduleTuning(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
+    return SamplingSchedule(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
 
 
-def training() -> ScheduleTuning:
-    return ScheduleTuning(
-        extractor=Pixels(), second_extractor=Pixels(), network=NETWORK, training_rounds=20,
-        warmup=9, train_shards=4, inner_steps=5, batch_size=32, evaluate_every=10, **SMALL,
-    )  # fmt: skip
+def training() -> TrainingSchedule:
+    settings = {"rounds": 20, "warmup": 9, "shards": 4, "inner_steps": 5, "batch_size": 32}
+    return TrainingSchedule(
+        extractor=Pixels(), second_extractor=Pixels(), network=NETWORK, training=settings, **SMALL
+    )
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -181,5 +182,5 @@ class Life:
 
 def _limits(order: Order) -> dict[str, Any]:
     """What may be raised to let a stopped run go on."""
-    own = {name: getattr(order.problem, name) for name in sorted(order.problem.resumable)}
+    own = {name: attrgetter(name)(order.problem) for name in sorted(order.problem.resumable)}
     return {**own, "max_rounds": order.run.max_rounds, "max_nfe": order.run.max_nfe}

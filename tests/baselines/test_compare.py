@@ -132,12 +132,12 @@ def test_a_trial_whose_process_dies_changes_no_number(quiet, tmp_path):
 def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path):
     names, count = ["asha", "pbt", "pb2"], tmp_path / "count"
     count.mkdir()
-    problem = learning(extractor=HookedPixels(count), evaluate_every=4)
-    own = {"training_rounds": 9}
+    problem = learning(extractor=HookedPixels(count), training={"evaluate_every": 4})
+    own = {"training": {"rounds": 9}}
     versus = comparison(problem, tmp_path, searches=names, trials=2, bilevel=own)
     rows, scores = frames(versus.run(print))
     rounds = rows.groupby("method")["training_iteration"].max()["bilevel"]
-    assert rounds == 9 + problem.updates  # trained for as long as it was given
+    assert rounds == 9 + problem.optimizer.updates  # trained for as long as it was given
     spent = rows.groupby("method")["nfe_total"].max()
     assert (spent[["pbt", "pb2"]] == versus.plan.budget).all()  # as many whole trainings as may be
     assert versus.plan.cost.whole < spent["asha"] <= versus.plan.budget
@@ -155,7 +155,7 @@ def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
         problem = learning(extractor=extractor).lean()
         place = RunDirectory(str(tmp_path), name)
         scaling = ScalingConfig(num_workers=1)
-        budget = 2 * problem.trial_cost().whole
+        budget = 2 * problem.evaluation_cost().whole
         order = Order("random", problem, scaling, budget, 3, 2, place)
         found.append(search(order, lambda trials, nfe, least: None))
     whole, killed = found

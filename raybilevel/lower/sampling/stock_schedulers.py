@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.
 
 
 def sample_stock(
-    unet: torch.nn.Module, scheduler: Any, noise: Tensor, steps: int
+    network: Callable[..., Any], scheduler: Any, noise: Tensor, steps: int
 ) -> tuple[Tensor, int]:
     """Images (N, C, H, W) in [0, 1] as a stock pipeline draws them, and their evaluations each."""
     scheduler.set_timesteps(steps)
@@ -91,5 +91,5 @@ def sample_stock(
     x = noise
     with torch.inference_mode():
         for t in scheduler.timesteps:
-            x = scheduler.step(unet(x, t, return_dict=False)[0], t, x, return_dict=False)[0]
+            x = scheduler.step(network(x, t, return_dict=False)[0], t, x, return_dict=False)[0]
         return (x / 2 + 0.5).clamp(0, 1).float(), len(scheduler.timesteps)
