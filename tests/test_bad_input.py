@@ -88,10 +88,13 @@ def test_a_missing_file(refused):
     ("changes", "said"),
     [
         ({"bogus": 3}, "RewardTuning.bogus is not known; look for a misspelt name"),
+        ({"estimator": "pool"}, "RewardTuning.estimator is not known; look for a misspelt name"),
+        ({"prompts": "[]"}, "RewardTuning.prompts is not known; look for a misspelt name"),
+        ({"at": "{lambda: 2.0}"}, "RewardTuning.at is not known; look for a misspelt name"),
         ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
         ({"upper_reward": None}, "RewardTuning.upper_reward is missing"),
     ],
-    ids=["in the problem", "in a block", "missing"],
+    ids=["in the problem", "estimator", "prompts", "at", "in a block", "missing"],
 )
 def test_an_unknown_key(refused, run_in, changes, said):
     write(run_in, yaml_of(**changes))
@@ -108,7 +111,6 @@ def test_an_unknown_key(refused, run_in, changes, said):
         ({"lower_reward": 3}, "RewardTuning.lower_reward"),
         ({"lower_reward": "{}"}, "lower_reward is empty"),
         ({"model": "[a]"}, "RewardTuning.model"),
-        ({"estimator": "guided"}, "RewardTuning.estimator is 'guided': input should be 'pool'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -172,7 +172,8 @@ class Comparison:
 
         problem = self.config.problem
         assert isinstance(problem, RewardTuning), "the plan was checked"
-        drawn = self._fit(pool_problem(problem, self.plan.budget), f"run-pool-{seed}", seed)
+        pool = pool_problem(problem, self.plan.budget)
+        drawn = self._evaluate(pool, f"run-pool-{seed}", seed)
         return search_pool(
             method, problem, drawn.get_dataframe(), drawn.state, seed=seed,
             grid_points=self.plan.grid_points(method), evaluations=self.compare.evaluations,
@@ -198,27 +199,31 @@ class Comparison:
         ends, places = distinct(outcomes)
         samples = self.compare.score_samples
         say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
-        state = self._scored(self.plan.problem.evaluation(ends, samples))
+        state = self._scored(self.plan.problem.evaluation(ends, samples)).state
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)
         self.directory.write_frame("scores.parquet", scores)  # last: with it, all is there
 
-    def _scored(self, problem: Problem) -> dict[str, Any]:
+    def _scored(self, problem: Problem) -> Result:
         """Run a scoring: anew, as what is scored may be more than last time."""
-        from raybilevel.runtime.checkpoints import Checkpoints
-        from raybilevel.runtime.client import drive
-        from raybilevel.runtime.run_controller import Order
-
         place = self.directory.below("runs", "scoring")
         if place.list(""):
             place.delete_folder("")
-        seed = self.config.run.seed + _SCORED_FROM
-        run = RunConfig(name=place.name, storage_path=place.storage_path, seed=seed)
-        drive(Order(problem, self.config.scaling, run, place.name), _unseen)
-        checkpoint = Checkpoints(place).read()
-        assert checkpoint is not None, "a run that has ended has a checkpoint"
-        return checkpoint.state
+        return self._evaluate(problem, place.name, self.config.run.seed + _SCORED_FROM)
+
+    def _evaluate(self, problem: Problem, name: str, seed: int) -> Result:
+        """Run an evaluation, or go on with one that was begun, below the comparison's directory."""
+        from raybilevel.result import Result
+        from raybilevel.runtime.client import drive
+        from raybilevel.runtime.run_controller import Order
+
+        place, patience = self.directory.below("runs", name), self.config.run.storage_timeout_s
+        run = RunConfig(
+            name=name, storage_path=place.storage_path, seed=seed, storage_timeout_s=patience
+        )
+        drive(Order(problem, self.config.scaling, run, name), _unseen)
+        return Result(place, problem)
 
 
 def _unseen(progress: Any) -> None:

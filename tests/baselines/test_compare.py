@@ -37,7 +37,7 @@ def comparison(problem, folder, **compare):
 
 def counted(folder, **options):
     folder.mkdir()
-    return REWARD.model_copy(update={"model": CountedGaussian(folder, **options)})
+    return REWARD.but(model=CountedGaussian(folder, **options))
 
 
 def evaluations(folder):
