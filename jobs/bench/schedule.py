@@ -134,14 +134,16 @@ def _print_gain(tables: pd.DataFrame) -> None:
                 )
             ]
             print(f"{n:5d}  {name:21s}{' '.join(cells)}")
-        rivals = here[~here["subject"].isin(OURS)].groupby("subject")["fid"].mean()
-        best = here[here["subject"] == rivals.idxmin()]
+        stock = here[~here["subject"].isin(OURS)].groupby("subject")["fid"].mean()
+        best = here[here["subject"] == stock.idxmin()]
         learned = here[here["subject"] == "learned"]["fid"].mean()
         gaps = here[~here["subject"].isin(OURS)].groupby("subject")["fid_gap"]
         high = max(_bounds(gap)[1] for _, gap in gaps)
         share = 1 - learned / best["fid"].mean()
         below = "yes" if high < 0 else "no"
-        print(f"{n:5d}  gain over the best rival ({rivals.idxmin()}): {share:.0%}; ", end="")
+        print(
+            f"{n:5d}  gain over the best stock scheduler ({stock.idxmin()}): {share:.0%}; ", end=""
+        )
         print(f"every interval below zero: {below}")
 
 

@@ -24,7 +24,7 @@ _MODEL = (
 """What belongs to the model; the rest of a config says how the pipeline's own sampler steps."""
 
 
-def rivals(config: Mapping[str, Any]) -> dict[str, Any]:
+def stock_schedulers(config: Mapping[str, Any]) -> dict[str, Any]:
     """Stock schedulers by name, all on the noise schedule of a scheduler's config.
 
     DDIM and DPM-Solver++ (second-order multistep) with each spacing, DPM-Solver++ with Karras
@@ -53,9 +53,10 @@ def _of_the_model(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, "beta_schedule": "linear", "trained_betas": betas.tolist()}
 
 
-def rivals_of(config: Mapping[str, Any], steps: int) -> list[str]:
-    """Names of the rivals that can take so many steps: of many steps, some repeat their levels."""
-    return [name for name, rival in rivals(config).items() if _can_take(rival, steps)]
+def stock_names(config: Mapping[str, Any], steps: int) -> list[str]:
+    """Names of those that can take so many steps: of many steps, some repeat their levels."""
+    schedulers = stock_schedulers(config)
+    return [name for name, scheduler in schedulers.items() if _can_take(scheduler, steps)]
 
 
 def _can_take(scheduler: Any, steps: int) -> bool:
@@ -69,12 +70,12 @@ def _can_take(scheduler: Any, steps: int) -> bool:
 
 
 def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.ndarray]:
-    """Log-SNR levels (k,), rising, that each DPM-Solver++ rival visits: where a search can begin.
+    """Log-SNR levels (k,), rising, that each DPM-Solver++ of them visits: where a search can begin.
 
     k is `steps`, or less where a clipped spacing has fewer.
     """
     visited = {}
-    for name, scheduler in rivals(config).items():
+    for name, scheduler in stock_schedulers(config).items():
         if name.startswith("dpm++") and _can_take(scheduler, steps):
             visited[name] = -2 * np.log(scheduler.sigmas[:-1].double().numpy())
     return visited

@@ -86,14 +86,14 @@ def list_subjects(
     scheduler : config of the noise schedule that they walk on.
     more_steps : numbers of steps beside that of the levels.
     """
-    from raybilevel.lower.sampling.stock_schedulers import rivals_of
+    from raybilevel.lower.sampling.stock_schedulers import stock_names
 
     n = len(ours[LEARNED])
     learned = [Subject(name, n, tuple(levels.tolist())) for name, levels in ours.items()]
     stock = [
         Subject(name, steps)
         for steps in (n, *(s for s in more_steps if s != n))
-        for name in rivals_of(scheduler, steps)
+        for name in stock_names(scheduler, steps)
     ]
     return learned + stock
 

@@ -131,7 +131,7 @@ class JointTraining:
         state = state | self._averaged(state, mean)
         row = {
             "lower_loss": float(out.rows["loss"].mean()),
-            "learning_rate": self.spec.recipe.rate((round_ - 1) * self.steps),
+            "learning_rate": self.spec.optimizer.rate((round_ - 1) * self.steps),
         }
         if "weights_z" not in mean:
             return Learned(state, row, average_of(state), None)

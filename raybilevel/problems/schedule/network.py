@@ -106,10 +106,10 @@ class Untrained:
 
     def trained(self, state: Mapping[str, np.ndarray]) -> Any:
         """The network with the moving average of its weights."""
-        from raybilevel.lower.training.parameter_vector import FlatWeights
+        from raybilevel.lower.training.parameter_vector import ParameterVector
 
         unet = self.unet()
-        FlatWeights(unet).load(state["average"])
+        ParameterVector(unet).load(state["average"])
         return unet
 
     def as_stock(self, sampler: LevelSampler) -> Callable[..., Any]:
@@ -118,9 +118,9 @@ class Untrained:
 
     def weights(self, seed: int) -> np.ndarray:
         """First weights (P,) float32."""
-        from raybilevel.lower.training.parameter_vector import FlatWeights
+        from raybilevel.lower.training.parameter_vector import ParameterVector
 
-        return FlatWeights(new_unet(self.config, seed)).numpy()
+        return ParameterVector(new_unet(self.config, seed)).numpy()
 
 
 def usual_scheduler(

@@ -107,7 +107,9 @@ class TrainingSchedule(ScheduleProblem):
     @property
     def _spec(self) -> TrainingSpec:
         training, penalty = self.training, self.penalty
-        spec = TrainingSpec(training.recipe, training.batch_size, compiled=training.compile)
+        spec = TrainingSpec(
+            training.weight_optimizer, training.batch_size, compiled=training.compile
+        )
         if penalty is None:
             return spec
         return replace(spec, z_step=penalty.z_step, grad_steps=penalty.grad_steps)

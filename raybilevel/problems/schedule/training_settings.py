@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
-from raybilevel.lower.training.optimizer_config import Recipe
+from raybilevel.lower.training.optimizer_config import OptimizerConfig
 from raybilevel.problems.schedule.settings import OptimizerSettings
 from raybilevel.problems.schedule.training_spec import ZStep
 
@@ -72,10 +72,10 @@ class TrainingSettings(Settings):
         return max(self.rounds - updates - _LOOKED, 0)
 
     @property
-    def recipe(self) -> Recipe:
+    def weight_optimizer(self) -> OptimizerConfig:
         """What AdamW is told."""
         steps = self.rounds * self.inner_steps
-        return Recipe(
+        return OptimizerConfig(
             steps, self.learning_rate, max(1, min(_WARMUP, steps // 10)),
             self.weight_decay, self.grad_clip,
         )  # fmt: skip

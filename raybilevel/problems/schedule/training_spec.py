@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from raybilevel.lower.training.optimizer_config import Recipe
+from raybilevel.lower.training.optimizer_config import OptimizerConfig
 
 ZStep = Literal["zeroth_order", "truncated"]
 
@@ -19,14 +19,14 @@ class TrainingSpec:
 
     Attributes
     ----------
-    recipe : of the optimiser.
+    optimizer : of the weights.
     batch_size : images a step.
     z_step : how z's upper term is differentiated; None where there is no penalty, and no z.
     grad_steps : last sampling steps that "truncated" goes back through.
     compiled : whether the network is compiled for training.
     """
 
-    recipe: Recipe
+    optimizer: OptimizerConfig
     batch_size: int
     z_step: ZStep | None = None
     grad_steps: int = 1

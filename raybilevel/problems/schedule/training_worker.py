@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from raybilevel.lower.training.loss import Draw, denoising_loss, draw
-from raybilevel.lower.training.parameter_vector import FlatWeights
-from raybilevel.lower.training.penalty_pair import Matched, matched_steps
+from raybilevel.lower.training.parameter_vector import ParameterVector
+from raybilevel.lower.training.penalty_pair import PenaltyPair, train_pair
 from raybilevel.lower.training.trainer import Accumulate, Learner, Trainer
-from raybilevel.lower.training.upper_gradient import Linearised, UpperTerm
+from raybilevel.lower.training.upper_gradient import Linearised, UpperGradient
 from raybilevel.problems.base import Arrays, Output, Shard
 from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.objective import ObjectiveName
@@ -47,10 +47,10 @@ class TrainingWorker(ScheduleWorker):
         self._spec, self._schedule = spec, schedule
         self._images = components.folds[0].images
         unet = self._sampler.unet
-        self._weights = FlatWeights(unet)
-        self._trainer = Trainer(self._weights, spec.recipe)
+        self._weights = ParameterVector(unet)
+        self._trainer = Trainer(self._weights, spec.optimizer)
         self._network: Any = torch.compile(unet) if spec.compiled else unet
-        self._upper = UpperTerm(self._sampler, self._weights, self._extractor, spec.grad_steps)
+        self._upper = UpperGradient(self._sampler, self._weights, self._extractor, spec.grad_steps)
 
     def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard; all that is random about training comes from `key`."""
@@ -77,7 +77,7 @@ class TrainingWorker(ScheduleWorker):
         draws = [self._draw_batch(generator) for _ in range(shard.count)]
         batches = [self._draw_batch(generator) for _ in range(_SLOPES)]
         f = Linearised(broadcast["slope_mean"], broadcast["slope_outer"], self._sampler.device)
-        pair = matched_steps(
+        pair = train_pair(
             self._trainer, _start(broadcast), shard.first, draws,
             lower=lambda at: self._lower(x, at),
             upper=lambda: self._add_upper(shard, f, generator),
@@ -85,7 +85,7 @@ class TrainingWorker(ScheduleWorker):
         )  # fmt: skip
         return self._pair_output(shard, pair)
 
-    def _pair_output(self, shard: TrainPair, pair: Matched) -> Output:
+    def _pair_output(self, shard: TrainPair, pair: PenaltyPair) -> Output:
         rows = {"slope_y": pair.slope_y, "slope_z": pair.slope_z}
         each = self._upper.nfe(len(shard.levels), self._spec.z_step == "zeroth_order")
         extra = 3 * (shard.count + 2 * _SLOPES) + shard.count * each

@@ -129,9 +129,9 @@ class ScheduleWorker:
 
     @cached_property
     def _stock_schedulers(self) -> dict[str, Any]:
-        from raybilevel.lower.sampling.stock_schedulers import rivals
+        from raybilevel.lower.sampling.stock_schedulers import stock_schedulers
 
-        return rivals(self._sampler.info.scheduler)
+        return stock_schedulers(self._sampler.info.scheduler)
 
 
 def _extract(extractor: Any, images: Tensor) -> np.ndarray:
