@@ -348,3 +348,13 @@ class WideWorker:
         # rounding tells one order of additions from another
         wide = (rng.normal(size=WIDTH) * 10.0 ** rng.integers(-4, 4)).astype(np.float32)
         return Output({"wide": wide + np.float32(broadcast["x"][0])}, {"i": np.array([key])}, nfe=7)
+
+
+class ChangesTorch(Descent):
+    """Loading it changes what torch does for all code of the process."""
+
+    def worker(self, device):
+        import torch
+
+        torch.set_default_dtype(torch.float64)
+        return super().worker(device)

@@ -31,13 +31,13 @@ from schedule import numbers
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.problems.base import Output, Shard, Stage
-from raybilevel.runtime import tree_sum
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.execution import tree_sum
+from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.ray_session import ray_session
-from raybilevel.runtime.run_controller import Order
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.nodes import kill_actor
 
@@ -75,13 +75,15 @@ class Quiet:
 
 
 @contextmanager
-def pool(problem: Any, workers: int) -> Iterator[Pool]:
+def pool(problem: Any, workers: int) -> Iterator[StageExecutor]:
     """A pool of so many ready workers on a Ray of its own."""
     ray.init(
         "local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
         logging_level=logging.ERROR, object_store_memory=4 * 10**9,
     )  # fmt: skip
-    one = Pool(Parcel.pack(problem), ScalingConfig(num_workers=workers), 0, Quiet(), rest=1e6)
+    one = StageExecutor(
+        Serialized.dump(problem), ScalingConfig(num_workers=workers), 0, Quiet(), idle_s=1e6
+    )
     try:
         one.run(stage(0, workers))
         yield one
@@ -128,7 +130,7 @@ def sums(
     With `--here` they are all added by the driver.
     """
     if here:
-        tree_sum._SMALL = 10**18
+        tree_sum._INLINE = 10**18
     floats = int(megabytes * 250_000)
     for size in numbers(shards):
         with pool(Sleep(0.0, floats), count) as one:
@@ -204,7 +206,9 @@ def checkpoints(rounds: int = 20) -> None:
     problem = fixed("digits", "cosine", 3 * rounds * SHARDS * INNER * BATCH, [5])
     with tempfile.TemporaryDirectory() as folder, ray_session("local"):
         run = RunConfig(name="run", storage_path=folder, max_rounds=rounds)
-        drive(Order(problem, ScalingConfig(num_workers=(1, 2)), run, "run"), lambda progress: None)
+        drive(
+            RunSpec(problem, ScalingConfig(num_workers=(1, 2)), run, "run"), lambda progress: None
+        )
         history = RunDirectory(folder, "run").read_table("history").iloc[1:]
         newest = sorted(Path(folder, "run/checkpoints").iterdir())[-1]
         size = sum(file.stat().st_size for file in newest.iterdir())

@@ -28,9 +28,9 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
 from raybilevel.cache import made_once
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.driver import Progress
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.run_status import Progress
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.nodes import SpotCluster, actor_pids, kill_actor
 from raybilevel.testing.quiet import differences
@@ -218,7 +218,7 @@ def soak(cluster: SpotCluster, name: str, seed: int, events: int, stormy: bool) 
     with tempfile.TemporaryDirectory() as folder:
         run = RunConfig(name="run", storage_path=folder, seed=seed)
         started = time.monotonic()
-        drive(Order(problem, ScalingConfig(num_workers=(1, 3)), run, "run"), watch)
+        drive(RunSpec(problem, ScalingConfig(num_workers=(1, 3)), run, "run"), watch)
         seconds = time.monotonic() - started
         directory = RunDirectory(folder, "run")
         wrong = list(differences(directory, quiet, rows))

@@ -19,7 +19,7 @@ from users import hurry, settle
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.baselines.compare import Comparison
 from raybilevel.baselines.config import CompareConfig
-from raybilevel.baselines.tuned import Order, search
+from raybilevel.baselines.tuned import SearchSpec, search
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.report.comparison import finish
@@ -156,8 +156,8 @@ def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
         place = RunDirectory(str(tmp_path), name)
         scaling = ScalingConfig(num_workers=1)
         budget = 2 * problem.trial_cost().whole
-        order = Order("random", problem, scaling, budget, 3, 2, place)
-        found.append(search(order, lambda trials, nfe, least: None))
+        spec = SearchSpec("random", problem, scaling, budget, 3, 2, place)
+        found.append(search(spec, lambda trials, nfe, least: None))
     whole, killed = found
     assert (tmp_path / "died").exists()
     assert killed.rows["nfe_total"].iloc[-1] == whole.rows["nfe_total"].iloc[-1] == budget
@@ -168,8 +168,8 @@ def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
 def test_a_search_whose_first_file_is_broken_begins_anew(tmp_path):
     place = RunDirectory(str(tmp_path), "broken")
     place.write("tuner.pkl", b"")
-    order = Order("default", REWARD, ScalingConfig(num_workers=1), 100, 3, 2, place)
-    assert len(search(order, lambda trials, nfe, least: None).rows) == 1
+    spec = SearchSpec("default", REWARD, ScalingConfig(num_workers=1), 100, 3, 2, place)
+    assert len(search(spec, lambda trials, nfe, least: None).rows) == 1
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(cluster, run_in):

@@ -25,11 +25,11 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Stage
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("cluster")
 def run(problem, tmp_path, workers=2):
     """Run on Ray; gives the history."""
     config = RunConfig(name="run", storage_path=str(tmp_path), seed=5)
-    order = Order(problem, ScalingConfig(num_workers=workers), config, "run")
+    order = RunSpec(problem, ScalingConfig(num_workers=workers), config, "run")
     drive(order, lambda progress: None)
     return RunDirectory(str(tmp_path), "run").read_table("history")
 
@@ -117,7 +117,7 @@ def pool():
 
     def make(mishap):
         scaling = ScalingConfig(num_workers=2)
-        pools.append(Pool(Parcel.pack(Descent(mishap=mishap)), scaling, 5, Ear()))
+        pools.append(StageExecutor(Serialized.dump(Descent(mishap=mishap)), scaling, 5, Ear()))
         pools[-1].run(stage(9, size=8))  # until both are ready, and the median is known
         return pools[-1]
 
