@@ -36,8 +36,9 @@ def finish(process):
 
 _EACH = """
 import json, os, sys
-import ray, torch, raybilevel.runtime.client  # what takes seconds, once for all
+import torch, raybilevel.config_file  # once for all; not Ray, which reads variables then
 from raybilevel.cli.main import main
+assert "ray" not in sys.modules
 for number, (words, variables) in enumerate(json.loads(sys.argv[1])):
     if os.fork() == 0:
         for stream, name in ((1, "out"), (2, "err")):

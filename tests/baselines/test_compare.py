@@ -47,6 +47,16 @@ def evaluations(folder):
     return sum(int(line) for file in files for line in file.read_text().split())
 
 
+def repeated(directory):
+    """NFE at most that the runs of a comparison had done twice: stragglers', on a busy machine."""
+    tables = [
+        directory.below("runs", name).read_table("history")
+        for name in directory.list("runs")
+        if directory.list(f"runs/{name}/history")
+    ]
+    return sum(int(table["nfe_repeated"].iloc[-1]) for table in tables)
+
+
 def frames(directory):
     return [directory.read_frame(f"{name}.parquet") for name in ("comparison", "scores")]
 
@@ -76,7 +86,8 @@ def test_every_method_is_charged_what_a_hook_on_the_model_counts(quiet):
     shown = 3 * 2 * 32  # samples before and after, at the end of the bilevel run
     assert charged["bilevel"] > shown
     # one pool is drawn for all that search it, and charged to each
-    assert evaluations(count) == charged.drop("pool-tpe").sum() + 3 * 256
+    spent = charged.drop("pool-tpe").sum() + 3 * 256
+    assert 0 <= evaluations(count) - spent <= repeated(directory)
 
 
 def test_the_table_and_the_frames_have_all_methods(quiet, capsys):
@@ -100,7 +111,7 @@ def test_going_on_makes_only_what_is_not_there(quiet, tmp_path):
     directory.delete("methods/random-3/done.json")
     shutil.rmtree(f"{directory.path}/runs/tune-random-3")
     versus.run(said.append, resume=True)
-    assert evaluations(count) == before + 900 + 3 * 256
+    assert 0 <= evaluations(count) - before - 900 - 3 * 256 <= repeated(directory)
     again = frames(directory)
     pd.testing.assert_frame_equal(*(what_was_found(rows) for rows, _ in (whole, again)))
     best = [scores.groupby("method")["score"].min() for _, scores in (whole, again)]
@@ -136,7 +147,8 @@ def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path)
     problem = learning(extractor=HookedPixels(count), evaluate_every=4)
     own = {"training_rounds": 9}
     versus = comparison(problem, tmp_path, searches=names, trials=2, bilevel=own)
-    rows, scores = frames(versus.run(print))
+    directory = versus.run(print)
+    rows, scores = frames(directory)
     rounds = rows.groupby("method")["training_iteration"].max()["bilevel"]
     assert rounds == 9 + problem.updates  # trained for as long as it was given
     spent = rows.groupby("method")["nfe_total"].max()
@@ -147,7 +159,7 @@ def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path)
     assert set(scores["method"]) == {"bilevel", *names}
     assert (np.diff(scores[["config/logsnr_0", "config/logsnr_1"]].to_numpy()) > 0).all()
     scored = 2 * 256 * len(scores.drop_duplicates("score"))
-    assert evaluations(count) == spent.sum() + scored
+    assert 0 <= evaluations(count) - spent.sum() - scored <= repeated(directory)
 
 
 def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
