@@ -65,8 +65,8 @@ PROMISES = [
     ),
     Promise(
         "the bits do not depend on the number of workers, nor on Ray",
-        "runtime/numbering.py", "[seed, self.round", "[seed, 'ray' in __import__('sys').modules and "
-        "__import__('ray').is_initialized(), self.round",
+        "runtime/shard_scheduler.py", "shard.key(self._seed)",
+        "shard.key(self._seed + len(self._crew.members))",
         f"{EXACT}::test_bits_do_not_depend_on_the_number_of_workers",
     ),
     Promise(
