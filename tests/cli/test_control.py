@@ -55,7 +55,7 @@ def wait_until(come, seconds=120):
 
 
 def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster, run_in):
-    settle(run_in, "detached", nap=2.0)
+    settle(run_in, "detached", nap=1.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -80,7 +80,7 @@ def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster,
 
 
 def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(cluster, run_in):
-    settle(run_in, "stopped", nap=2.0)
+    settle(run_in, "stopped", nap=1.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -123,7 +123,7 @@ HEAVY = """
 
 
 def test_a_reward_with_weights_of_its_own_outlives_its_script_and_its_driver(cluster, run_in):
-    settle(run_in, "heavy", nap=2.0)
+    settle(run_in, "heavy", nap=1.0)
     (run_in / "script.py").write_text(textwrap.dedent(HEAVY))
     script = subprocess.Popen([sys.executable, "script.py", cluster])
     wait_until((run_in / "runs/mine/checkpoints/000001/MANIFEST.json").exists)
