@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from raybilevel.rewards.digits_classifier import digits_classifier, folds, proxy_classifier
