@@ -6,7 +6,7 @@ from comparisons import comparison, evaluations, frames, repeated
 from schedule_toys import DyingPixels, HookedPixels, Pixels, learning
 
 from raybilevel import ScalingConfig
-from raybilevel.baselines.tuned import Order, search
+from raybilevel.baselines.tuned import SearchSpec, search
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(900)]
@@ -39,9 +39,9 @@ def test_a_training_whose_process_dies_goes_on_and_is_charged_once(tmp_path):
         problem = learning(extractor=extractor).lean()
         place = RunDirectory(str(tmp_path), name)
         scaling = ScalingConfig(num_workers=1)
-        budget = 2 * problem.trial_cost().whole
-        order = Order("random", problem, scaling, budget, 3, 2, place)
-        found.append(search(order, lambda trials, nfe, least: None))
+        budget = 2 * problem.evaluation_cost().whole
+        spec = SearchSpec("random", problem, scaling, budget, 3, 2, place)
+        found.append(search(spec, lambda trials, nfe, least: None))
     whole, killed = found
     assert (tmp_path / "died").exists()
     assert killed.rows["nfe_total"].iloc[-1] == whole.rows["nfe_total"].iloc[-1] == budget
