@@ -5,8 +5,8 @@
     python jobs/bench/scaling.py deaths [--times 20]
     python jobs/bench/scaling.py checkpoints
 
-The pool runs in this process, as it does in a run's driver. Workers ask for a CPU each of a local
-Ray that is told to have as many as they need.
+The executor runs in this process, as it does in a run's driver. Workers ask for a CPU each of a
+local Ray that is told to have as many as they need.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ app = typer.Typer(help=__doc__, add_completion=False)
 
 @dataclass(frozen=True)
 class Sleep:
-    """What a pool is told to load: shards that sleep, and return sums of a size."""
+    """What a worker is told to load: shards that sleep, and return sums of a size."""
 
     seconds: float
     floats: int = 1
@@ -75,8 +75,8 @@ class Quiet:
 
 
 @contextmanager
-def pool(problem: Any, workers: int) -> Iterator[StageExecutor]:
-    """A pool of so many ready workers on a Ray of its own."""
+def executor(problem: Any, workers: int) -> Iterator[StageExecutor]:
+    """An executor with so many ready workers on a Ray of its own."""
     ray.init(
         "local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
         logging_level=logging.ERROR, object_store_memory=4 * 10**9,
@@ -109,7 +109,7 @@ def stage(round_: int, size: int, broadcast: int = 1) -> NumberedStage:
 def workers(counts: str = "1,8,64", seconds: float = 1.0, each: int = 8) -> None:
     """Efficiency against the number of workers, with so many shards for each; the driver's CPU."""
     for count in numbers(counts):
-        with pool(Sleep(seconds), count) as one:
+        with executor(Sleep(seconds), count) as one:
             size = count * each
             started, cpu = time.monotonic(), time.process_time()
             one.run(stage(1, size))
@@ -133,7 +133,7 @@ def sums(
         tree_sum._INLINE = 10**18
     floats = int(megabytes * 250_000)
     for size in numbers(shards):
-        with pool(Sleep(0.0, floats), count) as one:
+        with executor(Sleep(0.0, floats), count) as one:
             one.run(stage(1, 16, floats))  # processes that add have started
             with peak() as memory:
                 started, cpu = time.monotonic(), time.process_time()
@@ -175,7 +175,7 @@ def deaths(times: int = 20, seconds: float = 2.0, count: int = 4) -> None:
     Of four workers two are idle; with `--count 1` another has to be started.
     """
     found = []
-    with tempfile.TemporaryDirectory() as folder, pool(Sleep(seconds, 1, folder), count) as one:
+    with tempfile.TemporaryDirectory() as folder, executor(Sleep(seconds, 1, folder), count) as one:
         for round_ in range(1, times + 1):
             killed = []
             killer = threading.Thread(target=_kill_first, args=(Path(folder), round_, killed))

@@ -1,4 +1,4 @@
-"""Whether a cluster lets us in, told at once: Ray itself tries for a minute and more."""
+"""Whether a cluster answers and takes our token, in seconds: Ray tries for more than a minute."""
 
 from __future__ import annotations
 

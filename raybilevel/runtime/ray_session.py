@@ -1,4 +1,4 @@
-"""Getting a Ray: the one that is there, the one at an address, or a quiet one of our own."""
+"""Connecting to Ray: the one that is there, the one at an address, or a local one of our own."""
 
 from __future__ import annotations
 

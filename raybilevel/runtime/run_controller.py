@@ -58,7 +58,7 @@ class RunController:
 
     def _begin(self) -> Run:
         spec = self._spec
-        checkpoint = retry(self._checkpoints.take_up, self._patience, self.say)
+        checkpoint = retry(self._checkpoints.recover, self._patience, self.say)
         self._status.notes.extend(spec.problem.remarks())
         if checkpoint is None:
             return Run.begin(spec.problem, spec.run)

@@ -196,19 +196,19 @@ def test_idle_workers_are_given_back_and_asked_for_again(nodes):
 
     nodes.add(2)
     ear = Ear()
-    pool = StageExecutor(
+    executor = StageExecutor(
         Serialized.dump(Descent()), ScalingConfig(num_workers=2), 5, ear, idle_s=1.0
     )
     stage = NumberedStage(0, 0, Stage(steps(0, 0, 4), {"x": np.zeros(1)}))
-    first, costs = pool.run(stage)
+    first, costs = executor.run(stage)
     until = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:
         time.sleep(0.1)
-    assert pool.ready == 0
+    assert executor.ready == 0
     assert ray.available_resources()["CPU"] == 2
     assert ear.said[-1] == "2 idle workers are given back until there is work for them"
-    second, again = pool.run(stage)
-    pool.close()
+    second, again = executor.run(stage)
+    executor.close()
     assert second.sums["g"].tobytes() == first.sums["g"].tobytes()
     assert costs["workers_joined"] == 2
     assert again["workers_joined"] >= 1  # of two, if the other was not needed

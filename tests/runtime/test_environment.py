@@ -1,5 +1,8 @@
 """What bits depend on is remembered, and a mixture is said once and marks the run."""
 
+import subprocess
+import sys
+
 import pytest
 
 from raybilevel.runtime.environment import Environment, hardware, versions
@@ -13,6 +16,15 @@ def test_versions_name_what_decides_bits_and_formats():
 
 def test_hardware_names_the_cpus_capability_and_threads():
     assert hardware("cpu").keys() == {"cpu_capability", "threads"}
+
+
+def test_hardware_is_named_without_torch_where_the_problem_has_none():
+    code = (
+        "import sys; from raybilevel.runtime.environment import hardware; facts = hardware('cpu'); "
+        "print(facts['cpu_capability'].split()[0], facts['threads'] > 0, 'torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["numpy", "True", "False"]
 
 
 def test_workers_of_one_kind_keep_a_run_exact():

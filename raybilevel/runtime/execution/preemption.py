@@ -14,8 +14,8 @@ _INTERVAL = 1.0  # seconds between two looks
 class Preemptions:
     """What Ray knows of the nodes that are about to go.
 
-    Ray schedules nothing new on such a node and does not end it: who took it away does, at the
-    deadline, whatever still runs there.
+    Ray schedules nothing new on such a node and does not end it. Whoever takes the node away ends
+    it at the deadline, with all that still runs there.
     """
 
     def __init__(self) -> None:

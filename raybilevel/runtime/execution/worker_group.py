@@ -56,7 +56,7 @@ class WorkerGroup:
 
     def __init__(self) -> None:
         self._preemptions = Preemptions()
-        self._deaths, self._last_death = 0, 0.0
+        self._last_death = 0.0
         self._workers: dict[int, WorkerHandle] = {}
         self._numbers = count()
 
@@ -70,7 +70,7 @@ class WorkerGroup:
         """
         self._problem = ray.put(problem)
         self._scaling, self._say = scaling, say
-        self._changes = Changes()
+        self._changes, self._deaths = Changes(), 0
         self.kinds: list[Facts] = []
         for worker in self._workers.values():
             worker.loading, worker.asked = self._load(worker.actor), time.monotonic()
