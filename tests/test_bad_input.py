@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import ray
-from commands import finish, start
+from commands import each
 
 from raybilevel.callbacks import named
 from raybilevel.cli import main as cli
@@ -337,15 +337,17 @@ def test_a_cluster_smaller_than_min_that_does_not_grow(refused, run_in, cluster)
     assert sentence.endswith("ask for fewer, or join a larger cluster with --address")
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1"])
-def test_an_address_where_no_cluster_answers(run_in, address):
-    # a process of its own: this one may have joined a cluster already
+def test_an_address_where_no_cluster_answers(run_in, tmp_path_factory):
+    # processes of their own: this one may have joined a cluster already
     write(run_in, yaml_of())
-    done = finish(start("run", "c.yaml", "--address", address))
-    assert done.returncode == 2
-    (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith(f"raybilevel: no Ray cluster answers at '{address}' (")
-    assert "leave both out to start a local Ray" in sentence
+    addresses = ("nonsense", "127.0.0.1:1")
+    commands = [(("run", "c.yaml", "--address", address), {}) for address in addresses]
+    said = each(tmp_path_factory.mktemp("said") / "each", *commands)
+    for address, done in zip(addresses, said, strict=True):
+        assert done.returncode == 2
+        (sentence,) = done.stderr.splitlines()
+        assert sentence.startswith(f"raybilevel: no Ray cluster answers at '{address}' (")
+        assert "leave both out to start a local Ray" in sentence
     assert not (run_in / "runs").exists()
 
 

@@ -44,7 +44,7 @@ import json, sys, time
 from raybilevel.runtime.threads import fix_threads
 fix_threads(1)
 from raybilevel.problems.seeds import sample_seeds, seed_base
-from raybilevel.lower.training.pretrain import pretrained
+from raybilevel.lower.pretrained import pretrained
 from raybilevel.lower.sampling.pixel import PixelSampler
 first, until, size = map(int, sys.argv[1:])
 sampler = PixelSampler(pretrained(), "cpu")
@@ -133,12 +133,12 @@ def round_seconds(
 ) -> list[float]:
     """Seconds of each round after the first, which waits for the workers to start."""
     from raybilevel.runtime.client import drive
-    from raybilevel.runtime.run_controller import Order
+    from raybilevel.runtime.run_spec import RunSpec
     from raybilevel.runtime.storage import RunDirectory
 
     with tempfile.TemporaryDirectory() as folder:
         run = RunConfig(name="bench", storage_path=folder, seed=1)
-        drive(Order(problem, ScalingConfig(num_workers=workers), run, "bench"), watch)
+        drive(RunSpec(problem, ScalingConfig(num_workers=workers), run, "bench"), watch)
         total = RunDirectory(folder, "bench").read_table("history")["time_total_s"]
     return [float(s) for s in np.diff(total)]
 
