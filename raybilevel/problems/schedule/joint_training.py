@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, Stage, Status, Stop, Update
+from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop, Update
 from raybilevel.problems.schedule.convergence import why_stop
 from raybilevel.problems.schedule.objective import Fid
-from raybilevel.problems.schedule.optimizer import Metrics, PenaltyTerm
+from raybilevel.problems.schedule.optimizer import PenaltyTerm
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 from raybilevel.problems.schedule.shards import Levels, Train, TrainPair
 from raybilevel.problems.schedule.training_spec import LEARNER, SAMPLED, TrainingSpec
