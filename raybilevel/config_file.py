@@ -14,9 +14,14 @@ from raybilevel.config.settings import RunConfig, ScalingConfig, Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward.problem import RewardTuning
-from raybilevel.problems.schedule.problem import ScheduleTuning
+from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
+from raybilevel.problems.schedule.training_schedule import TrainingSchedule
 
-PROBLEMS: dict[str, type[Settings]] = {"reward": RewardTuning, "schedule": ScheduleTuning}
+PROBLEMS: dict[str, type[Settings]] = {
+    "reward": RewardTuning,
+    "sampling_schedule": SamplingSchedule,
+    "training_schedule": TrainingSchedule,
+}
 
 _CALLABLE = "<callable "
 _FREE = {
@@ -166,8 +171,10 @@ def _fields(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return _fields(value)
     if is_dataclass(value) and not callable(value):
-        return _plain(asdict(value))
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(v) for name, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -75,7 +75,7 @@ class Result:
 
     @cached_property
     def kind(self) -> str:
-        """The problem's name in YAML: "reward" or "schedule"."""
+        """The problem's name in YAML, such as "reward"."""
         return str(self.config["problem"])
 
     @cached_property

@@ -44,7 +44,7 @@ import json, sys, time
 from raybilevel.runtime.threads import fix_threads
 fix_threads(1)
 from raybilevel.problems.seeds import sample_seeds, seed_base
-from raybilevel.lower.training.pretrain import pretrained
+from raybilevel.lower.pretrained import pretrained
 from raybilevel.lower.sampling.pixel import PixelSampler
 first, until, size = map(int, sys.argv[1:])
 sampler = PixelSampler(pretrained(), "cpu")

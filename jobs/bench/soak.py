@@ -1,12 +1,13 @@
 """Whole runs on a cluster that changes under them, against the same runs left alone.
 
     python jobs/bench/soak.py [--events 20] [--seeds 0,1,2] [--problems reward,schedule,training]
-                        [--storms]
+                        [--storms | --each]
 
 Nodes of a cluster of several raylets are added, killed, and drained and killed, workers and the
 driver are killed by SIGKILL, at random times in random rounds. The trace of x, the final state and
 nfe_total have to be those of the quiet run, to the bit; the exit code is 1 where one is not. With
-`--storms` every worker is killed once a round instead, for ten rounds.
+`--storms` every worker is killed once a round instead, for ten rounds; with `--each` every kind of
+event happens once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import ray
 import torch
 import typer
 
-from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
+from raybilevel import RewardTuning, RunConfig, SamplingSchedule, ScalingConfig, TrainingSchedule
 from raybilevel.cache import made_once
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.client import drive
@@ -74,8 +75,8 @@ class Pixels(torch.nn.Module):
 
 
 SMALL: dict[str, Any] = {
-    "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 64, "shard_size": 16,
-    "directions": 2, "compare_samples": 128, "updates": 10,
+    "data": "digits", "sampling_steps": 2, "estimation": {"samples": 64, "shard_size": 16},
+    "optimizer": {"directions": 2, "updates": 10}, "comparison": {"samples": 128},
 }  # fmt: skip
 NETWORK = {"block_out_channels": [8, 16], "norm_num_groups": 4}
 
@@ -98,16 +99,16 @@ def barely_trained() -> Path:
     return made_once("soak-digits-v1", make)
 
 
-def schedule() -> ScheduleTuning:
+def schedule() -> SamplingSchedule:
     model = str(barely_trained())
-    return ScheduleTuning(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
+    return SamplingSchedule(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
 
 
-def training() -> ScheduleTuning:
-    return ScheduleTuning(
-        extractor=Pixels(), second_extractor=Pixels(), network=NETWORK, training_rounds=20,
-        warmup=9, train_shards=4, inner_steps=5, batch_size=32, evaluate_every=10, **SMALL,
-    )  # fmt: skip
+def training() -> TrainingSchedule:
+    settings = {"rounds": 20, "warmup": 9, "shards": 4, "inner_steps": 5, "batch_size": 32}
+    return TrainingSchedule(
+        extractor=Pixels(), second_extractor=Pixels(), network=NETWORK, training=settings, **SMALL
+    )
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
@@ -168,7 +169,7 @@ class Weather:
         return self.cluster.nodes[self.rng.integers(len(self.cluster.nodes))]
 
     def worker(self) -> str:
-        return self._kill_one("Worker")
+        return self._kill_one("WorkerActor")
 
     def driver(self) -> str:
         return self._kill_one("Driver")
@@ -181,7 +182,7 @@ class Weather:
         return f"{kind.lower()} killed"
 
     def storm(self) -> str:
-        for pid in actor_pids("Worker"):
+        for pid in actor_pids("WorkerActor"):
             kill_actor(pid)
         return "all workers killed"
 
@@ -204,17 +205,29 @@ def storms(cluster: SpotCluster, seed: int, events: int, rounds: int) -> Weather
     return Weather(cluster, rng, plan)
 
 
+def each(cluster: SpotCluster, seed: int, events: int, rounds: int) -> Weather:
+    """One event of each kind, each in a round of its own, the second to the last but one."""
+    rng = np.random.default_rng([2026, seed])
+    kinds = ["worker", "add", "drain", "driver", "kill"]
+    at = np.linspace(1, rounds - 2, len(kinds)).round()
+    return Weather(cluster, rng, [(int(i), 0.0, kind) for i, kind in zip(at, kinds, strict=True)])
+
+
+Plan = Callable[[SpotCluster, int, int, int], Weather]
+"""Makes the weather of a run: cluster, seed, how many events, rounds."""
+
+
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def soak(cluster: SpotCluster, name: str, seed: int, events: int, stormy: bool) -> bool:
+def soak(cluster: SpotCluster, name: str, seed: int, events: int, plan: Plan) -> bool:
     """One run through bad weather; prints its line, gives whether all was as in the quiet one."""
     problem = PROBLEMS[name]()
     problem.check()
     cluster.add(1)
     cluster.add(1)
     quiet, rows = run_locally(problem, RunConfig(seed=seed))
-    watch = (storms if stormy else weather)(cluster, seed, events, len(rows))
+    watch = plan(cluster, seed, events, len(rows))
     with tempfile.TemporaryDirectory() as folder:
         run = RunConfig(name="run", storage_path=folder, seed=seed)
         started = time.monotonic()
@@ -238,13 +251,15 @@ def main(
     events: int = 20,
     seeds: Annotated[str, typer.Option(help="Seeds.")] = "0,1,2",
     problems: Annotated[str, typer.Option(help="Which.")] = ",".join(PROBLEMS),
-    storms: Annotated[bool, typer.Option(help="Kill all workers once a round.")] = False,
+    storm: Annotated[bool, typer.Option("--storms", help="Kill all workers once a round.")] = False,
+    one_each: Annotated[bool, typer.Option("--each", help="One event of each kind.")] = False,
 ) -> None:
+    plan = storms if storm else each if one_each else weather
     print("problem   seed rounds seconds  joined    lost  drained  retried  repeated")
     cluster = SpotCluster()
     try:
         fine = [
-            soak(cluster, name, int(seed), events, storms)
+            soak(cluster, name, int(seed), events, plan)
             for name in problems.split(",")
             for seed in seeds.split(",")
         ]

@@ -9,7 +9,11 @@ from raybilevel.report.page import FILE, Page, write_page
 from raybilevel.report.table import print_lines
 from raybilevel.result import Result
 
-_REPORTS = {"reward": "raybilevel.report.reward", "schedule": "raybilevel.report.schedule"}
+_REPORTS = {
+    "reward": "raybilevel.report.reward",
+    "sampling_schedule": "raybilevel.report.schedule",
+    "training_schedule": "raybilevel.report.schedule",
+}
 
 
 def finish(result: Result) -> None:
