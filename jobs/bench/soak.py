@@ -169,7 +169,7 @@ class Weather:
         return self.cluster.nodes[self.rng.integers(len(self.cluster.nodes))]
 
     def worker(self) -> str:
-        return self._kill_one("Worker")
+        return self._kill_one("WorkerActor")
 
     def driver(self) -> str:
         return self._kill_one("Driver")
@@ -182,7 +182,7 @@ class Weather:
         return f"{kind.lower()} killed"
 
     def storm(self) -> str:
-        for pid in actor_pids("Worker"):
+        for pid in actor_pids("WorkerActor"):
             kill_actor(pid)
         return "all workers killed"
 

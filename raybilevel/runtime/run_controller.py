@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from raybilevel.callbacks import Row
 from raybilevel.errors import Interrupted, Starved
 from raybilevel.problems.base import Output, Status, Stop
 from raybilevel.runtime.callbacks import Callbacks
@@ -19,7 +20,7 @@ from raybilevel.runtime.environment import Environment
 from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.execution.worker_group import WorkerGroup
 from raybilevel.runtime.numbering import NumberedStage
-from raybilevel.runtime.rounds import Row, Run
+from raybilevel.runtime.rounds import Run
 from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.run_status import RunStatus
 from raybilevel.runtime.serialization import Serialized

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Status, Stop, Update
+from raybilevel.problems.base import Arrays, Metrics, Status, Stop, Update
 from raybilevel.problems.schedule.convergence import why_stop
 from raybilevel.problems.schedule.network_training import (
     Learned,
@@ -19,7 +19,6 @@ from raybilevel.problems.schedule.network_training import (
     average_of,
     refused,
 )
-from raybilevel.problems.schedule.optimizer import Metrics
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 
 

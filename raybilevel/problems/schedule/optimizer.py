@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
-from raybilevel.problems.base import Arrays
+from raybilevel.problems.base import Arrays, Metrics
 from raybilevel.problems.schedule.objective import Objective, of_points
 from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.upper.adam import Adam, cosine_decay
 from raybilevel.upper.zeroth_order import Kind, Pairs
-
-Metrics = dict[str, float]
 
 
 def late(updates: int) -> int:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, Stage, Stop, Update
+from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Stop, Update
 from raybilevel.problems.schedule.comparison import (
     LEARNED,
     NEAREST,
@@ -26,7 +26,7 @@ from raybilevel.problems.schedule.objective import (
     measure,
     of_points,
 )
-from raybilevel.problems.schedule.optimizer import Metrics, PenaltyTerm, TwoPointOptimizer
+from raybilevel.problems.schedule.optimizer import PenaltyTerm, TwoPointOptimizer
 from raybilevel.problems.schedule.shard_plan import ShardPlan
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.space import ScheduleSpace
