@@ -23,6 +23,7 @@ from typing import Any
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve
 
+_US = "raybilevel"
 _PREFIX = "raybilevel."
 _SINGULAR = {
     "problems": "problem",
@@ -73,6 +74,11 @@ class Entry:
     name: str
     path: str
     package: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether it comes with raybilevel."""
+        return self.package == _US
 
     def load(self) -> Any:
         """What the name stands for; `InputError` names the package and why its import fails."""
@@ -134,7 +140,7 @@ def hand_over(entries: Iterable[Entry]) -> None:
 
 
 def _entries(group: str) -> list[Entry]:
-    ours = [Entry(group, name, path, "raybilevel") for name, path in _OURS[group].items()]
+    ours = [Entry(group, name, path, _US) for name, path in _OURS[group].items()]
     return ours + [entry for entry in _installed(tuple(sys.path)) if entry.group == group]
 
 

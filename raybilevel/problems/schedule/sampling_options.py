@@ -12,6 +12,7 @@ from raybilevel.problems.schedule.components import ExtractorSpec
 from raybilevel.problems.schedule.objective import Metric
 from raybilevel.problems.schedule.shards import Plan
 from raybilevel.problems.schedule.training_options import TrainingOptions
+from raybilevel.schedules import ScheduleName
 
 STEP = 0.005
 _FEWEST = 4  # two chunks of two
@@ -38,7 +39,7 @@ class SamplingOptions(TrainingOptions):
         Network evaluations a sample, N.
     schedule
         "knots": each of the N levels is a variable; "cosine" or "sigmoid": N levels evenly spaced
-        in the time of such a schedule.
+        in the time of such a schedule; or the name of one that another package registers, likewise.
     schedule_options
         Arguments of `raybilevel.schedules.knots`, `cosine` or `sigmoid`: bounds as
         `Variable(name, init, low, high)`, or as numbers for knots.
@@ -75,7 +76,7 @@ class SamplingOptions(TrainingOptions):
     data: str
     sampler: Sampler = "dpm++"
     sampling_steps: int = Field(default=10, ge=1)
-    schedule: Literal["knots", "cosine", "sigmoid"] = "knots"
+    schedule: ScheduleName = "knots"
     schedule_options: dict[str, Any] = Field(default_factory=dict)
     metric: Metric = "fid"
     extractor: ExtractorSpec = None
