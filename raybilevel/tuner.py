@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
 from raybilevel.callbacks import Listener, prepare
@@ -16,6 +16,9 @@ from raybilevel.problems.base import Problem
 from raybilevel.result import Result
 from raybilevel.runtime.storage import RunDirectory, absolute
 from raybilevel.stored_config import check_same, stored_config
+
+if TYPE_CHECKING:
+    from raybilevel.runtime.shared_driver import SharedDriver
 
 
 class BilevelTuner:
@@ -46,6 +49,7 @@ class BilevelTuner:
         self._config = Config(problem, config.scaling, placed)
         self._address, self._watch = address, watch
         self._resume = False
+        self._driver: SharedDriver | None = None
 
     @classmethod
     def restore(
@@ -86,6 +90,11 @@ class BilevelTuner:
         self._resume = True
         return self
 
+    def sharing(self, driver: SharedDriver) -> BilevelTuner:
+        """The same, by a driver that plays other runs too, before and after."""
+        self._driver = driver
+        return self
+
     def fit(self) -> Result:
         """Run to the end.
 
@@ -97,7 +106,7 @@ class BilevelTuner:
             If the run cannot go on; what is checkpointed stays.
         """
         from raybilevel.report.progress import display
-        from raybilevel.runtime.client import driver_name, find_driver, going_driver
+        from raybilevel.runtime.client import driver_name, find_driver, running_driver
         from raybilevel.runtime.ray_session import check_stays, ray_session
 
         config = self._config
@@ -110,7 +119,7 @@ class BilevelTuner:
             display(self._watch) as watch,
             ray_session(self._address) as may_grow,
         ):
-            find = going_driver if self._resume else find_driver  # one that is done shows its end
+            find = running_driver if self._resume else find_driver  # one that is done shows its end
             driver = find(driver_name(config.run.storage_path, directory.name))
             if config.run.detach and driver is not None:
                 self._join(driver, directory, watch)
@@ -128,7 +137,7 @@ class BilevelTuner:
     def _begin(self, directory: RunDirectory, watch: Callable[[Any], None], may_grow: bool) -> None:
         from raybilevel.runtime.client import drive
         from raybilevel.runtime.ray_session import check_resources
-        from raybilevel.runtime.run_controller import Order
+        from raybilevel.runtime.run_spec import RunSpec
 
         config = self._config
         if config.run.detach:
@@ -136,10 +145,10 @@ class BilevelTuner:
         check_resources(config.scaling, may_grow)
         # the run begins to exist here, where nothing is left to refuse
         directory.write("config.yaml", config_file.dump(config).encode())
-        drive(
-            Order(config.problem, config.scaling, config.run, directory.name, self._listeners()),
-            watch,
+        spec = RunSpec(
+            config.problem, config.scaling, config.run, directory.name, self._listeners()
         )
+        (self._driver.drive if self._driver else drive)(spec, watch)
 
     def _listeners(self) -> tuple[Listener, ...]:
         config = self._config

@@ -1,5 +1,6 @@
 """The `raybilevel` command in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -31,6 +32,41 @@ def finish(process):
     """Wait for its end: returncode, stdout, stderr (what has not been read before)."""
     out, err = process.communicate(timeout=300)
     return SimpleNamespace(returncode=process.returncode, stdout=out, stderr=err)
+
+
+_EACH = """
+import json, os, sys
+import torch, raybilevel.config_file  # once for all; not Ray, which reads variables then
+from raybilevel.cli.main import main
+assert "ray" not in sys.modules
+for number, (words, variables) in enumerate(json.loads(sys.argv[1])):
+    if os.fork() == 0:
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{sys.argv[2]}/{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+        os.environ.update(variables)
+        sys.argv = ["raybilevel", *words]
+        main()
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def each(folder, *commands):
+    """Run commands, each a tuple of words and its variables, one after another; gives their ends.
+
+    Each is a process of its own that has joined no Ray; what they import is imported once.
+    """
+    folder.mkdir()
+    words = [sys.executable, "-c", _EACH, json.dumps(commands), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=True)
+    out, err = (
+        [(folder / f"{i}.{name}").read_text() for i in range(len(commands))]
+        for name in ("out", "err")
+    )
+    codes = map(int, done.stdout.split())
+    return [
+        SimpleNamespace(returncode=code, stdout=said, stderr=wrong)
+        for code, said, wrong in zip(codes, out, err, strict=True)
+    ]
 
 
 def wait_for_line(process, beginning):

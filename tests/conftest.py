@@ -16,41 +16,42 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-RAY = (
-    "tests",
-    "runtime",
-    "nodes",
-    "baselines",
-    "submit",
-)  # folders with tests that need it: a cluster each
+LONGEST = (
+    "nodes/test_nodes.py",  # first: its process has joined no other Ray yet
+    "submit/test_submit.py",
+    "baselines/test_compare.py",
+    "test_soak.py",
+    "runtime/test_exact.py",
+    "baselines/test_trainings.py",
+    "cli/test_control.py",
+    "runtime/test_executor.py",
+    "runtime/test_client.py",
+    "cluster/test_dockerfile.py",
+)  # then the others in their order: what is long and begun last is waited for
 
 
-SOAK = Path(__file__).parent / "test_soak.py"
+class Files(LoadScopeScheduling):
+    """A file goes to one worker, which gets the next when it is at its last test.
 
-
-class Folders(LoadScopeScheduling):
-    """A folder that needs Ray goes to one worker, whose cluster it shares; the rest by modules.
-
-    xdist 3.8's own groups do nothing with pytest 9: it no longer reads what they change.
+    xdist gives it another while two are left, and those may take minutes.
     """
 
     def _split_scope(self, nodeid):
-        file = Path(nodeid.split("::")[0])
-        return file.parent.name if file.parent.name in RAY else str(file)
+        return nodeid.split("::")[0]
+
+    def _reschedule(self, node):
+        if self._pending_of(self.assigned_work[node]) <= 1 or not self.workqueue:
+            super()._reschedule(node)
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return Folders(config, log)
+    return Files(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    """Nodes before others join a Ray; then the longest folders, and what mostly waits beside."""
-
-    def place(item):
-        folder = item.path.parent.name
-        return folder != "nodes", folder not in RAY and item.path != SOAK
-
-    items.sort(key=place)
+    tests = Path(__file__).parent
+    places = {tests / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import ray
-from commands import finish, start
+from commands import each
 from packages import register, write_module
 
 from raybilevel.callbacks import named
@@ -90,10 +90,13 @@ def test_a_missing_file(refused):
     ("changes", "said"),
     [
         ({"bogus": 3}, "RewardTuning.bogus is not known; look for a misspelt name"),
+        ({"estimator": "pool"}, "RewardTuning.estimator is not known; look for a misspelt name"),
+        ({"prompts": "[]"}, "RewardTuning.prompts is not known; look for a misspelt name"),
+        ({"at": "{lambda: 2.0}"}, "RewardTuning.at is not known; look for a misspelt name"),
         ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
         ({"upper_reward": None}, "RewardTuning.upper_reward is missing"),
     ],
-    ids=["in the problem", "in a block", "missing"],
+    ids=["in the problem", "estimator", "prompts", "at", "in a block", "missing"],
 )
 def test_an_unknown_key(refused, run_in, changes, said):
     write(run_in, yaml_of(**changes))
@@ -110,7 +113,6 @@ def test_an_unknown_key(refused, run_in, changes, said):
         ({"lower_reward": 3}, "RewardTuning.lower_reward"),
         ({"lower_reward": "{}"}, "lower_reward is empty"),
         ({"model": "[a]"}, "RewardTuning.model"),
-        ({"estimator": "guided"}, "RewardTuning.estimator is 'guided': input should be 'pool'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -486,15 +488,17 @@ def test_a_cluster_smaller_than_min_that_does_not_grow(refused, run_in, cluster)
     assert sentence.endswith("ask for fewer, or join a larger cluster with --address")
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1"])
-def test_an_address_where_no_cluster_answers(run_in, address):
-    # a process of its own: this one may have joined a cluster already
+def test_an_address_where_no_cluster_answers(run_in, tmp_path_factory):
+    # processes of their own: this one may have joined a cluster already
     write(run_in, yaml_of())
-    done = finish(start("run", "c.yaml", "--address", address))
-    assert done.returncode == 2
-    (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith(f"raybilevel: no Ray cluster answers at '{address}' (")
-    assert "leave both out to start a local Ray" in sentence
+    addresses = ("nonsense", "127.0.0.1:1")
+    commands = [(("run", "c.yaml", "--address", address), {}) for address in addresses]
+    said = each(tmp_path_factory.mktemp("said") / "each", *commands)
+    for address, done in zip(addresses, said, strict=True):
+        assert done.returncode == 2
+        (sentence,) = done.stderr.splitlines()
+        assert sentence.startswith(f"raybilevel: no Ray cluster answers at '{address}' (")
+        assert "leave both out to start a local Ray" in sentence
     assert not (run_in / "runs").exists()
 
 

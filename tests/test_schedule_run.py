@@ -23,7 +23,7 @@ def model(tmp_path_factory):
 
 def tuner(problem, folder, **run):
     return BilevelTuner(
-        problem, scaling=ScalingConfig(num_workers=2),
+        problem, scaling=ScalingConfig(num_workers=1),
         run=RunConfig(name="run", storage_path=str(folder), seed=3, **run),
         watch=lambda progress: None,
     )  # fmt: skip

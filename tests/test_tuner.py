@@ -30,9 +30,9 @@ def tuning(**changes):
     return RewardTuning(**(settings | changes))
 
 
-def tuner(storage, problem, **run):
+def tuner(storage, problem, workers=1, **run):
     config = RunConfig(**({"name": "mine", "storage_path": str(storage), "seed": 3} | run))
-    scaling = ScalingConfig(num_workers=(1, 2))
+    scaling = ScalingConfig(num_workers=workers)
     return BilevelTuner(problem, scaling, config, watch=lambda progress: None)
 
 
@@ -40,7 +40,7 @@ def tuner(storage, problem, **run):
 def short(cluster, tmp_path_factory):
     """A run that a budget ended after two rounds, and its directory's content then."""
     storage = tmp_path_factory.mktemp("runs")
-    result = tuner(storage, tuning(), max_rounds=2).fit()
+    result = tuner(storage, tuning(), workers=(1, 2), max_rounds=2).fit()
     return result, json.loads((storage / "mine/summary.json").read_text())
 
 

@@ -5,6 +5,7 @@ torch is imported where a model or a reward needs it: the runtime's own promises
 
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,7 +264,7 @@ class Endless:
 
 
 class Ear:
-    """Watches a pool and keeps what it says."""
+    """Watches an executor and keeps what it says."""
 
     def __init__(self):
         self.said = []
@@ -348,3 +349,29 @@ class WideWorker:
         # rounding tells one order of additions from another
         wide = (rng.normal(size=WIDTH) * 10.0 ** rng.integers(-4, 4)).astype(np.float32)
         return Output({"wide": wide + np.float32(broadcast["x"][0])}, {"i": np.array([key])}, nfe=7)
+
+
+class ChangesTorch(Descent):
+    """Loading it changes what torch does for all code of the process."""
+
+    def worker(self, device):
+        import torch
+
+        torch.set_default_dtype(torch.float64)
+        return super().worker(device)
+
+
+class TorchSeen(Descent):
+    """Leaves word of whether its driver and its workers have imported torch."""
+
+    def __init__(self, folder):
+        super().__init__(mishap=self.note)
+        self.folder = str(folder)
+
+    def run_round(self, round_, state):
+        self.note("driver")
+        return (yield from super().run_round(round_, state))
+
+    def note(self, place):
+        kind = "driver" if place == "driver" else "worker"
+        Path(self.folder, f"{kind} {'torch' in sys.modules}").touch()

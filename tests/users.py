@@ -42,7 +42,7 @@ CONFIG = """
     pool_size: {size}
     max_pool_size: {size}
     shard_size: 128
-    scaling: {{num_workers: [1, 2]}}
+    scaling: {{num_workers: 1}}
     run: {{name: mine, seed: 3}}
 """
 

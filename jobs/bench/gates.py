@@ -15,8 +15,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from raybilevel.problems.reward.convergence import Reason, judge
-from raybilevel.problems.reward.pool_solver import Solver
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.convergence import StopReason, stop_reason
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_solver import PoolSolver
 from raybilevel.testing.oracle import Oracle
 from raybilevel.testing.oracles import ORACLES
 from raybilevel.upper.diagnostics import Gates, examine
@@ -107,8 +109,9 @@ def _grown(oracle: Oracle, seed: int) -> list[tuple[float, float, float]]:
     pool = oracle.draw(np.random.default_rng(seed), 65_536)
     for n in 4096 * 2 ** np.arange(5):
         part = Pool(pool.upper[:n], pool.lower[:n])
-        found = Solver(part, [oracle.lambda_], [0], oracle.base).solve()
-        if judge(found) is Reason.CONVERGED and found.interval is not None:
+        coefficients = Coefficients((oracle.lambda_, *oracle.base[1:]))
+        found = PoolSolver(PoolObjective(part, coefficients)).solve()
+        if stop_reason(found) is StopReason.CONVERGED and found.interval is not None:
             i = found.interval
             return [(float(n), float(i.low[0] + i.high[0]) / 2, float(i.se[0]))]
     return []

@@ -102,7 +102,7 @@ def rate() -> None:
 
 
 def speed(n: int = 1_000_000) -> None:
-    """Time and memory of one upper-level step: value, gradient and health."""
+    """Time and memory of one upper-level step: value, gradient and gates."""
     rng = np.random.default_rng(0)
     for k in (1, 3):
         u = rng.standard_normal((n, k))

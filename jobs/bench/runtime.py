@@ -27,7 +27,6 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.problems.base import (
     Arrays,
     Output,
-    PlacedShard,
     Problem,
     Shard,
     Stage,
@@ -36,6 +35,7 @@ from raybilevel.problems.base import (
     Update,
 )
 from raybilevel.problems.reward.model import Model
+from raybilevel.problems.reward.shards import DrawRewards
 from raybilevel.problems.reward.worker import RewardWorker
 from raybilevel.problems.seeds import sample_seeds, seed_base
 
@@ -44,7 +44,7 @@ import json, sys, time
 from raybilevel.runtime.threads import fix_threads
 fix_threads(1)
 from raybilevel.problems.seeds import sample_seeds, seed_base
-from raybilevel.lower.training.pretrain import pretrained
+from raybilevel.lower.pretrained import pretrained
 from raybilevel.lower.sampling.pixel import PixelSampler
 first, until, size = map(int, sys.argv[1:])
 sampler = PixelSampler(pretrained(), "cpu")
@@ -106,12 +106,8 @@ class Drawing(Null):
     def work(self, round_: int) -> Stage:
         base, per_round = seed_base(1), self.shards * self.size
         starts = range(round_ * per_round, (round_ + 1) * per_round, self.size)
-        return Stage(
-            tuple(
-                PlacedShard(round_, 0, i, "draw", {"seeds": sample_seeds(base, a, a + self.size)})
-                for i, a in enumerate(starts)
-            )
-        )
+        seeds = (sample_seeds(base, a, a + self.size) for a in starts)
+        return Stage(tuple(DrawRewards(tuple(batch)) for batch in seeds))
 
     def worker(self, device: str) -> Any:
         return RewardWorker(*Model("digits", None, "no").sampler(device), {"ink": "ink"}, device)
@@ -137,12 +133,12 @@ def round_seconds(
 ) -> list[float]:
     """Seconds of each round after the first, which waits for the workers to start."""
     from raybilevel.runtime.client import drive
-    from raybilevel.runtime.run_controller import Order
+    from raybilevel.runtime.run_spec import RunSpec
     from raybilevel.runtime.storage import RunDirectory
 
     with tempfile.TemporaryDirectory() as folder:
         run = RunConfig(name="bench", storage_path=folder, seed=1)
-        drive(Order(problem, ScalingConfig(num_workers=workers), run, "bench"), watch)
+        drive(RunSpec(problem, ScalingConfig(num_workers=workers), run, "bench"), watch)
         total = RunDirectory(folder, "bench").read_table("history")["time_total_s"]
     return [float(s) for s in np.diff(total)]
 
@@ -210,7 +206,8 @@ def bench_million() -> None:
     """One upper-level step on a pool of a million rewards, and the driver's peak memory."""
     import ray
 
-    from raybilevel.problems.reward.pool_solver import Solver
+    from raybilevel.problems.reward.coefficients import Coefficients
+    from raybilevel.problems.reward.pool_objective import PoolObjective
     from raybilevel.runtime.driver import NAMESPACE
     from raybilevel.upper.penalty import Pool
 
@@ -218,11 +215,12 @@ def bench_million() -> None:
     rng = np.random.default_rng(0)
     u = rng.normal(size=(n, 2))
     pool = Pool(-((u[:, 0] - 1) ** 2).clip(0, 4), u[:, :1])
-    solver = Solver(pool, [Variable("lambda", 2.0, 0.5, 20.0, "log")], [0], np.ones(2))
+    lambda_ = Variable("lambda", 2.0, 0.5, 20.0, "log")
+    objective = PoolObjective(pool, Coefficients((lambda_, 1.0)))
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        solver.examine(np.ones(1))
+        objective.examine(objective.estimate(np.ones(1)))
         times.append(time.perf_counter() - started)
     step = statistics.median(times)
     print(f"upper-level step (value, gradient, all gates) on {n:,} rewards: {step:.3f} s")

@@ -5,8 +5,8 @@
     python jobs/bench/scaling.py deaths [--times 20]
     python jobs/bench/scaling.py checkpoints
 
-The pool runs in this process, as it does in a run's driver. Workers ask for a CPU each of a local
-Ray that is told to have as many as they need.
+The executor runs in this process, as it does in a run's driver. Workers ask for a CPU each of a
+local Ray that is told to have as many as they need.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from schedule import numbers
 
 from raybilevel import RunConfig, ScalingConfig
 from raybilevel.problems.base import Output, Shard, Stage
-from raybilevel.runtime import tree_sum
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.execution import tree_sum
+from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.ray_session import ray_session
-from raybilevel.runtime.run_controller import Order
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.nodes import kill_actor
 
@@ -46,7 +46,7 @@ app = typer.Typer(help=__doc__, add_completion=False)
 
 @dataclass(frozen=True)
 class Sleep:
-    """What a pool is told to load: shards that sleep, and return sums of a size."""
+    """What a worker is told to load: shards that sleep, and return sums of a size."""
 
     seconds: float
     floats: int = 1
@@ -75,13 +75,15 @@ class Quiet:
 
 
 @contextmanager
-def pool(problem: Any, workers: int) -> Iterator[Pool]:
-    """A pool of so many ready workers on a Ray of its own."""
+def executor(problem: Any, workers: int) -> Iterator[StageExecutor]:
+    """An executor with so many ready workers on a Ray of its own."""
     ray.init(
         "local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
         logging_level=logging.ERROR, object_store_memory=4 * 10**9,
     )  # fmt: skip
-    one = Pool(Parcel.pack(problem), ScalingConfig(num_workers=workers), 0, Quiet(), rest=1e6)
+    one = StageExecutor(
+        Serialized.dump(problem), ScalingConfig(num_workers=workers), 0, Quiet(), idle_s=1e6
+    )
     try:
         one.run(stage(0, workers))
         yield one
@@ -107,7 +109,7 @@ def stage(round_: int, size: int, broadcast: int = 1) -> NumberedStage:
 def workers(counts: str = "1,8,64", seconds: float = 1.0, each: int = 8) -> None:
     """Efficiency against the number of workers, with so many shards for each; the driver's CPU."""
     for count in numbers(counts):
-        with pool(Sleep(seconds), count) as one:
+        with executor(Sleep(seconds), count) as one:
             size = count * each
             started, cpu = time.monotonic(), time.process_time()
             one.run(stage(1, size))
@@ -128,10 +130,10 @@ def sums(
     With `--here` they are all added by the driver.
     """
     if here:
-        tree_sum._SMALL = 10**18
+        tree_sum._INLINE = 10**18
     floats = int(megabytes * 250_000)
     for size in numbers(shards):
-        with pool(Sleep(0.0, floats), count) as one:
+        with executor(Sleep(0.0, floats), count) as one:
             one.run(stage(1, 16, floats))  # processes that add have started
             with peak() as memory:
                 started, cpu = time.monotonic(), time.process_time()
@@ -173,7 +175,7 @@ def deaths(times: int = 20, seconds: float = 2.0, count: int = 4) -> None:
     Of four workers two are idle; with `--count 1` another has to be started.
     """
     found = []
-    with tempfile.TemporaryDirectory() as folder, pool(Sleep(seconds, 1, folder), count) as one:
+    with tempfile.TemporaryDirectory() as folder, executor(Sleep(seconds, 1, folder), count) as one:
         for round_ in range(1, times + 1):
             killed = []
             killer = threading.Thread(target=_kill_first, args=(Path(folder), round_, killed))
@@ -204,7 +206,9 @@ def checkpoints(rounds: int = 20) -> None:
     problem = fixed("digits", "cosine", 3 * rounds * SHARDS * INNER * BATCH, [5])
     with tempfile.TemporaryDirectory() as folder, ray_session("local"):
         run = RunConfig(name="run", storage_path=folder, max_rounds=rounds)
-        drive(Order(problem, ScalingConfig(num_workers=(1, 2)), run, "run"), lambda progress: None)
+        drive(
+            RunSpec(problem, ScalingConfig(num_workers=(1, 2)), run, "run"), lambda progress: None
+        )
         history = RunDirectory(folder, "run").read_table("history").iloc[1:]
         newest = sorted(Path(folder, "run/checkpoints").iterdir())[-1]
         size = sum(file.stat().st_size for file in newest.iterdir())

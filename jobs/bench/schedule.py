@@ -357,8 +357,8 @@ def speed(data: str = "digits", steps: int = 10, batch: int = 256, repeats: int 
     import torch
     from diffusers import DDIMPipeline
 
+    from raybilevel.lower.pretrained import pipeline_directory
     from raybilevel.lower.sampling.level_sampler import LevelSampler
-    from raybilevel.lower.sampling.pipeline_files import pipeline_directory
 
     one_thread()
     directory = pipeline_directory(data)

@@ -1,12 +1,13 @@
 """Whole runs on a cluster that changes under them, against the same runs left alone.
 
     python jobs/bench/soak.py [--events 20] [--seeds 0,1,2] [--problems reward,schedule,training]
-                        [--storms]
+                        [--storms | --each]
 
 Nodes of a cluster of several raylets are added, killed, and drained and killed, workers and the
 driver are killed by SIGKILL, at random times in random rounds. The trace of x, the final state and
 nfe_total have to be those of the quiet run, to the bit; the exit code is 1 where one is not. With
-`--storms` every worker is killed once a round instead, for ten rounds.
+`--storms` every worker is killed once a round instead, for ten rounds; with `--each` every kind of
+event happens once.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
 from raybilevel.cache import made_once
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.driver import Progress
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.run_status import Progress
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.nodes import SpotCluster, actor_pids, kill_actor
 from raybilevel.testing.quiet import differences
@@ -204,21 +205,33 @@ def storms(cluster: SpotCluster, seed: int, events: int, rounds: int) -> Weather
     return Weather(cluster, rng, plan)
 
 
+def each(cluster: SpotCluster, seed: int, events: int, rounds: int) -> Weather:
+    """One event of each kind, each in a round of its own, the second to the last but one."""
+    rng = np.random.default_rng([2026, seed])
+    kinds = ["worker", "add", "drain", "driver", "kill"]
+    at = np.linspace(1, rounds - 2, len(kinds)).round()
+    return Weather(cluster, rng, [(int(i), 0.0, kind) for i, kind in zip(at, kinds, strict=True)])
+
+
+Plan = Callable[[SpotCluster, int, int, int], Weather]
+"""Makes the weather of a run: cluster, seed, how many events, rounds."""
+
+
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def soak(cluster: SpotCluster, name: str, seed: int, events: int, stormy: bool) -> bool:
+def soak(cluster: SpotCluster, name: str, seed: int, events: int, plan: Plan) -> bool:
     """One run through bad weather; prints its line, gives whether all was as in the quiet one."""
     problem = PROBLEMS[name]()
     problem.check()
     cluster.add(1)
     cluster.add(1)
     quiet, rows = run_locally(problem, RunConfig(seed=seed))
-    watch = (storms if stormy else weather)(cluster, seed, events, len(rows))
+    watch = plan(cluster, seed, events, len(rows))
     with tempfile.TemporaryDirectory() as folder:
         run = RunConfig(name="run", storage_path=folder, seed=seed)
         started = time.monotonic()
-        drive(Order(problem, ScalingConfig(num_workers=(1, 3)), run, "run"), watch)
+        drive(RunSpec(problem, ScalingConfig(num_workers=(1, 3)), run, "run"), watch)
         seconds = time.monotonic() - started
         directory = RunDirectory(folder, "run")
         wrong = list(differences(directory, quiet, rows))
@@ -238,13 +251,15 @@ def main(
     events: int = 20,
     seeds: Annotated[str, typer.Option(help="Seeds.")] = "0,1,2",
     problems: Annotated[str, typer.Option(help="Which.")] = ",".join(PROBLEMS),
-    storms: Annotated[bool, typer.Option(help="Kill all workers once a round.")] = False,
+    storm: Annotated[bool, typer.Option("--storms", help="Kill all workers once a round.")] = False,
+    one_each: Annotated[bool, typer.Option("--each", help="One event of each kind.")] = False,
 ) -> None:
+    plan = storms if storm else each if one_each else weather
     print("problem   seed rounds seconds  joined    lost  drained  retried  repeated")
     cluster = SpotCluster()
     try:
         fine = [
-            soak(cluster, name, int(seed), events, storms)
+            soak(cluster, name, int(seed), events, plan)
             for name in problems.split(",")
             for seed in seeds.split(",")
         ]

@@ -20,7 +20,8 @@ import numpy as np
 from raybilevel import BilevelTuner, RunConfig, ScalingConfig
 from raybilevel.cli.demo import reward_demo
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.reward.pool_solver import Solver
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_solver import PoolSolver
 from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.runtime.ray_session import ray_session
 
@@ -46,7 +47,7 @@ def first(state: Arrays, n: int) -> Arrays:
 class Reference:
     """F as the large pool gives it."""
 
-    solver: Solver
+    objective: PoolObjective
     init: float
     best: float
 
@@ -57,7 +58,7 @@ class Reference:
 
     def loss(self, lambda_: float) -> float:
         """F(lambda)."""
-        return self.solver.estimate(np.array([lambda_])).value
+        return self.objective.estimate(np.array([lambda_])).value
 
     def regret(self, lambda_: float) -> float:
         """(F(lambda) - F(lambda*)) / (F(init) - F(lambda*))."""
@@ -69,8 +70,8 @@ def samples_to_tolerance(problem: RewardTuning, state: Arrays, reference: Refere
     sizes = range(_STEP, len(state["pool/seed"]) + 1, _STEP)
     good = math.nan
     for n in reversed(sizes):
-        found = problem.solver(first(state, n)).solve()
-        if found.outcome is None or reference.regret(float(found.x[0])) > _TOLERANCE:
+        found = PoolSolver(problem.objective(first(state, n))).solve()
+        if not found.believed or reference.regret(float(found.x[0])) > _TOLERANCE:
             break
         good = n
     return good
@@ -82,8 +83,8 @@ def grid_samples(problem: RewardTuning, state: Arrays, reference: Reference) -> 
     grid = np.geomspace(variable.low, variable.high, _POINTS)
     good = math.nan
     for n in range(len(state["pool/seed"]) // _STEP * _STEP, 0, -_STEP):
-        solver = problem.solver(first(state, n))
-        best = min(grid, key=lambda x: solver.estimate(np.array([x])).value)
+        f = problem.landscape(first(state, n))
+        best = min(grid, key=lambda x: f(np.array([x])))
         if reference.regret(float(best)) > _TOLERANCE:
             break
         good = n
@@ -99,15 +100,15 @@ def main() -> None:
     big = demo.model_copy(update={"pool_size": arguments.reference})
     small = demo.model_copy(update={"pool_size": 2048, "max_pool_size": 2048})
     with ray_session():
-        solver = big.solver(draw(big, 1000))
-        found = solver.solve()
-        reference = Reference(solver, demo.variables[0].init, float(found.x[0]))
+        objective = big.objective(draw(big, 1000))
+        found = PoolSolver(objective).solve()
+        reference = Reference(objective, demo.variables[0].init, float(found.x[0]))
         pools = [draw(small, seed) for seed in range(arguments.seeds)]
     nfe = demo.source.sampler("cpu")[1]
     print(f"reference: lambda* {reference.best:.3f}, F(init) - F(lambda*) {reference.scale:.4f}")
     ours = [nfe * samples_to_tolerance(small, pool, reference) for pool in pools]
     shared = [nfe * grid_samples(small, pool, reference) for pool in pools]
-    evaluations = small.solver(pools[0]).solve().evaluations
+    evaluations = PoolSolver(small.objective(pools[0])).solve().evaluations
     print(f"ours, NFE to a regret of 1 %: {_spread(ours)}; {evaluations} upper evaluations")
     print(f"{_POINTS}-point grid on one shared pool: {_spread(shared)}; {_POINTS} evaluations")
     each = [_POINTS * n for n in shared]

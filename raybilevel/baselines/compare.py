@@ -28,6 +28,7 @@ from raybilevel.tuner import BilevelTuner
 
 if TYPE_CHECKING:
     from raybilevel.result import Result
+    from raybilevel.runtime.shared_driver import SharedDriver
 
 _SCORED_FROM = 1_000_003  # added to the run's seed: scores are on samples that nobody tuned on
 
@@ -88,12 +89,15 @@ class Comparison:
         return self.directory
 
     def _make(self, say: Say) -> None:
-        outcomes = [
-            self._outcome(method, seed, say)
-            for seed in self.plan.seeds
-            for method in self.plan.methods
-        ]
-        self._score(outcomes, say)
+        """Searches last, as their trials need the room of the workers that other runs share."""
+        from raybilevel.runtime.shared_driver import SharedDriver
+
+        wanted = [(method, seed) for seed in self.plan.seeds for method in self.plan.methods]
+        with SharedDriver(f"driver of {self.directory.path}") as driver:
+            found = {
+                each: self._outcome(*each, driver, say) for each in sorted(wanted, key=_is_search)
+            }
+            self._score([found[each] for each in wanted], driver, say)
 
     def _check(self, resume: bool) -> None:
         directory = self.directory
@@ -133,12 +137,12 @@ class Comparison:
 
     # --- methods ----------------------------------------------------------------------------------
 
-    def _outcome(self, method: str, seed: int, say: Say) -> Outcome:
+    def _outcome(self, method: str, seed: int, driver: SharedDriver, say: Say) -> Outcome:
         place = self.directory.below("methods", f"{method}-{seed}")
         outcome = Outcome.read(place)
         if outcome is None:
             say(f"{method}, seed {seed}: begins")
-            outcome = self._run(method, seed, say)
+            outcome = self._run(method, seed, driver, say)
             outcome.write(place)
             last = outcome.rows.iloc[-1]
             say(
@@ -147,74 +151,86 @@ class Comparison:
             )
         return outcome
 
-    def _run(self, method: str, seed: int, say: Say) -> Outcome:
+    def _run(self, method: str, seed: int, driver: SharedDriver, say: Say) -> Outcome:
         if method == FOLLOWED:
             problem = self.plan.followed
-            return follow(problem, self._fit(problem, f"run-{method}-{seed}", seed), seed)
+            return follow(problem, self._fit(problem, f"run-{method}-{seed}", seed, driver), seed)
         if method in POOLED:
-            return self._pooled(method, seed)
+            return self._pooled(method, seed, driver)
+        driver.end_workers()  # trials need their room
         return self._tuned(method, seed, say)
 
-    def _fit(self, problem: Problem, name: str, seed: int) -> Result:
+    def _fit(self, problem: Problem, name: str, seed: int, driver: SharedDriver) -> Result:
         """A run of its own below the comparison's directory."""
         place = self.directory.below("runs", name)
         run = self.config.run.model_copy(
             update={"name": name, "storage_path": place.storage_path, "seed": seed}
         )
-        return BilevelTuner(problem, self.config.scaling, run, watch=_unseen).resuming().fit()
+        tuner = BilevelTuner(problem, self.config.scaling, run, watch=_unseen).resuming()
+        return (tuner if run.detach else tuner.sharing(driver)).fit()
 
-    def _pooled(self, method: str, seed: int) -> Outcome:
+    def _pooled(self, method: str, seed: int, driver: SharedDriver) -> Outcome:
         from raybilevel.baselines.pooled import pool_problem, search_pool
 
         problem = self.config.problem
         assert isinstance(problem, RewardTuning), "the plan was checked"
-        drawn = self._fit(pool_problem(problem, self.plan.budget), f"run-pool-{seed}", seed)
+        pool = pool_problem(problem, self.plan.budget)
+        drawn = self._evaluate(pool, f"run-pool-{seed}", seed, driver)
         return search_pool(
             method, problem, drawn.get_dataframe(), drawn.state, seed=seed,
             grid_points=self.plan.grid_points(method), evaluations=self.compare.evaluations,
         )  # fmt: skip
 
     def _tuned(self, method: str, seed: int, say: Say) -> Outcome:
-        from raybilevel.baselines.tuned import Order, search
+        from raybilevel.baselines.tuned import SearchSpec, search
 
         plan = self.plan
-        order = Order(
+        spec = SearchSpec(
             method, plan.problem, self.config.scaling, plan.budget, seed,
             plan.grid_points(method), self.directory.below("runs", f"tune-{method}-{seed}"),
         )  # fmt: skip
-        return search(order, lambda trials, nfe, least: say(
+        return search(spec, lambda trials, nfe, least: say(
             f"{method}, seed {seed}: {trials} trials, {nfe:,} NFE, least {least:.4g}"
         ))  # fmt: skip
 
     # --- scores -----------------------------------------------------------------------------------
 
-    def _score(self, outcomes: Sequence[Outcome], say: Say) -> None:
+    def _score(self, outcomes: Sequence[Outcome], driver: SharedDriver, say: Say) -> None:
         import pandas as pd
 
         ends, places = distinct(outcomes)
         samples = self.compare.score_samples
         say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
-        state = self._scored(self.plan.problem.evaluation(ends, samples))
+        state = self._scored(self.plan.problem.evaluation(ends, samples), driver).state
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)
         self.directory.write_frame("scores.parquet", scores)  # last: with it, all is there
 
-    def _scored(self, problem: Problem) -> dict[str, Any]:
+    def _scored(self, problem: Problem, driver: SharedDriver) -> Result:
         """Run a scoring: anew, as what is scored may be more than last time."""
-        from raybilevel.runtime.checkpoints import Checkpoints
-        from raybilevel.runtime.client import drive
-        from raybilevel.runtime.run_controller import Order
-
         place = self.directory.below("runs", "scoring")
         if place.list(""):
             place.delete_folder("")
-        seed = self.config.run.seed + _SCORED_FROM
-        run = RunConfig(name=place.name, storage_path=place.storage_path, seed=seed)
-        drive(Order(problem, self.config.scaling, run, place.name), _unseen)
-        checkpoint = Checkpoints(place).read()
-        assert checkpoint is not None, "a run that has ended has a checkpoint"
-        return checkpoint.state
+        return self._evaluate(problem, place.name, self.config.run.seed + _SCORED_FROM, driver)
+
+    def _evaluate(self, problem: Problem, name: str, seed: int, driver: SharedDriver) -> Result:
+        """Run an evaluation, or go on with one that was begun, below the comparison's directory."""
+        from raybilevel.result import Result
+        from raybilevel.runtime.run_spec import RunSpec
+
+        place, patience = self.directory.below("runs", name), self.config.run.storage_timeout_s
+        run = RunConfig(
+            name=name, storage_path=place.storage_path, seed=seed, storage_timeout_s=patience
+        )
+        driver.drive(RunSpec(problem, self.config.scaling, run, name), _unseen)
+        return Result(place, problem)
+
+
+def _is_search(which: tuple[str, int]) -> bool:
+    """Whether a method and seed is a search of Ray Tune's."""
+    method, _ = which
+    return method != FOLLOWED and method not in POOLED
 
 
 def _unseen(progress: Any) -> None:

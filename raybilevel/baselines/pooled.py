@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from raybilevel.baselines.outcome import Outcome, records
 from raybilevel.baselines.space import grid, initial, optuna_space
-from raybilevel.problems.base import Arrays
+from raybilevel.problems.base import Arrays, Problem
 from raybilevel.problems.reward.problem import RewardTuning
 
 if TYPE_CHECKING:
@@ -22,11 +21,11 @@ _COSTS = ("time_total_s", "nfe_total", "worker_seconds_total")
 Landscape = Callable[[np.ndarray], float]
 
 
-def pool_problem(problem: RewardTuning, budget: int) -> RewardTuning:
+def pool_problem(problem: RewardTuning, budget: int) -> Problem:
     """What draws as large a pool as the budget allows, evenly in rounds."""
+    start = {"x": np.array([v.init for v in problem.variables])}
     size = budget // problem.source.nfe_per_sample
-    sizes = {"pool_size": size, "max_pool_size": size, "round_size": math.ceil(size / _ROUNDS)}
-    return problem.model_copy(update={**sizes, "at": initial(problem.variables)})
+    return problem.evaluation([start], size, rounds=_ROUNDS)
 
 
 def search_pool(

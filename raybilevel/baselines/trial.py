@@ -15,7 +15,7 @@ from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import make_deterministic
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import Row, Run, run_stage
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.runtime.threads import fix_threads
 
@@ -35,12 +35,12 @@ class TrialRun(tune.Trainable):
     """
 
     def setup(
-        self, config: dict[str, Any], parcel: Parcel, seed: int, threads: int, device: str
+        self, config: dict[str, Any], serialized: Serialized, seed: int, threads: int, device: str
     ) -> None:
         """Load model and data, which all trials of a process share."""
         fix_threads(threads)
         make_deterministic(device)
-        self._problem: Problem = parcel.open()
+        self._problem: Problem = serialized.load()
         self._worker: ProblemWorker = self._problem.worker(device)
         fix_threads(threads)
         self._threads, self._seed = threads, seed

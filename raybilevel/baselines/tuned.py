@@ -21,7 +21,7 @@ from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays, Problem
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _FAILURES = 3  # of a trial, after each of which it goes on from its last checkp
 
 
 @dataclass(frozen=True)
-class Order:
+class SearchSpec:
     """A search of the problem.
 
     Attributes
@@ -53,21 +53,21 @@ class Order:
     place: RunDirectory
 
 
-def search(order: Order, watch: Watch) -> Outcome:
+def search(spec: SearchSpec, watch: Watch) -> Outcome:
     """Run a search to its end, going on with one that was begun in its place."""
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `watching` has its own
-    with watching(watch) as ended, _seeded(order.seed), redirect_stdout(io.StringIO()):
-        results = _tuner(order).fit()
-    return _outcome(order, results, ended[0])
+    with watching(watch) as ended, _seeded(spec.seed), redirect_stdout(io.StringIO()):
+        results = _tuner(spec).fit()
+    return _outcome(spec, results, ended[0])
 
 
-def _tuner(order: Order) -> tune.Tuner:
-    trainable, place = _trainable(order), order.place
+def _tuner(spec: SearchSpec) -> tune.Tuner:
+    trainable, place = _trainable(spec), spec.place
     if not tune.Tuner.can_restore(place.root, storage_filesystem=place.remote):
-        return _new(order, trainable)
+        return _new(spec, trainable)
     if not any(file.startswith("experiment_state") for file in place.list("")):
         place.delete_folder("")  # Tune would make one trial of nothing
-        return _new(order, trainable)
+        return _new(spec, trainable)
     try:
         return tune.Tuner.restore(
             place.root, trainable, resume_unfinished=True, restart_errored=True,
@@ -75,13 +75,13 @@ def _tuner(order: Order) -> tune.Tuner:
         )  # fmt: skip
     except (EOFError, pickle.UnpicklingError):  # its first file was not written whole
         place.delete_folder("")
-        return _new(order, trainable)
+        return _new(spec, trainable)
 
 
-def _new(order: Order, trainable: Any) -> tune.Tuner:
-    cost, place = order.problem.evaluation_cost(), order.place
-    ask = Ask(order.problem.variables, order.seed, order.budget, cost, order.grid_points)
-    found = make_search(order.name, ask)
+def _new(spec: SearchSpec, trainable: Any) -> tune.Tuner:
+    cost, place = spec.problem.evaluation_cost(), spec.place
+    ask = Ask(spec.problem.variables, spec.seed, spec.budget, cost, spec.grid_points)
+    found = make_search(spec.name, ask)
     staged = cost.unit < cost.whole
     run = tune.RunConfig(
         name=place.name, storage_path=place.root.rpartition("/")[0],
@@ -93,16 +93,16 @@ def _new(order: Order, trainable: Any) -> tune.Tuner:
         ),
         callbacks=[Steps()],
     )  # fmt: skip
-    config = tune_config(found, order.scaling.num_workers[1])
+    config = tune_config(found, spec.scaling.num_workers[1])
     return tune.Tuner(trainable, param_space=found.space, tune_config=config, run_config=run)
 
 
-def _trainable(order: Order) -> Any:
-    scaling = order.scaling
+def _trainable(spec: SearchSpec) -> Any:
+    scaling = spec.scaling
     given = tune.with_parameters(
         TrialRun,
-        parcel=Parcel.pack(order.problem),
-        seed=order.seed,
+        serialized=Serialized.dump(spec.problem),
+        seed=spec.seed,
         threads=scaling.cpus_per_worker,
         device="cuda" if scaling.use_gpu else "cpu",
     )
@@ -123,28 +123,28 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(before[1])  # noqa: NPY002
 
 
-def _outcome(order: Order, results: tune.ResultGrid, steps: pd.DataFrame) -> Outcome:
+def _outcome(spec: SearchSpec, results: tune.ResultGrid, steps: pd.DataFrame) -> Outcome:
     if not len(steps):
         error = str(results.errors[0] if results.errors else "none was made").strip()
-        raise RunError(f"all trials of '{order.name}' failed: {error.splitlines()[-1]}")
-    rows = _rows(order, steps)
+        raise RunError(f"all trials of '{spec.name}' failed: {error.splitlines()[-1]}")
+    rows = _rows(spec, steps)
     # only a whole trial leaves something behind
     losses = np.where(steps["whole"].to_numpy(bool), steps[METRIC], np.inf)
     at = records(losses.tolist())
     trials = {r.metrics["trial_id"]: r for r in results if r.metrics}
-    ends = [_end(order.problem, steps.iloc[i], trials) for i in at]
+    ends = [_end(spec.problem, steps.iloc[i], trials) for i in at]
     return Outcome(rows, ends, np.array(at, dtype=int), results.num_errors)
 
 
-def _rows(order: Order, steps: pd.DataFrame) -> pd.DataFrame:
+def _rows(spec: SearchSpec, steps: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    variables = [v.name for v in order.problem.variables]
+    variables = [v.name for v in spec.problem.variables]
     began = steps["time"].iloc[0] - steps["time_this_iter_s"].iloc[0]
     return pd.DataFrame(
         {
-            "method": order.name,
-            "seed": order.seed,
+            "method": spec.name,
+            "seed": spec.seed,
             "trial_id": steps["trial_id"],
             "training_iteration": steps["training_iteration"],
             "time_total_s": steps["time"] - began,

@@ -81,7 +81,7 @@ def status(directory: RunDirectory, address: str | None) -> list[str]:
         return [str(error)]
     if progress is None:
         return [f"the driver of {directory.path} does not answer: it is on its way to another node"]
-    if progress.finished:
+    if _is_over(progress, directory):
         return [_at_rest(directory)]
     rows = [row_line(row) for row in progress.rows[-1:]]
     return [f"{directory.path} goes on: {status_line(progress)}", *rows, *progress.notes]
@@ -101,12 +101,17 @@ def stop(directory: RunDirectory, address: str | None) -> str:
 
     with driver_of(directory, address) as driver:
         before = None if driver is None else ask(driver)
-        if driver is None or (before is not None and before.finished):
+        if driver is None or (before is not None and _is_over(before, directory)):
             raise InputError(f"{directory.path} does not go on: {_at_rest(directory)}")
         driver.stop.remote()
         if not _ends(driver):
             ray.kill(driver)
     return _at_rest(directory)
+
+
+def _is_over(progress: Any, directory: RunDirectory) -> bool:
+    """Whether a driver is done with a run: its command may have given it the next one."""
+    return progress.finished or progress.run != directory.path
 
 
 def _ends(driver: Any) -> bool:

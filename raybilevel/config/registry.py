@@ -59,7 +59,7 @@ _OURS: dict[str, dict[str, str]] = {
 """Built in, and not entry points of this package: they do not depend on how it is installed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Entry:
     """A registered name.
 
@@ -130,8 +130,8 @@ def name_of(group: str, thing: Any) -> str | None:
 
 
 def looked_up() -> tuple[Entry, ...]:
-    """What was looked up in this process, for another one."""
-    return tuple((_looked_up | _handed_over).values())
+    """What was looked up in this process, for another one, in an order of its own."""
+    return tuple(sorted((_looked_up | _handed_over).values()))
 
 
 def hand_over(entries: Iterable[Entry]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -13,11 +15,13 @@ from raybilevel.errors import InputError
 def digits() -> Dataset:
     """1,797 x 1 x 8 x 8 from scikit-learn; see `raybilevel.data.load`."""
     import torch
-    from sklearn.datasets import load_digits
 
-    raw = load_digits()
-    images = torch.as_tensor(raw.images / 16.0, dtype=torch.float32)
-    return Dataset(images[:, None], torch.as_tensor(raw.target, dtype=torch.int64))
+    found = find_spec("sklearn")  # the file alone: an import would take most of a second
+    assert found is not None, "scikit-learn is among the requirements"
+    file = Path(str(found.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    rows = np.loadtxt(file, delimiter=",")
+    images = torch.as_tensor(rows[:, :-1].reshape(-1, 1, 8, 8) / 16.0, dtype=torch.float32)
+    return Dataset(images, torch.as_tensor(rows[:, -1], dtype=torch.int64))
 
 
 def mnist5k() -> Dataset:

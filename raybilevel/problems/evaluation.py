@@ -1,10 +1,9 @@
-"""What scores the ends of other problems' runs: a problem of its own, without a search."""
+"""The objective at given points, without a search: what every problem's evaluations share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -12,17 +11,24 @@ from raybilevel.problems.base import EVALUATED, Arrays, Problem, Update, Worker
 from raybilevel.upper.variables import Variable
 
 
-class Scoring(Problem):
-    """Draws samples with each end, and says what the objective is there.
+class Evaluation(Problem):
+    """Says what a problem's objective is at each of `ends`; a problem of its own.
+
+    A subclass has `init` and `run_round`, whose last round ends with `evaluated`.
 
     Parameters
     ----------
-    problem : whose ends they are, with as many samples as an end is scored on.
-    ends : states of its runs and trials.
+    problem : whose objective it is.
+    ends : states of its runs and evaluations, or what is left of them: "x" (d,) at least.
     """
 
     def __init__(self, problem: Problem, ends: Sequence[Arrays]) -> None:
         self.problem, self.ends = problem, list(ends)
+
+    @property
+    def exact(self) -> bool:
+        """The problem's."""
+        return self.problem.exact
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -37,20 +43,33 @@ class Scoring(Problem):
         """The problem's."""
         return self.problem.worker(device)
 
-    def trial(self, x: Mapping[str, float]) -> NoReturn:
-        """There is none."""
-        raise AssertionError("what scores is not searched")
-
     def export(self, state: Arrays, directory: Path) -> None:
         """Scores are in the state; nothing else is left behind."""
 
     def planned_rounds(self, state: Arrays) -> int:
-        """All in one."""
+        """One, unless a subclass needs more."""
         return 1
 
 
-def scored(state: Arrays, found: Sequence[tuple[float, float]]) -> Update:
-    """The end of a scoring: objectives and their standard errors, end by end."""
-    values, errors = np.array(found).T
+def evaluated(
+    state: Arrays, scores: Sequence[tuple[float, float]], row: Mapping[str, float] | None = None
+) -> Update:
+    """The update that ends an evaluation.
+
+    Parameters
+    ----------
+    scores : the objective and its standard error at each end, in their order.
+    row : what the history says of the last end beside `upper_loss` and `upper_loss_se`.
+    """
+    values, errors = np.array(scores).T
     last = {"upper_loss": float(values[-1]), "upper_loss_se": float(errors[-1])}
-    return Update(state | {"scores": values, "scores_se": errors}, last, EVALUATED)
+    return Update(
+        {**state, "scores": values, "scores_se": errors}, {**(row or {}), **last}, EVALUATED
+    )
+
+
+class Scoring(Evaluation):
+    """What the schedule problem calls it until its evaluation has moved."""
+
+
+scored = evaluated

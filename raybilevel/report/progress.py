@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raybilevel.runtime.driver import Progress
     from raybilevel.runtime.rounds import Row
+    from raybilevel.runtime.run_status import Progress
 
 _OFTEN = 10.0  # seconds between two lines of a search that goes on
 _QUIET = 30.0  # seconds without a line, where there is no terminal, before one says what goes on

@@ -65,7 +65,7 @@ def _parameter(name: str, x: float, m: dict[str, Any]) -> str:
 
 
 def picture(result: Result) -> bytes:
-    """PNG: the objective over each variable, its band, the optimum, and where health ends."""
+    """PNG: the objective over each variable, its band, the optimum, and where the gates fail."""
     from matplotlib.figure import Figure
 
     curve = result.directory.read_frame("curve.parquet")

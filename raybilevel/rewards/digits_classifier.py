@@ -15,6 +15,8 @@ from raybilevel.data import Dataset, load
 _TRAINED = "digits-classifier-v1.safetensors"  # rename when anything below changes what is learned
 _EPOCHS = 12
 _BATCH = 64
+
+_FITTED = "digits-proxy-v1.safetensors"  # and this one when anything about the proxy changes
 _PROXY_LABELS = 100
 
 
@@ -99,15 +101,22 @@ def _fit(classifier: DigitsClassifier, train: Dataset) -> None:
 
 
 def proxy_classifier() -> ProxyClassifier:
-    """Fit a logistic regression to the first 100 labels of the training fold (milliseconds)."""
+    """Load a logistic regression on the first 100 labels of the training fold, fitted once."""
+    with torch.device("meta"):
+        proxy = ProxyClassifier()
+    fitted = load_file(made_once(_FITTED, _fit_proxy))
+    proxy.head.load_state_dict({"weight": fitted["columns"].T, "bias": fitted["bias"]}, assign=True)
+    return proxy.eval().requires_grad_(False)
+
+
+def _fit_proxy(path: Path) -> None:
+    # A worker that finds the file need not import scikit-learn, which takes most of a second.
     from sklearn.linear_model import LogisticRegression
 
     train, _ = folds()
     assert train.labels is not None, "the digits have labels"
     images = train.images[:_PROXY_LABELS].flatten(1).double().numpy()
     fit = LogisticRegression(max_iter=1000).fit(images, train.labels[:_PROXY_LABELS].numpy())
-    weights = {"weight": torch.as_tensor(fit.coef_), "bias": torch.as_tensor(fit.intercept_)}
-    with torch.device("meta"):
-        proxy = ProxyClassifier()
-    proxy.head.load_state_dict(weights, assign=True)
-    return proxy.float().eval().requires_grad_(False)
+    weight, bias = torch.as_tensor(fit.coef_).float(), torch.as_tensor(fit.intercept_).float()
+    # By columns, as scikit-learn lays them out: the last bits of a product depend on it.
+    save_file({"columns": weight.T.contiguous(), "bias": bias}, path)

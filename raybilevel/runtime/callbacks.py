@@ -1,4 +1,4 @@
-"""Telling callbacks beside the work: what they take their time for, or fail in, harms no run."""
+"""Callbacks in a thread of their own: slow ones hold up no run, and one that fails ends none."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Checkpoints:
             others = [part for part in self._parts.get(table, []) if part["file"] != file]
             self._parts[table] = [*others, {**_entry(file, data), "rows": size}]
 
-    def take_up(self) -> Checkpoint | None:
+    def recover(self) -> Checkpoint | None:
         """`read`, and delete what a lost driver left after it: for the one that writes from now on.
 
         Raises
@@ -91,7 +91,7 @@ class Checkpoints:
         """
         checkpoint = self.read()
         if checkpoint is not None:
-            self._forget_after(f"{checkpoint.record['round']:06d}")
+            self._delete_after(f"{checkpoint.record['round']:06d}")
         return checkpoint
 
     def read(self) -> Checkpoint | None:
@@ -137,7 +137,7 @@ class Checkpoints:
             raise _BrokenError(f"{entry['file']} has {len(data)} of {entry['size']} right bytes")
         return data
 
-    def _forget_after(self, number: str) -> None:
+    def _delete_after(self, number: str) -> None:
         """Delete what a lost driver left behind: it is written again, into fresh folders."""
         for later in self._directory.list("checkpoints"):
             if later > number:

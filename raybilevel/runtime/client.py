@@ -1,38 +1,36 @@
-"""Starts a driver and watches it: polled, so that it may die and come back between two looks."""
+"""Starts a run's driver on the cluster, finds it again, and watches it."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+from ray.exceptions import RayError
 
 from raybilevel.config.settings import RunConfig
-from raybilevel.errors import InputError, Interrupted, RunError, Starved
-from raybilevel.runtime.driver import NAMESPACE, Driver, Progress
+from raybilevel.errors import InputError, Interrupted
+from raybilevel.runtime.driver import NAMESPACE, Driver
+from raybilevel.runtime.polling import Watch, raise_error, watch_driver
 from raybilevel.runtime.ray_session import Signals
-from raybilevel.runtime.run_controller import Order
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.run_status import Progress
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import BEGUN, RunDirectory
-
-Watch = Callable[[Progress], None]
-"""Called with every answer of the driver; its rows are new ones."""
 
 DRIVER_RESOURCE = "raybilevel_driver"
 """A custom resource of the nodes that stay: drivers go there, if any node of the cluster has it."""
 
-_INTERVAL = 0.2  # seconds between polls
-_PATIENCE = 0.1  # seconds between looks for a signal
+_NAMED = "driver of "
+_PAUSE = 0.1  # seconds between looks for a name
 _ANSWER = 10.0  # seconds for an answer to a single question
 _GRACE = 2.0  # seconds for which a driver that was just killed may keep its name
 
 
 def driver_name(storage_path: str, name: str) -> str:
     """The name that a run's driver goes by on its cluster."""
-    return f"driver of {storage_path}/{name}"
+    return f"{_NAMED}{storage_path}/{name}"
 
 
 def find_driver(name: str) -> Any | None:
@@ -43,7 +41,7 @@ def find_driver(name: str) -> Any | None:
         return None
 
 
-def going_driver(name: str) -> Any | None:
+def running_driver(name: str) -> Any | None:
     """The driver of that name, if it is not done; one that is done is ended."""
     driver = find_driver(name)
     progress = None if driver is None else ask(driver)
@@ -62,7 +60,7 @@ def ask(driver: Any) -> Progress | None:
     return progress
 
 
-def drive(order: Order, watch: Watch) -> None:
+def drive(spec: RunSpec, watch: Watch) -> None:
     """Run to the end, showing `watch` how it goes.
 
     Raises
@@ -73,27 +71,25 @@ def drive(order: Order, watch: Watch) -> None:
     RunError, InputError
         What ended the run, if it did not end by itself.
     """
-    _announce(order)
-    follow(_start(order), order.run, order.name, watch)
+    announce(spec, driver_name(spec.run.storage_path, spec.name))
+    follow(_start(spec), spec.run, spec.name, watch)
 
 
 def follow(driver: Any, run: RunConfig, name: str, watch: Watch) -> None:
     """Show `watch` how a driver is getting on, to its end; raises what `drive` does."""
     try:
         with Signals() as signals:
-            last = _watch(driver, watch, signals)
+            last = watch_driver(driver, watch, signals)
     except Interrupted:
-        raise Interrupted(_how_to_go_on(run, name)) from None
+        raise Interrupted(how_to_resume(run, name)) from None
     finally:
         if not run.detach:  # others may be watching that one; it leaves by itself
             ray.kill(driver)  # its workers go with it
-    if last.error is not None:
-        if not isinstance(last.error, (Starved, Interrupted)):  # which are nobody's mistake
-            last.error.add_note(last.details)
-        raise last.error
+    raise_error(last)
 
 
-def _how_to_go_on(run: RunConfig, name: str) -> str:
+def how_to_resume(run: RunConfig, name: str) -> str:
+    """A sentence for whoever interrupted a run."""
     where = f"{run.storage_path}/{name}"
     if run.detach:
         return f"the run goes on without this process: raybilevel status {where}, or stop"
@@ -103,67 +99,46 @@ def _how_to_go_on(run: RunConfig, name: str) -> str:
     )
 
 
-def _announce(order: Order) -> None:
+def announce(spec: RunSpec, driver: str) -> None:
     """Say in the run directory which driver it has, and where."""
-    name = driver_name(order.run.storage_path, order.name)
     cluster = ray.get_runtime_context().gcs_address
-    words = {"driver": name, "cluster": cluster}
-    directory = RunDirectory(order.run.storage_path, order.name)
+    words = {"driver": driver, "cluster": cluster}
+    directory = RunDirectory(spec.run.storage_path, spec.name)
     directory.write(BEGUN, json.dumps(words).encode())
 
 
-def _start(order: Order) -> Any:
-    name = driver_name(order.run.storage_path, order.name)
-    options = {"name": name, "namespace": NAMESPACE, "resources": _place()}
-    if order.run.detach:
+def _start(spec: RunSpec) -> Any:
+    serialized = Serialized.dump(spec)
+    run = RunDirectory(spec.run.storage_path, spec.name).path
+    name = driver_name(spec.run.storage_path, spec.name)
+    return start_driver(name, spec.run.detach, run, serialized.search_path, *serialized.pieces)
+
+
+def start_driver(name: str, detach: bool, run: str, *arguments: Any) -> Any:
+    """Start a driver of that name; `InputError` if there is one already.
+
+    Parameters
+    ----------
+    run : path of its run's directory; empty for a driver that is shared.
+    arguments : what `Driver` is given beside these.
+    """
+    options = {"name": name, "namespace": NAMESPACE, "resources": _driver_resources()}
+    if detach:
         options["lifetime"] = "detached"
     actor = Driver.options(**options)  # type: ignore[attr-defined]  # what ray.remote adds
-    parcel = Parcel.pack(order)
     until = time.monotonic() + _GRACE
     while True:
         try:
-            return actor.remote(order.run.detach, parcel.search_path, *parcel.pieces)
+            return actor.remote(detach, run, *arguments)
         except ValueError as error:  # the name is taken
             if time.monotonic() > until:
                 raise InputError(
-                    f"the run {order.run.storage_path}/{order.name} is going on already on this "
-                    "cluster; wait for its end, stop it, or give another run.name"
+                    f"the run {name.removeprefix(_NAMED)} is going on already on this cluster; "
+                    "wait for its end, stop it, or give another run.name"
                 ) from error
-        time.sleep(_PATIENCE)
+        time.sleep(_PAUSE)
 
 
-def _place() -> dict[str, float]:
+def _driver_resources() -> dict[str, float]:
     """A little of `DRIVER_RESOURCE`, where the cluster says so where drivers may be."""
     return {DRIVER_RESOURCE: 0.001} if DRIVER_RESOURCE in ray.cluster_resources() else {}
-
-
-def _watch(driver: Any, watch: Watch, signals: Signals) -> Progress:
-    round_ = 0
-    while True:
-        progress = _poll(driver, round_, signals)
-        if progress is not None:
-            watch(progress)
-            round_ = max(round_, progress.round)
-            if progress.finished:
-                return progress
-        time.sleep(_INTERVAL)
-
-
-def _poll(driver: Any, round_: int, signals: Signals) -> Progress | None:
-    """The driver's answer; None while Ray brings it back to life."""
-    reference = driver.poll.remote(round_)
-    while not ray.wait([reference], timeout=_PATIENCE)[0]:
-        _check(signals)
-    _check(signals)
-    try:
-        progress: Progress = ray.get(reference)
-    except ActorUnavailableError:
-        return None
-    except ActorDiedError as error:
-        raise RunError(f"the driver died too often, or was killed from outside: {error}") from error
-    return progress
-
-
-def _check(signals: Signals) -> None:
-    if signals.received:
-        raise Interrupted

@@ -1,4 +1,4 @@
-"""Whether a cluster lets us in, told at once: Ray itself tries for a minute and more."""
+"""Whether a cluster answers and takes our token, in seconds: Ray tries for more than a minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raybilevel.errors import InputError
 _ANSWER = 5.0  # seconds that a cluster has to answer
 
 
-def knock(address: str) -> None:
+def check_cluster(address: str) -> None:
     """Return where a cluster answers, or where only `ray.init` can tell.
 
     Raises
@@ -30,23 +30,23 @@ def knock(address: str) -> None:
         return
     socket.create_connection((host, int(port)), timeout=_ANSWER).close()
     if not address.startswith("ray://"):
-        _show_token(address)
+        _check_token(address)
 
 
-def _show_token(address: str) -> None:
+def _check_token(address: str) -> None:
     try:
         with init_grpc_channel(address) as channel:
             NodeInfoGcsServiceStub(channel).GetClusterId(GetClusterIdRequest(), timeout=_ANSWER)
     except AuthenticationError as error:
-        raise _without_token(address, "wants a token, and this process has none") from error
+        raise _token_error(address, "wants a token, and this process has none") from error
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-            raise _without_token(address, "refuses this process's token, or the lack of one") from (
+            raise _token_error(address, "refuses this process's token, or the lack of one") from (
                 error
             )
 
 
-def _without_token(address: str, trouble: str) -> InputError:
+def _token_error(address: str, trouble: str) -> InputError:
     return InputError(
         f"the Ray cluster at '{address}' {trouble}; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to "
         "the cluster's (or put that into ~/.ray/auth_token)"

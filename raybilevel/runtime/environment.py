@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 from typing import Any
 
-import raybilevel
+import numpy as np
+
+from raybilevel.runtime.threads import current_threads
 
 Facts = dict[str, str | int]
 
-_PACKAGES = ("ray", "torch", "diffusers", "numpy", "pyarrow")
+_PACKAGES = ("raybilevel", "ray", "torch", "diffusers", "numpy", "pyarrow")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide bits or formats."""
-    own = {"python": platform.python_version(), "raybilevel": raybilevel.__version__}
-    return own | {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def hardware(device: str) -> Facts:
-    """What this process computes with: CPU capability, threads, and the GPU's model."""
-    import torch
+    """What this process computes with: CPU capability, threads, and the GPU's model.
 
-    facts: Facts = {
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
+    To be asked once the problem is loaded. The CPU capability is torch's where the problem has
+    imported torch, and else numpy's: all workers of a problem say the same kind.
+    """
+    facts: Facts = {"cpu_capability": _cpu_capability(), "threads": current_threads()}
     if device == "cuda":
+        import torch
+
         facts["gpu"] = torch.cuda.get_device_name()
     return facts
+
+
+def _cpu_capability() -> str:
+    if "torch" in sys.modules:
+        return str(sys.modules["torch"].backends.cpu.get_cpu_capability())
+    found = np.show_config(mode="dicts")["SIMD Extensions"]
+    return f"numpy {(found.get('found') or found['baseline'])[-1]}"
 
 
 def make_deterministic(device: str) -> None:
@@ -59,13 +69,13 @@ class Environment:
         self._versions = versions()
         self._hardware: Facts | None = None
 
-    def recall(self, record: dict[str, Any]) -> list[str]:
+    def restore(self, record: dict[str, Any]) -> list[str]:
         """Take up a checkpoint's record; returns sentences on what differs now."""
         self.exact = record["exact"]
         self._hardware = record["hardware"]
         return self._compare(record["versions"], self._versions, "versions")
 
-    def meet(self, workers: list[Facts]) -> list[str]:
+    def add_workers(self, workers: list[Facts]) -> list[str]:
         """Take note of the workers at hand; returns sentences on what differs from the first."""
         notes = []
         for facts in workers:

@@ -1,4 +1,4 @@
-"""Getting a Ray: the one that is there, the one at an address, or a quiet one of our own."""
+"""Connecting to Ray: the one that is there, the one at an address, or a local one of our own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ray.autoscaler.v2.sdk import get_cluster_resource_state
 
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import InputError
-from raybilevel.runtime.cluster_check import knock
+from raybilevel.runtime.cluster_check import check_cluster
 
 _MONITOR = re.compile(r"/autoscaler/(_private|v2)/monitor\.py$")
 _NAMED_AFTER_A_NODE = re.compile(r"node_[0-9a-f]{56}$")
@@ -52,7 +52,7 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
             ray.init(address="local", include_dashboard=False, **quiet)
         else:
             logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init will
-            knock(str(address))
+            check_cluster(str(address))
             ray.init(address=address, **quiet)
     except InputError:
         raise

@@ -1,4 +1,4 @@
-"""One life of a driver: from the last checkpoint to the end of the run, or of the driver."""
+"""Plays a run from its last checkpoint to its end, or to the end of its driver."""
 
 from __future__ import annotations
 
@@ -6,66 +6,48 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from raybilevel.callbacks import Listener
-from raybilevel.config.settings import RunConfig, ScalingConfig
 from raybilevel.errors import Interrupted, Starved
-from raybilevel.problems.base import Output, Problem, Status, Stop
+from raybilevel.problems.base import Output, Status, Stop
 from raybilevel.runtime.callbacks import Callbacks
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import Environment
-from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.execution.executor import StageExecutor
+from raybilevel.runtime.execution.worker_group import WorkerGroup
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import Row, Run
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.run_status import RunStatus
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import FAILED, RunDirectory
 from raybilevel.runtime.summary import summarise
-from raybilevel.runtime.writer import Writer, insist
+from raybilevel.runtime.writer import Writer, retry
 
 
-@dataclass(frozen=True)
-class Order:
-    """All that a driver needs to begin, or to begin again."""
-
-    problem: Problem
-    scaling: ScalingConfig
-    run: RunConfig
-    name: str
-    listeners: tuple[Listener, ...] = ()
-
-
-@dataclass
-class Board:
-    """What the run's thread writes and `poll` reads."""
-
-    rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    shards_left: int = 0
-    workers: int = 0
-    seconds_left: float | None = None
-    finished: bool = False
-    error: Exception | None = None
-    details: str = ""
-
-
-class Life:
+class RunController:
     """Plays rounds until the run stops, writing each beside the next.
 
     Parameters
     ----------
     patience_s : how long the storage may be away at the beginning.
+    group : workers that are kept from run to run; None for those of this run alone.
     """
 
     def __init__(
-        self, order: Order, board: Board, stop: threading.Event, patience_s: float = 0.0
+        self,
+        spec: RunSpec,
+        status: RunStatus,
+        stop: threading.Event,
+        patience_s: float = 0.0,
+        group: WorkerGroup | None = None,
     ) -> None:
-        self._order, self._board, self._stop = order, board, stop
-        self._directory = RunDirectory(order.run.storage_path, order.name)
-        insist(self._directory.try_out, patience_s, self.say)
+        self._group = group
+        self._spec, self._status, self._stop = spec, status, stop
+        self._directory = RunDirectory(spec.run.storage_path, spec.name)
+        retry(self._directory.try_out, patience_s, self.say)
         self._patience = patience_s
         self._checkpoints = Checkpoints(self._directory)
         self._environment = Environment()
@@ -75,23 +57,23 @@ class Life:
         self._stage_size = 1
 
     def _begin(self) -> Run:
-        order = self._order
-        checkpoint = insist(self._checkpoints.take_up, self._patience, self.say)
-        self._board.notes.extend(order.problem.remarks())
+        spec = self._spec
+        checkpoint = retry(self._checkpoints.recover, self._patience, self.say)
+        self._status.notes.extend(spec.problem.remarks())
         if checkpoint is None:
-            return Run.begin(order.problem, order.run)
-        run = Run.resume(order.problem, order.run, checkpoint.state, checkpoint.record)
-        self._board.notes.extend(checkpoint.skipped)
-        self._board.notes.extend(self._environment.recall(checkpoint.record["environment"]))
-        self._board.rows.append(run.last)
-        if checkpoint.record["limits"] != _limits(order):
+            return Run.begin(spec.problem, spec.run)
+        run = Run.resume(spec.problem, spec.run, checkpoint.state, checkpoint.record)
+        self._status.notes.extend(checkpoint.skipped)
+        self._status.notes.extend(self._environment.restore(checkpoint.record["environment"]))
+        self._status.rows.append(run.last)
+        if checkpoint.record["limits"] != _limits(spec):
             run.reconsider()
-        for word in ("summary.json", FAILED):  # of an end that was none
-            if run.stop is None and self._directory.has(word):
-                self._directory.delete(word)
+        for file in ("summary.json", FAILED):  # of an end that the run goes on from
+            if run.stop is None and self._directory.has(file):
+                self._directory.delete(file)
         return run
 
-    def live(self) -> None:
+    def run(self) -> None:
         """Play to the end and write what the user takes away.
 
         Raises
@@ -99,29 +81,30 @@ class Life:
         Starved
             Where too few workers came for too long; the rounds that are done are written.
         """
-        order = self._order
-        pool = Pool(Parcel.pack(order.problem), order.scaling, order.run.seed, self)
-        callbacks = Callbacks(order.listeners, self.say)
+        spec = self._spec
+        problem = Serialized.dump(spec.problem)
+        executor = StageExecutor(problem, spec.scaling, spec.run.seed, self, group=self._group)
+        callbacks = Callbacks(spec.listeners, self.say)
         try:
-            self._play(pool, callbacks)
+            self._play(executor, callbacks)
         except Starved as error:
             self._stop_starved(error)
         finally:
-            pool.close()
+            executor.close()
             callbacks.close(self._run.stop is not None)
         self._finish()
 
-    def _play(self, pool: Pool, callbacks: Callbacks) -> None:
-        writer = Writer(self._order.run.storage_timeout_s, self.say)
+    def _play(self, executor: StageExecutor, callbacks: Callbacks) -> None:
+        writer = Writer(self._spec.run.storage_timeout_s, self.say)
         try:
             while self._run.stop is None:
-                row = self._run.play(lambda stage: self._run_stage(pool, stage))
-                row["num_workers"] = pool.ready
-                self._board.notes.extend(self._environment.meet(pool.facts))
+                row = self._run.play(lambda stage: self._run_stage(executor, stage))
+                row["num_workers"] = executor.ready
+                self._status.notes.extend(self._environment.add_workers(executor.facts))
                 row["checkpoint_wait_s"] = writer.wait()  # at most one checkpoint is in the air
                 writer.write(self._checkpoint(dict(row)))
                 callbacks.row(dict(row))
-                self._board.rows.append(row)
+                self._status.rows.append(row)
         finally:
             writer.wait()
 
@@ -136,31 +119,31 @@ class Life:
             self._finish()
         raise Starved(going_on) from None
 
-    def _run_stage(self, pool: Pool, stage: NumberedStage) -> Output:
+    def _run_stage(self, executor: StageExecutor, stage: NumberedStage) -> Output:
         self._stage_size = len(stage.content.shards)
-        output, costs = pool.run(stage)
+        output, costs = executor.run(stage)
         self._run.ledger.charge(costs)
         return output
 
     def _record(self) -> dict[str, Any]:
         environment = self._environment.record()
-        return {**self._run.record(), "environment": environment, "limits": _limits(self._order)}
+        return {**self._run.record(), "environment": environment, "limits": _limits(self._spec)}
 
     def say(self, sentence: str) -> None:
         """Let the user read a sentence."""
-        self._board.notes.append(sentence)
+        self._status.notes.append(sentence)
 
     def tick(self, workers: int, left: int) -> None:
         """Take note of how the running stage stands; `Interrupted` where the run is to stop."""
         if self._stop.is_set():
             raise Interrupted("the run was stopped")
-        self._board.shards_left, self._board.workers = left, workers
+        self._status.shards_left, self._status.workers = left, workers
         if workers and self._started is None:
             self._started = time.monotonic()
-        self._board.seconds_left = self._seconds_left(left)
+        self._status.seconds_left = self._seconds_left(left)
 
     def _seconds_left(self, left: int) -> float | None:
-        planned = self._order.problem.planned_rounds(self._run.state)
+        planned = self._spec.problem.planned_rounds(self._run.state)
         fraction = 1 - left / self._stage_size
         done = self._run.round - self._first_round + fraction
         if planned is None or self._started is None or done == 0:
@@ -170,16 +153,16 @@ class Life:
 
     def _finish(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            self._order.problem.export(self._run.state, Path(folder))
-            self._insist(lambda: self._directory.upload(Path(folder)))
+            self._spec.problem.export(self._run.state, Path(folder))
+            self._retry(lambda: self._directory.upload(Path(folder)))
         summary = summarise(self._run, self._environment)
-        self._insist(lambda: self._directory.write("summary.json", summary))
+        self._retry(lambda: self._directory.write("summary.json", summary))
 
-    def _insist(self, action: Callable[[], None]) -> None:
-        insist(action, self._order.run.storage_timeout_s, self.say)
+    def _retry(self, action: Callable[[], None]) -> None:
+        retry(action, self._spec.run.storage_timeout_s, self.say)
 
 
-def _limits(order: Order) -> dict[str, Any]:
+def _limits(spec: RunSpec) -> dict[str, Any]:
     """What may be raised to let a stopped run go on."""
-    own = {name: getattr(order.problem, name) for name in sorted(order.problem.resumable)}
-    return {**own, "max_rounds": order.run.max_rounds, "max_nfe": order.run.max_nfe}
+    own = {name: getattr(spec.problem, name) for name in sorted(spec.problem.resumable)}
+    return {**own, "max_rounds": spec.run.max_rounds, "max_nfe": spec.run.max_nfe}

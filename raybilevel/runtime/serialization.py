@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass
@@ -16,21 +17,31 @@ _PIECE = 64 * 1024  # bytes; Ray sends arguments of up to 100 kB with the call i
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """An object on its way, closed until its modules can be imported and its paths be found.
+class Serialized:
+    """An object as bytes, which the receiver loads once its modules can be imported.
 
-    Ray opens an actor's arguments before the actor can do anything, and knows only the script's
-    own directory; a console script's user has modules in the current one.
+    Ray deserializes an actor's arguments before the actor can do anything, and knows only the
+    script's own directory; a console script's user has modules in the current one.
+
+    Attributes
+    ----------
+    data : the pickled object.
+    search_path : the sender's current directory, and then its `sys.path`.
     """
 
     data: bytes
     search_path: tuple[str, ...]
 
     @classmethod
-    def pack(cls, content: Any) -> Parcel:
-        """Close a parcel in the process that can import what is in it."""
+    def dump(cls, content: Any) -> Serialized:
+        """Serialize an object in the process that can import what is in it."""
         data = cloudpickle.dumps((content, registry.looked_up()))
         return cls(data, (str(Path.cwd()), *filter(None, sys.path)))
+
+    @property
+    def digest(self) -> str:
+        """Tells one content from another."""
+        return hashlib.sha256(self.data).hexdigest()
 
     @property
     def pieces(self) -> list[bytes]:
@@ -41,7 +52,7 @@ class Parcel:
         """
         return [self.data[i : i + _PIECE] for i in range(0, len(self.data), _PIECE)]
 
-    def open(self) -> Any:
+    def load(self) -> Any:
         """The object, in the sender's directory where this machine has it.
 
         Its modules are looked for where the sender's are, last of all; registered names mean what

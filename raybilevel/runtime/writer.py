@@ -18,8 +18,8 @@ Say = Callable[[str], None]
 _FIRST, _LONGEST = 1.0, 10.0  # seconds between two tries
 
 
-def insist(action: Callable[[], T], limit_s: float, say: Say) -> T:
-    """Do what storage may refuse, again and again for `limit_s` seconds; returns what it returns.
+def retry(action: Callable[[], T], limit_s: float, say: Say) -> T:
+    """Try what storage may refuse, again and again for `limit_s` seconds; returns what it returns.
 
     Raises
     ------
@@ -57,11 +57,11 @@ class Writer:
         """Begin to write; what was begun before has to have ended."""
         assert self._writing is None, "one thing at a time"
         self._begun, self._writing = time.monotonic(), Future()
-        threading.Thread(target=self._fulfil, args=[self._writing, action], daemon=True).start()
+        threading.Thread(target=self._run, args=[self._writing, action], daemon=True).start()
 
-    def _fulfil(self, writing: Future[None], action: Callable[[], None]) -> None:
+    def _run(self, writing: Future[None], action: Callable[[], None]) -> None:
         try:
-            insist(action, self._limit, self._say)
+            retry(action, self._limit, self._say)
             writing.set_result(None)
         except Exception as error:  # for the one who waits to raise
             writing.set_exception(error)

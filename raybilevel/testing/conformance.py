@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.problems.reward.convergence import Reason, judge
-from raybilevel.problems.reward.pool_solver import Found, Solver
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.convergence import StopReason, stop_reason
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.pool_solver import PoolSolver
 from raybilevel.testing.oracle import Oracle
 from raybilevel.upper.diagnostics import examine
 from raybilevel.upper.penalty import Estimate, Pool, estimate
@@ -77,7 +80,7 @@ class OptimumCheck:
     @property
     def converged(self) -> float:
         """Share of replicates that ended `converged`."""
-        return self.reasons[Reason.CONVERGED.name] / self.reasons.total()
+        return self.reasons[StopReason.CONVERGED.name] / self.reasons.total()
 
 
 def check_gradients(
@@ -128,14 +131,14 @@ def check_optimum(
 ) -> list[OptimumCheck]:
     """Minimise over `tuned` ("lambda" or "weights") as the reward problem does, for each seed."""
     if tuned == "lambda":
-        variables, columns = [oracle.lambda_], [0]
+        coefficients = Coefficients((oracle.lambda_, *oracle.base[1:]))
         truth = np.log([oracle.best_lambda(gamma)])
     else:
-        variables, columns = list(oracle.weights), list(range(1, len(oracle.base)))
+        coefficients = Coefficients((oracle.base[0], *oracle.weights))
         truth = oracle.best_weights(gamma)
     pools = (oracle.draw(np.random.default_rng(seed), n) for seed in seeds)
-    found = [Solver(pool, variables, columns, oracle.base, gamma).solve() for pool in pools]
-    names = [v.name for v in variables]
+    found = [PoolSolver(PoolObjective(pool, coefficients, gamma)).solve() for pool in pools]
+    names = [v.name for v in coefficients.variables]
     return [
         _optimum_check(found, i, oracle=oracle.name, name=name, gamma=gamma, truth=float(truth[i]))
         for i, name in enumerate(names)
@@ -143,13 +146,13 @@ def check_optimum(
 
 
 def _optimum_check(
-    found: Sequence[Found], i: int, *, oracle: str, name: str, gamma: float, truth: float
+    found: Sequence[PoolSolution], i: int, *, oracle: str, name: str, gamma: float, truth: float
 ) -> OptimumCheck:
-    reasons = [judge(f) for f in found]
+    reasons = [stop_reason(f) for f in found]
     given = [
         f.interval
         for f, reason in zip(found, reasons, strict=True)
-        if reason is Reason.CONVERGED and f.interval is not None
+        if reason is StopReason.CONVERGED and f.interval is not None
     ]
     low, high, se = (np.array([getattr(g, a)[i] for g in given]) for a in ("low", "high", "se"))
     errors = (low + high) / 2 - truth

@@ -1,4 +1,4 @@
-"""A run that anything may have happened to, against the same one left alone."""
+"""A run in which workers, nodes or drivers were lost, against the same run undisturbed."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Gates:
 
 
 @dataclass(frozen=True)
-class Health:
+class Diagnostics:
     """What the gates saw.
 
     Attributes
@@ -71,7 +71,7 @@ class Health:
         return not self.failures
 
 
-def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) -> Health:
+def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) -> Diagnostics:
     """Run the gates for the gradient's `columns` (indices into (lambda, w_1, ..., w_K))."""
     gates = gates or Gates()
     n = estimate.gradient_influence.shape[0]
@@ -89,7 +89,7 @@ def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) 
     k = math.nan if failures else _largest_k(estimate, influence)
     if k > gates.max_pareto_k:
         failures.append(f"Pareto k-hat {k:.2f} is above {gates.max_pareto_k}")
-    return Health(ess, kl, k, share, needed, tuple(failures))
+    return Diagnostics(ess, kl, k, share, needed, tuple(failures))
 
 
 def _size_failures(n: int, ess: float, kl: float, gates: Gates) -> list[str]:

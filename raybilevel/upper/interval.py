@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 Influence = Callable[[np.ndarray], np.ndarray]
 """Maps scaled coordinates (d,) to the samples' influences (n, d) on the gradient."""
@@ -42,6 +41,8 @@ def sandwich(
     influence: Influence, z: np.ndarray, hessian: np.ndarray, confidence: float = 0.95
 ) -> Interval:
     """Interval around an interior optimum `z` (d,), where the Hessian is (d, d)."""
+    from scipy.special import ndtri
+
     values, vectors = np.linalg.eigh(hessian)
     psi = influence(z)
     n = psi.shape[0]

@@ -30,7 +30,7 @@ class Point:
     hessian: np.ndarray
 
 
-class Outcome(Enum):
+class Termination(Enum):
     """How a minimisation ended."""
 
     INTERIOR = "the gradient vanishes inside the box"
@@ -47,14 +47,14 @@ class Solution:
     ----------
     z : (d,) scaled coordinates.
     point : the objective there.
-    outcome : why it ended.
+    termination : why it ended.
     pinned : (d,) bool, coordinates held at a bound by the gradient.
     refused : (d,) the nearest point that could not be believed, for `FRONTIER`.
     """
 
     z: np.ndarray
     point: Point
-    outcome: Outcome
+    termination: Termination
     pinned: np.ndarray
     refused: np.ndarray | None
 
@@ -82,15 +82,15 @@ def minimise(
         pinned = _pinned(z, point.gradient, low, high)
         step = _newton_step(point.hessian, point.gradient, ~pinned)
         if np.max(np.abs(step), initial=0.0) < tolerance:
-            outcome = Outcome.AT_BOUND if pinned.any() else Outcome.INTERIOR
-            return Solution(z, point, outcome, pinned, None)
+            termination = Termination.AT_BOUND if pinned.any() else Termination.INTERIOR
+            return Solution(z, point, termination, pinned, None)
         search = _LineSearch(objective, point, _Path(z, step, low, high))
         found = search.within(reach) or search.beyond(reach)
         if found is None:
-            outcome = Outcome.EXHAUSTED if search.refused is None else Outcome.FRONTIER
-            return Solution(z, point, outcome, pinned, search.refused)
+            termination = Termination.EXHAUSTED if search.refused is None else Termination.FRONTIER
+            return Solution(z, point, termination, pinned, search.refused)
         z, point, reach = found
-    return Solution(z, point, Outcome.EXHAUSTED, pinned, None)
+    return Solution(z, point, Termination.EXHAUSTED, pinned, None)
 
 
 def _pinned(z: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

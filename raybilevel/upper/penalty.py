@@ -53,7 +53,7 @@ class Estimate:
     value_influence : (n,), gradient_influence : (n, 1 + K)
         Influence functions: what one sample, weighted n times its share, adds to the estimate.
         Each has mean zero; the standard error is their root mean square over sqrt(n).
-    tilts : the tilted pools that the estimate leans on, for the health gates.
+    tilts : the tilted pools that the estimate leans on, for the gates.
     """
 
     value: float

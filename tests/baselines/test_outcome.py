@@ -118,8 +118,7 @@ def result(nfe, first, x):
 
 
 def test_searches_of_a_pool_find_its_optimum_and_are_charged_for_all_of_it():
-    at = {"lambda": 3.0}
-    pool = REWARD.model_copy(update={"pool_size": 16384, "round_size": 8192, "at": at})
+    pool = REWARD.evaluation([{"x": np.array([3.0])}], 16384, rounds=2)
     run, rows = run_locally(pool, RunConfig(seed=2))
     drawn = pd.DataFrame(rows)
     assert len(drawn) == 2

@@ -12,6 +12,9 @@ from commands import finish, start, wait_for_line
 from users import hurry, settle, slow_down
 
 from raybilevel import config_file
+from raybilevel.cli import control
+from raybilevel.cli import main as cli
+from raybilevel.errors import InputError
 from raybilevel.runtime.driver import NAMESPACE
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
@@ -38,8 +41,21 @@ def call(*arguments):
     return finish(start(*arguments, RAY_ADDRESS=""))
 
 
+def is_dead(pid):
+    """Whether Ray has noticed that a process which had joined it is gone."""
+    (job,) = [job for job in ray._private.state.jobs() if job["DriverPid"] == pid]
+    return job["IsDead"]
+
+
+def wait_until(come, seconds=120):
+    until = time.monotonic() + seconds
+    while not come():
+        assert time.monotonic() < until, "it has not come"
+        time.sleep(0.2)
+
+
 def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster, run_in):
-    settle(run_in, "detached", nap=2.0)
+    settle(run_in, "detached", nap=1.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -59,25 +75,25 @@ def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster,
     assert again.returncode == 0, again.stderr
     assert "round 1 " in again.stderr  # with all rounds that it had missed
     assert_as_if_undisturbed(run_in, "detached")
-    assert "has ended after round 4: " in call("status", "mine").stdout
+    (standing,) = control.status(control.find("mine"), None)
+    assert "has ended after round 4: " in standing
 
 
 def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(cluster, run_in):
-    settle(run_in, "stopped", nap=2.0)
+    settle(run_in, "stopped", nap=1.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
     slow_down(run_in, 600)
     one.kill()
     finish(one)
-    time.sleep(1)
+    wait_until(lambda: is_dead(one.pid))
     stopped = call("stop", "runs/mine")
     hurry(run_in)
     assert stopped.returncode == 0
     assert "and nobody works on it: go on with --resume" in stopped.stdout
-    twice = call("stop", "runs/mine")
-    assert twice.returncode == 2
-    assert twice.stderr.startswith(f"raybilevel: {run_in}/runs/mine does not go on: ")
+    with pytest.raises(InputError, match=f"^{run_in}/runs/mine does not go on: "):
+        control.stop(control.find("runs/mine"), None)
     resumed = finish(start(*command, "--resume"))
     assert resumed.returncode == 0, resumed.stderr
     assert_as_if_undisturbed(run_in, "stopped")
@@ -106,15 +122,8 @@ HEAVY = """
 """
 
 
-def wait_until(come, seconds=120):
-    until = time.monotonic() + seconds
-    while not come():
-        assert time.monotonic() < until, "it has not come"
-        time.sleep(0.2)
-
-
 def test_a_reward_with_weights_of_its_own_outlives_its_script_and_its_driver(cluster, run_in):
-    settle(run_in, "heavy", nap=2.0)
+    settle(run_in, "heavy", nap=1.0)
     (run_in / "script.py").write_text(textwrap.dedent(HEAVY))
     script = subprocess.Popen([sys.executable, "script.py", cluster])
     wait_until((run_in / "runs/mine/checkpoints/000001/MANIFEST.json").exists)
@@ -125,17 +134,19 @@ def test_a_reward_with_weights_of_its_own_outlives_its_script_and_its_driver(clu
     kill_actor(driver)
     wait_until(lambda: actor_pids("Driver") not in ([], [driver]))
     hurry(run_in)
-    wait_until(lambda: "has ended" in call("status", "mine").stdout)
+    wait_until((run_in / "runs/mine/summary.json").exists)
     assert_as_if_undisturbed(run_in, "heavy")
 
 
 @pytest.mark.parametrize("command", ["status", "stop"])
-def test_a_run_that_nobody_knows_lists_the_known(run_in, command):
+def test_a_run_that_nobody_knows_lists_the_known(run_in, command, monkeypatch, capsys):
     for name in ("one", "two"):
         RunDirectory(f"{run_in}/runs", name).write("driver.json", b"{}")
-    done = call(command, "three")
-    assert done.returncode == 2
-    (sentence,) = done.stderr.splitlines()
+    monkeypatch.setattr(sys, "argv", ["raybilevel", command, "three"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence == f"raybilevel: there is no run {run_in}/runs/three; known there: one, two"
 
 

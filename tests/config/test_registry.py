@@ -8,7 +8,7 @@ from packages import register, write_module
 
 from raybilevel.config import registry
 from raybilevel.errors import InputError
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.serialization import Serialized
 
 GROUPS = ("problems", "rewards", "schedules", "solvers", "searches")
 
@@ -71,9 +71,9 @@ def test_two_packages_that_register_one_name_are_both_said(site, name, first):
 ELSEWHERE = """
 import sys
 from raybilevel.config import registry
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.serialization import Serialized
 assert registry.find("rewards", "theirs") is None
-assert Parcel(open(sys.argv[1], "rb").read(), ("nowhere",)).open() == "content"
+assert Serialized(open(sys.argv[1], "rb").read(), ("nowhere",)).load() == "content"
 print(registry.find("rewards", "theirs").path)
 """
 
@@ -81,8 +81,8 @@ print(registry.find("rewards", "theirs").path)
 def test_a_name_means_the_same_where_its_package_registers_nothing(site, tmp_path):
     register(site, "their-travels", "rewards", "theirs", "their_module:make")
     registry.find("rewards", "theirs")
-    file = tmp_path / "parcel"
-    file.write_bytes(Parcel.pack("content").data)
+    file = tmp_path / "content"
+    file.write_bytes(Serialized.dump("content").data)
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, str(file)],
         capture_output=True, text=True, check=True, timeout=120,

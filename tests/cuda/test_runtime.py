@@ -13,7 +13,7 @@ from raybilevel.baselines.config import CompareConfig
 from raybilevel.config_file import Config
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
@@ -43,7 +43,7 @@ def problem(extractor):
 
 def test_a_worker_with_a_gpu_that_is_killed_gives_the_bits_of_one_process(tmp_path):
     run = RunConfig(name="run", storage_path=str(tmp_path), seed=5)
-    drive(Order(problem(DyingOnTheGpu(tmp_path)), GPU, run, "run"), lambda progress: None)
+    drive(RunSpec(problem(DyingOnTheGpu(tmp_path)), GPU, run, "run"), lambda progress: None)
     assert (tmp_path / "died").exists()
     quiet = run_locally(problem(Pixels()), RunConfig(seed=5), device="cuda")
     assert list(differences(RunDirectory(str(tmp_path), "run"), *quiet)) == []

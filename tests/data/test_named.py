@@ -9,7 +9,7 @@ import torch
 
 from raybilevel.data import Dataset, folds, load
 from raybilevel.errors import InputError
-from raybilevel.lower import classifier
+from raybilevel.rewards import digits_classifier
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_name_goes_before_a_path(run_in):
 
 
 def test_folds_of_the_digits_are_those_of_the_classifier():
-    for ours, theirs in zip(folds(load("digits")), classifier.folds(), strict=True):
+    for ours, theirs in zip(folds(load("digits")), digits_classifier.folds(), strict=True):
         assert torch.equal(ours.images, theirs.images)
         assert torch.equal(ours.labels, theirs.labels)
     assert [len(part.images) for part in folds(load("digits"))] == [1437, 360]

@@ -19,14 +19,6 @@ from raybilevel.metrics.inception import _resized
 NETWORKS = ["objective", "second"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """One for the module, so that each is trained once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYBILEVEL_CACHE", str(tmp_path_factory.getbasetemp() / "extractors"))
-        yield
-
-
 @pytest.fixture(scope="module")
 def digits():
     return folds(load("digits"))

@@ -16,7 +16,7 @@ from raybilevel.errors import Starved
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
@@ -26,7 +26,7 @@ class Going:
 
     def __init__(self, problem, folder, workers, **limits):
         run = RunConfig(name="run", storage_path=str(folder), seed=5)
-        self.order = Order(problem, ScalingConfig(num_workers=workers, **limits), run, "run")
+        self.order = RunSpec(problem, ScalingConfig(num_workers=workers, **limits), run, "run")
         self.directory = RunDirectory(str(folder), "run")
         self.progress, self.error, self.notes = None, None, []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -190,23 +190,25 @@ def test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved(nodes, 
 
 def test_idle_workers_are_given_back_and_asked_for_again(nodes):
     from raybilevel.problems.base import Stage
-    from raybilevel.runtime.executor import Pool
+    from raybilevel.runtime.execution.executor import StageExecutor
     from raybilevel.runtime.numbering import NumberedStage
-    from raybilevel.runtime.serialization import Parcel
+    from raybilevel.runtime.serialization import Serialized
 
     nodes.add(2)
     ear = Ear()
-    pool = Pool(Parcel.pack(Descent()), ScalingConfig(num_workers=2), 5, ear, rest=1.0)
+    executor = StageExecutor(
+        Serialized.dump(Descent()), ScalingConfig(num_workers=2), 5, ear, idle_s=1.0
+    )
     stage = NumberedStage(0, 0, Stage(steps(0, 0, 4), {"x": np.zeros(1)}))
-    first, costs = pool.run(stage)
+    first, costs = executor.run(stage)
     until = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < until:
         time.sleep(0.1)
-    assert pool.ready == 0
+    assert executor.ready == 0
     assert ray.available_resources()["CPU"] == 2
     assert ear.said[-1] == "2 idle workers are given back until there is work for them"
-    second, again = pool.run(stage)
-    pool.close()
+    second, again = executor.run(stage)
+    executor.close()
     assert second.sums["g"].tobytes() == first.sums["g"].tobytes()
     assert costs["workers_joined"] == 2
     assert again["workers_joined"] >= 1  # of two, if the other was not needed

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from raybilevel.report.progress import display, live_line, row_line, status_line
-from raybilevel.runtime.driver import Progress
+from raybilevel.runtime.run_status import Progress
 
 ROW = {
     "training_iteration": 3,

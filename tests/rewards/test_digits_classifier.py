@@ -1,14 +1,6 @@
-import pytest
 import torch
 
 from raybilevel.rewards.digits_classifier import digits_classifier, folds, proxy_classifier
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYBILEVEL_CACHE", str(tmp_path_factory.getbasetemp() / "digits-cache"))
-        yield
 
 
 def accuracy(classifier, fold):

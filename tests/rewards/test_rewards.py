@@ -16,13 +16,6 @@ HERE = "upper_reward"
 ARGUMENTS = {"class_log_prob": "(3)", "proxy_logit": "(3)", "ink_error": "(0.3)"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYBILEVEL_CACHE", str(tmp_path_factory.getbasetemp() / "digits-cache"))
-        yield
-
-
 @pytest.fixture(scope="module")
 def digits():
     return load("digits")

@@ -13,7 +13,7 @@ from raybilevel.callbacks import prepare
 from raybilevel.runtime.callbacks import Callbacks
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
 
@@ -39,7 +39,7 @@ def play(folder, callbacks, **run):
     listeners = prepare(callbacks, f"{folder}/run", {"problem": "descent"})
     notes = []
     drive(
-        Order(Descent(), ScalingConfig(num_workers=1), config, "run", listeners),
+        RunSpec(Descent(), ScalingConfig(num_workers=1), config, "run", listeners),
         lambda progress: notes.extend(n for n in progress.notes if n not in notes),
     )
     return but_late(notes)

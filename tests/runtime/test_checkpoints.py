@@ -66,7 +66,7 @@ def test_a_part_holds_the_new_rows_alone_and_is_never_written_again(directory):
     write(directory, 1)
     first = directory.read("pool/part-000001.parquet")
     checkpoints = Checkpoints(directory)
-    checkpoints.take_up()
+    checkpoints.recover()
     checkpoints.write(state(2), {"round": 2}, [{"training_iteration": 2}])
     assert directory.read("pool/part-000001.parquet") == first
     assert directory.read_frame("pool/part-000002.parquet")["seed"].tolist() == [3, 4, 5]
@@ -129,7 +129,7 @@ def leave(directory):
 def test_what_a_lost_driver_left_is_dropped_by_the_next_one(directory):
     write(directory, 1, 2, 3)
     leave(directory)
-    Checkpoints(directory).take_up()
+    Checkpoints(directory).recover()
     assert directory.list("checkpoints") == ["000001", "000002", "000003"]
     parts = ["part-000001.parquet", "part-000002.parquet", "part-000003.parquet"]
     assert directory.list("pool") == directory.list("history") == parts
@@ -147,7 +147,7 @@ def test_rounds_after_a_damaged_checkpoint_are_written_again(directory):
     write(directory, 1, 2, 3)
     damage(directory, "checkpoints/000003/record.json", lambda data: data[:-1])
     checkpoints = Checkpoints(directory)
-    assert checkpoints.take_up().record["round"] == 2
+    assert checkpoints.recover().record["round"] == 2
     checkpoints.write(state(3), {"round": 3}, [{"training_iteration": 3}])
     again = Checkpoints(directory).read()
     assert_same_arrays(again.state, state(3))

@@ -14,7 +14,7 @@ from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive, driver_name
 from raybilevel.runtime.driver import NAMESPACE
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -24,7 +24,7 @@ EXACT = ("upper_loss", "nfe_total")
 
 def order(problem, tmp_path, workers, name="run"):
     run = RunConfig(name=name, storage_path=str(tmp_path), seed=5)
-    return Order(problem, ScalingConfig(num_workers=workers), run, name)
+    return RunSpec(problem, ScalingConfig(num_workers=workers), run, name)
 
 
 def outcome(order):
@@ -117,7 +117,9 @@ def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_driver
     problem = learning_problem(Pixels())
     for workers, rounds in ((1, 7), (4, None)):
         run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
-        drive(Order(problem, ScalingConfig(num_workers=workers), run, "run"), lambda progress: None)
+        drive(
+            RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda progress: None
+        )
     assert_same_bits(outcome(order(problem, tmp_path, 4)), learned_locally)
 
 
@@ -185,7 +187,7 @@ def test_bits_survive_a_driver_killed(moments, last, tmp_path):
 def test_a_run_resumed_by_a_new_driver_has_the_same_bits(tmp_path):
     for rounds, workers in ((2, 1), (9, 2)):
         run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
-        resumed = Order(Descent(), ScalingConfig(num_workers=workers), run, "run")
+        resumed = RunSpec(Descent(), ScalingConfig(num_workers=workers), run, "run")
         drive_quietly(resumed)
     assert_same_bits(outcome(resumed), locally(Descent()))
 

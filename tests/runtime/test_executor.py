@@ -11,6 +11,7 @@ from toys import (
     Once,
     OneIsSlow,
     Stall,
+    TorchSeen,
     Unloadable,
     WrongLater,
     die,
@@ -25,11 +26,11 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Stage
 from raybilevel.runtime.client import drive
-from raybilevel.runtime.executor import Pool
+from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("cluster")
 def run(problem, tmp_path, workers=2):
     """Run on Ray; gives the history."""
     config = RunConfig(name="run", storage_path=str(tmp_path), seed=5)
-    order = Order(problem, ScalingConfig(num_workers=workers), config, "run")
+    order = RunSpec(problem, ScalingConfig(num_workers=workers), config, "run")
     drive(order, lambda progress: None)
     return RunDirectory(str(tmp_path), "run").read_table("history")
 
@@ -48,6 +49,11 @@ def marks(tmp_path):
     folder = tmp_path / "marks"
     folder.mkdir()
     return folder
+
+
+def test_a_problem_without_torch_runs_without_it(tmp_path, marks):
+    run(TorchSeen(marks), tmp_path)
+    assert {mark.name for mark in marks.iterdir()} == {"driver False", "worker False"}
 
 
 def test_a_shard_that_raises_twice_is_tried_again_and_costs_nothing_else(tmp_path, marks):
@@ -111,18 +117,18 @@ def test_a_reward_that_turns_wrong_later_is_the_users_error(tmp_path):
 
 
 @pytest.fixture
-def pool():
-    """Makes a pool of two ready workers, closed at the end."""
-    pools = []
+def executor():
+    """Makes a executor of two ready workers, closed at the end."""
+    executors = []
 
     def make(mishap):
         scaling = ScalingConfig(num_workers=2)
-        pools.append(Pool(Parcel.pack(Descent(mishap=mishap)), scaling, 5, Ear()))
-        pools[-1].run(stage(9, size=8))  # until both are ready, and the median is known
-        return pools[-1]
+        executors.append(StageExecutor(Serialized.dump(Descent(mishap=mishap)), scaling, 5, Ear()))
+        executors[-1].run(stage(9, size=8))  # until both are ready, and the median is known
+        return executors[-1]
 
     yield make
-    for one in pools:
+    for one in executors:
         one.close()
 
 
@@ -136,10 +142,12 @@ def wanted(round_, size=4):
     return [worker.run(s.shard, {"x": np.zeros(1)}, s.key(5)) for s in stage(round_, size).shards]
 
 
-def test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_ones(marks, pool):
+def test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_ones(
+    marks, executor
+):
     for round_ in (9, *range(1, 200)):  # only round 0 is slow
         (marks / f"{round_}-0-0").touch()
-    workers = pool(Stall(marks, 5.0))
+    workers = executor(Stall(marks, 5.0))
     started = time.monotonic()
     first_output, costs = workers.run(stage(0))
     assert time.monotonic() - started < 5.0  # nobody waited for the straggler
@@ -155,8 +163,8 @@ def test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_
     assert round_ > 2
 
 
-def test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner(marks, pool):
-    workers = pool(OneIsSlow(marks))
+def test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner(marks, executor):
+    workers = executor(OneIsSlow(marks))
     started = time.monotonic()
     output, _ = workers.run(stage(0))
     assert time.monotonic() - started < 3.0  # 4 with any on the slow one

@@ -95,7 +95,7 @@ def test_checkpoints_come_back_and_are_pruned(directory):
         state = {"x": np.array([float(round_)]), "pool/seed": np.arange(round_)}
         checkpoints.write(state, {"round": round_}, [{"training_iteration": round_}])
     assert directory.list("checkpoints") == ["000003", "000004", "000005"]
-    read = Checkpoints(directory).take_up()
+    read = Checkpoints(directory).recover()
     assert read.state["x"].tolist() == [5.0]
     assert read.state["pool/seed"].tolist() == list(range(5))
 
@@ -105,7 +105,7 @@ def test_a_damaged_checkpoint_is_passed_over(directory):
     for round_ in (1, 2):
         checkpoints.write({"x": np.array([round_])}, {"round": round_}, [])
     directory.delete("checkpoints/000002/record.json")
-    read = Checkpoints(directory).take_up()
+    read = Checkpoints(directory).recover()
     assert read.record == {"round": 1}
     assert directory.list("checkpoints") == ["000001"]
 

@@ -42,3 +42,21 @@ def test_threads_fixed_before_torch_is_imported_hold_for_all_that_comes_after():
     counts = [int(word) for word in run.stdout.split()]
     assert len(counts) >= 2
     assert set(counts) == {2}
+
+
+IMPORTED_MEANWHILE = """
+import os
+from raybilevel.runtime.threads import current_threads, default_threads, threads
+before = os.environ.get("OMP_NUM_THREADS")
+with threads(2):
+    import torch
+    print(torch.get_num_threads(), current_threads())
+print(torch.get_num_threads() == default_threads(), os.environ.get("OMP_NUM_THREADS") == before)
+"""
+
+
+def test_a_torch_that_is_imported_meanwhile_has_the_same_threads():
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORTED_MEANWHILE], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["2", "2", "True", "True"]

@@ -13,7 +13,7 @@ from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import StorageError
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_controller import Order
+from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -53,7 +53,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_its_checkpoints(tmp_path):
     )  # fmt: skip
     with disk(tmp_path / "small", 256) as folder:
         run = RunConfig(name="run", storage_path=str(folder), storage_timeout_s=2)
-        order = Order(problem, ScalingConfig(num_workers=2), run, "run")
+        order = RunSpec(problem, ScalingConfig(num_workers=2), run, "run")
         with pytest.raises(StorageError, match=r"No space left on device.*make room or give anot"):
             drive(order, lambda progress: None)
         whole = [
@@ -88,7 +88,9 @@ def test_a_run_whose_storage_was_away_goes_on_to_the_same_bits(tmp_path):
     with disk(tmp_path / "small", 4096) as folder:
         run = RunConfig(name="run", storage_path=str(folder), seed=5, storage_timeout_s=30)
         away = Away(folder, sign)
-        drive(Order(Descent(mishap=Held(sign, 2)), ScalingConfig(num_workers=2), run, "run"), away)
+        drive(
+            RunSpec(Descent(mishap=Held(sign, 2)), ScalingConfig(num_workers=2), run, "run"), away
+        )
         history = RunDirectory(str(folder), "run").read_table("history")
     (note,) = away.notes
     assert note.endswith("failed (Read-only file system); trying again for up to 30 s")
@@ -103,7 +105,7 @@ def begun(tmp_path):
     def go(rounds):
         run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
         notes = []
-        order = Order(Descent(), ScalingConfig(num_workers=1), run, "run")
+        order = RunSpec(Descent(), ScalingConfig(num_workers=1), run, "run")
         drive(order, lambda progress: notes.extend(progress.notes))
         return set(but_late(notes)), json.loads((tmp_path / "run/summary.json").read_text())
 

@@ -2,12 +2,11 @@
 
 import shutil
 import textwrap
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import finish, start
+from commands import each, finish, start
 from schedule_toys import save_pipeline
 from users import hurry, settle, slow_down, write_module
 
@@ -58,18 +57,9 @@ TRAINING = (
     network: {block_out_channels: [8, 16], norm_num_groups: 4}
 """
 )
-COMPARED = (
-    REWARD.replace("1024", "512")
-    + """\
-    compare: {searches: [random], seeds: 1, trials: 2, score_samples: 256}
-"""
-)
-COMPARED_SAMPLING = (
-    SAMPLING
-    + """\
+COMPARED = """
     compare: {searches: [random], seeds: 1, trials: 1, score_samples: 64}
 """
-)
 PARTS = """
     def normal(seeds):
         nap()
@@ -115,72 +105,51 @@ def rounds(here, name):
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
-RUNS = {"reward": REWARD, "sampling_schedule": SAMPLING, "train_schedule": TRAINING}
-
-
-def test_jobs_that_are_stopped_half_way_and_submitted_again_end_with_the_same_bits(head, here):
-    first = {}
-    for job, text in RUNS.items():
-        configure(here, text, job)
-        first[job] = submit(head, here, job, job)
-    stop_half_way(head, here, dict(first))
-    for one in first.values():
-        assert head.ended(one) == "STOPPED", head.logs(one)
-    assert not list((here / "kept").glob("*/summary.json"))
-    hurry(here)
-    again = {job: submit(head, here, job, job, "--resume", attempt=2) for job in RUNS}
-    for job, one in again.items():
-        assert head.ended(one) == "SUCCEEDED", head.logs(one)
-        said = head.logs(one)
-        assert f"{here}/kept/{job}" in said and "round" in said
-        config = config_file.read(here / f"{job}.yaml")
-        directory = RunDirectory(f"{here}/kept", job)
-        assert not list(differences(directory, *run_locally(config.problem, config.run))), job
-
-
-def test_comparisons_are_jobs_too_and_one_that_is_stopped_half_way_finds_what_it_would_have(
-    head, here
-):
-    for name in ("stopped", "quiet"):
-        configure(here, COMPARED, name)
-    configure(here, COMPARED_SAMPLING, "schedule")
-    first = submit(head, here, "compare_reward", "stopped")
-    done = here / "kept/stopped/methods"
-    head.wait(lambda: any(done.glob("*/done.json")) or head.over(first))
+def test_a_job_that_is_stopped_half_way_and_submitted_again_ends_with_the_same_bits(head, here):
+    """A training: its state is the largest. `ray job stop` ends each problem's alike."""
+    configure(here, TRAINING, "training")
+    first = submit(head, here, "train_schedule", "training")
+    head.wait(lambda: rounds(here, "training") >= 2 or head.over(first))
     head.ray("job", "stop", first)
     assert head.ended(first) == "STOPPED", head.logs(first)
+    assert not (here / "kept/training/summary.json").exists()
     hurry(here)
-    quiet = submit(head, here, "compare_reward", "quiet")
-    schedule = submit(head, here, "compare_schedule", "schedule")
-    again = submit(head, here, "compare_reward", "stopped", "--resume", attempt=2)
-    for job in (again, quiet, schedule):
-        assert head.ended(job) == "SUCCEEDED", head.logs(job)
-    pd.testing.assert_frame_equal(*(found(here / "kept" / n) for n in ("stopped", "quiet")))
-    assert set(found(here / "kept/schedule")["method"]) == {"bilevel", "random"}
+    again = submit(head, here, "train_schedule", "training", "--resume", attempt=2)
+    assert head.ended(again) == "SUCCEEDED", head.logs(again)
+    said = head.logs(again)
+    assert f"{here}/kept/training" in said and "round" in said
+    assert_as_without_ray(here, "training")
 
 
-def stop_half_way(head, here, going):
-    """Stop each as soon as it has made two rounds, or has ended."""
-    while going:
-        there = [job for job in going if rounds(here, job) >= 2 or head.over(going[job])]
-        for job in there:
-            head.ray("job", "stop", going.pop(job))
-        time.sleep(0.1)
-
-
-def found(folder):
-    """By method and score; in which order trials at the same time end is chance."""
-    frame = pd.read_parquet(folder / "comparison.parquet")
-    columns = ["method", "upper_loss", *(c for c in frame if c.startswith("config/"))]
-    return frame[columns].sort_values(columns, ignore_index=True)
-
-
-def test_a_model_is_pretrained_by_a_job(head, here):
+def test_a_model_is_pretrained_by_a_job_and_tuned_by_another(head, here):
     words = ["jobs/pretrain.py", "--output", f"{here}/kept/model", "--steps", "5"]
     job = head.submit(here, "pretrain", "python", *words)
     assert head.ended(job) == "SUCCEEDED", head.logs(job)
-    assert (here / "kept/model/model_index.json").exists()
     assert "over the last 5 steps" in head.ray("job", "logs", job).stdout
+    hurry(here)
+    configure(here, SAMPLING, "tuned")
+    job = submit(head, here, "sampling_schedule", "tuned", f"model={here}/kept/model")
+    assert head.ended(job) == "SUCCEEDED", head.logs(job)
+    assert_as_without_ray(here, "tuned", f"model={here}/kept/model")
+
+
+def assert_as_without_ray(here, name, *overrides):
+    config = config_file.read(here / f"{name}.yaml", overrides)
+    directory = RunDirectory(f"{here}/kept", name)
+    assert not list(differences(directory, *run_locally(config.problem, config.run)))
+
+
+def test_comparisons_are_jobs_too(head, here):
+    """That one which was interrupted finds what it would have is in baselines/test_compare.py."""
+    hurry(here)
+    jobs = {}
+    for kind, text in (("reward", REWARD), ("schedule", SAMPLING)):
+        configure(here, text + COMPARED, kind)
+        jobs[kind] = submit(head, here, f"compare_{kind}", kind)
+    for kind, job in jobs.items():
+        assert head.ended(job) == "SUCCEEDED", head.logs(job)
+        found = pd.read_parquet(here / "kept" / kind / "comparison.parquet")
+        assert set(found["method"]) == {"bilevel", "random"}
 
 
 def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, here):
@@ -221,24 +190,30 @@ def test_a_directory_with_a_configuration_and_a_reward_is_all_that_a_user_needs(
     places = [f"model={elsewhere}/tiny", f"run.storage_path={elsewhere}/kept"]
     # where ESS is all that there is, whatever the classifier makes of noise
     believed = ["max_pool_size=512", "lambda_.high=1000"]
-    job = head.submit(folder, "demo", *command, *believed, *places)
+    few = "scaling.num_workers=1"  # each costs as much as all of the rest
+    job = head.submit(folder, "demo", *command, few, *believed, *places)
     assert head.ended(job) == "SUCCEEDED", head.logs(job)
     history = RunDirectory(f"{elsewhere}/kept", "reward").read_table("history")
     assert history["held_out"].notna().iloc[-1]
 
 
-@pytest.mark.parametrize(
-    ("variables", "trouble"),
-    [
-        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}, "refuses this process's token"),
-        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": ""}, "this process has none"),
-        ({"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}, "or the lack of one"),
-    ],
-)
-def test_a_token_that_is_wrong_or_missing_is_said_in_a_sentence(head, run_in, variables, trouble):
+def test_a_token_that_is_wrong_or_missing_is_said_in_a_sentence(head, run_in, tmp_path_factory):
     settle(run_in, "untold")
-    home = {"HOME": str(run_in)}  # where no token is kept
-    done = call(head, "run", "c.yaml", "--address", head.gcs, **variables, **home)
-    assert done.returncode == 2
-    (sentence,) = done.stderr.splitlines()
-    assert trouble in sentence and "set RAY_AUTH_MODE=token" in sentence
+    troubles = {
+        "refuses this process's token": ("token", "0" * 64),
+        "this process has none": ("token", ""),
+        "or the lack of one": ("disabled", ""),
+    }
+    home = {"HOME": str(run_in), "RAY_ADDRESS": ""}  # where no token is kept
+    commands = [
+        (
+            ("run", "c.yaml", "--address", head.gcs),
+            {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": token} | home,
+        )
+        for mode, token in troubles.values()
+    ]
+    said = each(tmp_path_factory.mktemp("said") / "each", *commands)
+    for trouble, done in zip(troubles, said, strict=True):
+        assert done.returncode == 2
+        (sentence,) = done.stderr.splitlines()
+        assert trouble in sentence and "set RAY_AUTH_MODE=token" in sentence

@@ -24,11 +24,11 @@ def look(pool, lambda_, gates, columns=(0,), gamma=math.inf):
 
 def test_an_easy_tilt_passes_every_gate():
     u = gaussian().lower
-    health = look(Pool(u[:, 0], u), 2.0, Gates())
-    assert health.ok and not health.failures
-    assert 0 < health.pareto_k < 0.7
-    assert health.ess == pytest.approx(20_000 * math.exp(-0.25), rel=0.05)
-    assert health.kl == pytest.approx(0.125, rel=0.1)
+    found = look(Pool(u[:, 0], u), 2.0, Gates())
+    assert found.ok and not found.failures
+    assert 0 < found.pareto_k < 0.7
+    assert found.ess == pytest.approx(20_000 * math.exp(-0.25), rel=0.05)
+    assert found.kl == pytest.approx(0.125, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -45,39 +45,39 @@ def test_each_gate_fails_on_its_own_side_of_its_threshold(gate, words, quantity)
     seen = getattr(look(pool, 0.7, OPEN), quantity)
     threshold = pool.n / math.exp(seen) if quantity == "kl" else seen
     for factor in (0.99, 1.01):
-        health = look(pool, 0.7, replace(OPEN, **{gate: factor * threshold}))
+        found = look(pool, 0.7, replace(OPEN, **{gate: factor * threshold}))
         at_most = gate.startswith("max")
-        assert health.ok == ((factor > 1) if at_most else (factor < 1)), health
-        assert all(words in failure for failure in health.failures)
+        assert found.ok == ((factor > 1) if at_most else (factor < 1)), found
+        assert all(words in failure for failure in found.failures)
 
 
 def test_all_that_failed_is_told():
-    health = look(
+    found = look(
         gaussian(), 0.2, replace(OPEN, min_ess=400, max_share=0.02, samples_per_exp_kl=100)
     )
-    assert len(health.failures) == 3
-    assert math.isnan(health.pareto_k)  # a cheaper gate had failed
+    assert len(found.failures) == 3
+    assert math.isnan(found.pareto_k)  # a cheaper gate had failed
 
 
 def test_a_discrete_pool_has_no_tail_and_passes_on_ess_and_share():
     u = np.random.default_rng(0).integers(0, 3, 5000).astype(float)
-    health = look(Pool(-((u - 1) ** 2), u[:, None]), 1.0, Gates())
-    assert math.isnan(health.pareto_k) and health.ok
+    found = look(Pool(-((u - 1) ** 2), u[:, None]), 1.0, Gates())
+    assert math.isnan(found.pareto_k) and found.ok
 
 
 @pytest.mark.parametrize(("events", "believed"), [(30, False), (80, True)])
 def test_a_rare_event_needs_fifty_samples_to_be_believed(events, believed):
     u = np.zeros(5000)
     u[:events] = 1.0
-    health = look(Pool(u, u[:, None]), 1.0, Gates())
-    assert math.isnan(health.pareto_k) and health.ok == believed
+    found = look(Pool(u, u[:, None]), 1.0, Gates())
+    assert math.isnan(found.pareto_k) and found.ok == believed
 
 
 def test_a_sample_that_holds_the_variance_is_noticed_though_weights_are_flat():
     pool = gaussian()
     pool.upper[0] = 1e4
-    health = look(pool, 2.0, replace(OPEN, max_share=0.1))
-    assert health.ess > 10_000 and health.share > 0.9 and not health.ok
+    found = look(pool, 2.0, replace(OPEN, max_share=0.1))
+    assert found.ess > 10_000 and found.share > 0.9 and not found.ok
 
 
 def test_only_the_columns_asked_for_are_examined():

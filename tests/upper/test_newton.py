@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raybilevel.upper.newton import Outcome, Point, minimise
+from raybilevel.upper.newton import Point, Termination, minimise
 
 WIDE = np.full(2, 10.0)
 
@@ -68,16 +68,16 @@ def test_quadratics_are_solved_in_any_box(c0, c1, coupling, stretch, z0, z1):
     f = quadratic(np.array([c0, c1]), a)
     found = f.minimise(np.clip([z0, z1], low, high), low, high)
     gradient = f.gradient(found.z)
-    assert found.outcome in (Outcome.INTERIOR, Outcome.AT_BOUND)
+    assert found.termination in (Termination.INTERIOR, Termination.AT_BOUND)
     # Karush-Kuhn-Tucker: no gradient where free, pointing out of the box where pinned
     projected = found.z - np.clip(found.z - gradient, low, high)
     np.testing.assert_allclose(projected, 0.0, atol=1e-6 * stretch)
-    assert (found.outcome is Outcome.AT_BOUND) == found.pinned.any()
+    assert (found.termination is Termination.AT_BOUND) == found.pinned.any()
 
 
 def test_a_curved_valley_is_followed_to_its_end():
     found = rosenbrock().minimise([-1.2, 1.0])
-    assert found.outcome is Outcome.INTERIOR
+    assert found.termination is Termination.INTERIOR
     np.testing.assert_allclose(found.z, [1.0, 1.0], atol=1e-7)
 
 
@@ -88,7 +88,7 @@ def test_it_walks_off_a_hill_and_out_of_negative_curvature():
         lambda z: np.diag([np.cos(z[0]), 2.0]),
     )
     found = f.minimise([2.8, 1.0])
-    assert found.outcome is Outcome.INTERIOR
+    assert found.termination is Termination.INTERIOR
     np.testing.assert_allclose(found.z, [0.0, 0.0], atol=1e-7)
 
 
@@ -107,28 +107,28 @@ def test_convergence_is_quadratic():
 def test_the_frontier_is_told_with_the_point_that_was_refused():
     f = quadratic(np.array([3.0, 0.0]), np.eye(2), believed=lambda z: z[0] < 1)
     found = f.minimise([0.0, 1.0])
-    assert found.outcome is Outcome.FRONTIER
+    assert found.termination is Termination.FRONTIER
     assert found.z[0] < 1 <= found.refused[0]
     assert found.refused[0] - found.z[0] < 1e-3
 
 
 def test_the_frontier_is_reached_in_few_evaluations():
     f = quadratic(np.array([3.0, 0.3]), np.eye(2), believed=lambda z: z[0] + z[1] < 1)
-    assert f.minimise([0.0, 0.0]).outcome is Outcome.FRONTIER
+    assert f.minimise([0.0, 0.0]).termination is Termination.FRONTIER
     assert len(f.seen) < 50  # 15 halvings from each of as many points would be 200
 
 
 def test_what_lies_beyond_a_gap_that_cannot_be_believed_is_found():
     f = quadratic(np.array([0.9, 0.0]), np.eye(2), believed=lambda z: not 0.3 < z[0] < 0.5)
     found = f.minimise([0.29, 0.0])
-    assert found.outcome is Outcome.INTERIOR
+    assert found.termination is Termination.INTERIOR
     wall = quadratic(np.array([5.5, 0.0]), np.eye(2), believed=lambda z: not 0.9 < z[0] < 1.4)
-    assert wall.minimise([0.0, 0.0]).outcome is Outcome.INTERIOR
+    assert wall.minimise([0.0, 0.0]).termination is Termination.INTERIOR
 
 
 def test_a_refused_detour_does_not_hide_an_optimum():
     f = quadratic(np.array([0.9, 0.0]), np.eye(2), believed=lambda z: z[0] < 1)
-    assert f.minimise([0.0, 1.0]).outcome is Outcome.INTERIOR
+    assert f.minimise([0.0, 1.0]).termination is Termination.INTERIOR
 
 
 def test_a_start_that_cannot_be_believed_is_a_programming_error():
@@ -139,9 +139,9 @@ def test_a_start_that_cannot_be_believed_is_a_programming_error():
 
 def test_all_coordinates_may_end_at_bounds():
     found = quadratic(np.array([5.0, -5.0]), np.eye(2)).minimise([0.0, 0.0], -WIDE / 10, WIDE / 10)
-    assert found.outcome is Outcome.AT_BOUND and found.pinned.all()
+    assert found.termination is Termination.AT_BOUND and found.pinned.all()
     np.testing.assert_array_equal(found.z, [1.0, -1.0])
 
 
 def test_too_few_steps_are_told():
-    assert rosenbrock().minimise([-1.2, 1.0], max_steps=3).outcome is Outcome.EXHAUSTED
+    assert rosenbrock().minimise([-1.2, 1.0], max_steps=3).termination is Termination.EXHAUSTED

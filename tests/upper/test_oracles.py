@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from raybilevel.problems.reward.convergence import Reason
+from raybilevel.problems.reward.convergence import StopReason
 from raybilevel.testing import conformance
 from raybilevel.testing.conformance import check_gradients, check_optimum, slope
 from raybilevel.testing.oracles import ORACLES
@@ -96,7 +96,7 @@ def test_intervals_of_the_optimum_cover_it(name, tuned, gamma):
 
 def test_an_optimum_where_weights_have_no_variance_is_never_called_converged():
     (check,) = check_optimum(BY_NAME["heavy"], "lambda", math.inf, 2000, range(30))
-    assert set(check.reasons) <= {Reason.FRONTIER.name, Reason.NOWHERE.name}
+    assert set(check.reasons) <= {StopReason.FRONTIER.name, StopReason.NOWHERE.name}
 
 
 @gammas

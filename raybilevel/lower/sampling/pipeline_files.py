@@ -9,9 +9,6 @@ from typing import Any
 
 from raybilevel.errors import InputError
 
-PRETRAINED = ("digits", "mnist5k-16")
-"""Data sets whose small model comes along: trained when it is first asked for."""
-
 _DEFAULT_STEPS = 50
 _PARTS = {"unet", "scheduler"}
 
@@ -28,15 +25,6 @@ class PipelineInfo:
 
     image_shape: tuple[int, int, int]
     sampling_steps: int
-
-
-def pipeline_directory(spec: str) -> Path:
-    """The directory of a pipeline: a path, or the name of a model that comes along."""
-    if spec not in PRETRAINED:
-        return Path(spec)
-    from raybilevel.lower.training.pretrain import pretrained
-
-    return pretrained(spec)
 
 
 def check_pipeline(

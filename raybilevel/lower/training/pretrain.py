@@ -13,33 +13,12 @@ from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from raybilevel.cache import made_once
-from raybilevel.data import folds, load
-from raybilevel.lower.sampling.pipeline_files import PRETRAINED
 from raybilevel.lower.training.optimizer_config import decayed
 from raybilevel.lower.training.unet import network_config
 
-_VERSION = "ddim-v2"  # rename when anything below changes what is learned
-_STEPS = {"digits": 1800, "mnist5k-16": 2400}
 _BATCH = 128
 _LEARNING_RATE = 3e-3
 _WARMUP = 100
-
-
-def pretrained(name: str = "digits") -> Path:
-    """Give the directory of a pretrained pipeline that comes along, trained the first time.
-
-    "digits" takes some two minutes on two cores, "mnist5k-16" some twenty; the latter has seen the
-    training fold alone.
-    """
-    assert name in PRETRAINED
-
-    def make(directory: Path) -> None:
-        data = load(name)
-        images = data.images if name == "digits" else folds(data)[0].images
-        pretrain(directory, images, steps=_STEPS[name])
-
-    return made_once(f"{name}-{_VERSION}", make)
 
 
 def pretrain(directory: Path, images: Tensor, steps: int = 1800, seed: int = 0) -> list[float]:

@@ -6,12 +6,14 @@ import math
 from enum import Enum
 
 from raybilevel.problems.base import Status, Stop
-from raybilevel.problems.reward.pool_solver import MIN_CURVATURE_Z, Found
-from raybilevel.upper.newton import Outcome
-from raybilevel.upper.variables import Variable
+from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.upper.newton import Termination
+
+_MIN_CURVATURE_Z = 4.0
 
 
-class Reason(Enum):
+class StopReason(Enum):
     """Ways to end, and their remedies."""
 
     CONVERGED = (
@@ -52,62 +54,74 @@ class Reason(Enum):
         return Stop(status, text.format(**facts))
 
 
-def judge(found: Found) -> Reason:
+_REASONS = {
+    None: StopReason.NOWHERE,
+    Termination.FRONTIER: StopReason.FRONTIER,
+    Termination.AT_BOUND: StopReason.AT_BOUND,
+    Termination.EXHAUSTED: StopReason.EXHAUSTED,
+    Termination.INTERIOR: StopReason.CONVERGED,
+}
+
+
+def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
+    """Why to end with this pool; None where it should grow."""
+    reason = stop_reason(solution)
+    needed = samples_needed(solution, reason)
+    may_grow = solution.n < plan.limit and needed <= plan.limit
+    if solution.n < plan.size or (needed > 0 and may_grow):
+        return None
+    return _stop(reason, solution, needed)
+
+
+def stop_reason(solution: PoolSolution) -> StopReason:
     """Which reason a finished pool gives."""
-    if found.outcome is None:
-        return Reason.NOWHERE
-    if found.outcome is Outcome.FRONTIER:
-        return Reason.FRONTIER
-    if found.outcome is Outcome.AT_BOUND:
-        return Reason.AT_BOUND
-    if found.outcome is Outcome.EXHAUSTED:
-        return Reason.EXHAUSTED
-    return Reason.FLAT if _is_flat(found) else Reason.CONVERGED
+    reason = _REASONS[solution.termination]
+    flat = reason is StopReason.CONVERGED and _is_flat(solution)
+    return StopReason.FLAT if flat else reason
 
 
-def _is_flat(found: Found) -> bool:
+def _is_flat(solution: PoolSolution) -> bool:
     """Not finite is flat too: an objective that no sample moves has no curvature at all."""
-    z = found.interval.curvature_z if found.interval else MIN_CURVATURE_Z
-    return not MIN_CURVATURE_Z <= z < math.inf
+    z = solution.interval.curvature_z if solution.interval else _MIN_CURVATURE_Z
+    return not _MIN_CURVATURE_Z <= z < math.inf
 
 
-def samples_needed(found: Found, reason: Reason, n: int) -> float:
+def samples_needed(solution: PoolSolution, reason: StopReason) -> float:
     """The pool size at which the reason would go away; inf where no size helps, 0 where none is.
 
     A frontier asks for what its nearest refused point lacks, and moves on from round to round.
     """
-    if reason is Reason.FLAT:
-        assert found.interval is not None, "only an interior optimum is flat"
-        z = found.interval.curvature_z
-        return n * (MIN_CURVATURE_Z / z) ** 2 if 0 < z < math.inf else math.inf
-    if reason in (Reason.FRONTIER, Reason.NOWHERE):
-        assert found.refused is not None, "a frontier has a refused point"
-        if found.refused.pareto_k >= 1:  # the estimate has no mean, whatever the size
+    if reason is StopReason.FLAT:
+        assert solution.interval is not None, "only an interior optimum is flat"
+        z = solution.interval.curvature_z
+        return solution.n * (_MIN_CURVATURE_Z / z) ** 2 if 0 < z < math.inf else math.inf
+    if reason in (StopReason.FRONTIER, StopReason.NOWHERE):
+        assert solution.refused is not None, "a frontier has a refused point"
+        if solution.refused.pareto_k >= 1:  # the estimate has no mean, whatever the size
             return math.inf
-        return max(found.refused.samples_needed, n + 1)
+        return max(solution.refused.samples_needed, solution.n + 1)
     return 0.0
 
 
-def explain(
-    reason: Reason, found: Found, variables: tuple[Variable, ...], n: int, needed: float
-) -> Stop:
+def _stop(reason: StopReason, solution: PoolSolution, needed: float) -> Stop:
     """The reason with the facts of this run in its text."""
-    pinned = [v.name for v, held in zip(variables, found.pinned, strict=True) if held]
+    variables = solution.point.objective.variables
+    pinned = [v.name for v, held in zip(variables, solution.pinned, strict=True) if held]
     return reason.stop(
-        n=f"{n:,}",
+        n=f"{solution.n:,}",
         pinned=" and ".join(pinned),
-        failures=", ".join(found.refused.failures) if found.refused else "",
-        curvature=found.interval.curvature_z if found.interval else math.nan,
-        needed_curvature=MIN_CURVATURE_Z,
-        grow=_grow(found, needed),
+        failures=", ".join(solution.refused.failures) if solution.refused else "",
+        curvature=solution.interval.curvature_z if solution.interval else math.nan,
+        needed_curvature=_MIN_CURVATURE_Z,
+        grow=_remedy(solution, needed),
     )
 
 
-def _grow(found: Found, needed: float) -> str:
+def _remedy(solution: PoolSolution, needed: float) -> str:
     """What a larger pool could do, to two digits: it is a guess from this one."""
     if math.isinf(needed):
         return "more samples will not help"
-    if found.ahead is None or not found.ahead.failures:
+    if solution.ahead is None or not solution.ahead.failures:
         return f"raise max_pool_size (to {math.ceil(needed):,} or more)"
-    wanted = float(f"{max(found.ahead.samples_needed, needed):.2g}")
+    wanted = float(f"{max(solution.ahead.samples_needed, needed):.2g}")
     return f"raise max_pool_size (the optimum that it shows beyond asks for about {wanted:,.0f})"

@@ -1,32 +1,52 @@
-"""The ends of reward runs and trials, all on one pool that nobody tuned on."""
+"""The reward problem's objective at given points, all on one pool that nobody tuned on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Sequence
 
-from raybilevel.problems.base import Arrays, Output, Stage, Update
-from raybilevel.problems.evaluation import Scoring, scored
+from raybilevel.problems.base import Arrays, Output, Problem, Stage, Update
+from raybilevel.problems.evaluation import Evaluation, evaluated
+from raybilevel.problems.reward.history import evaluated_row
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_plan import PoolPlan, grown
 
-if TYPE_CHECKING:
-    from raybilevel.problems.reward.problem import RewardTuning
 
+class RewardEvaluation(Evaluation):
+    """Draws a pool, and evaluates the objective on it at every end's x.
 
-class RewardScoring(Scoring):
-    """Draws one pool, and evaluates the objective at every end's x."""
+    Parameters
+    ----------
+    problem, ends : as for `Evaluation`.
+    pool_plan : how the pool is drawn; its size is its limit.
+    objective : what gives the objective on a state's pool.
+    """
 
-    problem: RewardTuning
+    def __init__(
+        self,
+        problem: Problem,
+        ends: Sequence[Arrays],
+        pool_plan: PoolPlan,
+        objective: Callable[[Arrays], PoolObjective],
+    ) -> None:
+        super().__init__(problem, ends)
+        self.pool_plan, self.objective = pool_plan, objective
 
     def init(self, seed: int) -> Arrays:
-        """An empty pool."""
-        return self.problem.init(seed) | {"x": self.ends[0]["x"]}
+        """An empty pool, and the x of the end that the history's rows are about: the last."""
+        return {**self.problem.init(seed), "x": self.ends[-1]["x"]}
 
-    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """The pool; then the objectives."""
-        names = [v.name for v in self.variables]
-        trial = self.problem.trial(dict(zip(names, state["x"].tolist(), strict=True)))
-        step = trial.stage(round_, state, done)
-        if isinstance(step, Stage):
-            return step
-        solver = self.problem.solver(step.state)
-        found = [solver.exact(end["x"]) for end in self.ends]
-        return scored(step.state, [(e.value, e.value_se) for e in found])
+    def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
+        """Draw a slice of the pool; evaluate the last end on what there is, and all at the end."""
+        drawn = yield self.pool_plan.draw(state)
+        state = grown(state, drawn.rows)
+        objective = self.objective(state)
+        last = objective.at(self.ends[-1]["x"])
+        row = evaluated_row(last)
+        if len(state["pool/seed"]) < self.pool_plan.size:
+            return Update(state, row)
+        scores = [objective.at(end["x"]).score for end in self.ends[:-1]]
+        return evaluated(state, [*scores, last.score], row)
+
+    def planned_rounds(self, state: Arrays) -> int:
+        """As many as the pool takes."""
+        return self.pool_plan.rounds(len(state["pool/seed"]))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import write_grid
-from raybilevel.problems.reward.pool_solver import Solver
-from raybilevel.upper.variables import Variable
+from raybilevel.problems.reward.pool_objective import PoolObjective
 
 _POINTS = 121
 
@@ -32,23 +30,22 @@ def write_samples(state: Arrays, directory: Path) -> None:
             write_grid(samples, folder / f"{name}.png")
 
 
-def write_curve(
-    solver: Solver, x: np.ndarray, variables: Sequence[Variable], directory: Path
-) -> None:
-    """`curve.parquet`: the objective over each variable's bounds, the others held at `x`.
+def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> None:
+    """`curve.parquet`: the objective over each variable's bounds, the others held at `x` (d,).
 
-    Columns: variable, value, upper_loss, upper_loss_se, ess, healthy. Where not healthy the
-    numbers are for the picture alone, to show where they stop.
+    Columns: variable, value, upper_loss, upper_loss_se, ess, healthy. Where a gate fails (not
+    `healthy`) the numbers are for the picture alone, to show where they stop.
     """
     import pandas as pd
 
     rows = []
-    for i, v in enumerate(variables):
+    for i, v in enumerate(objective.variables):
         low, high = v.to_scaled(v.low), v.to_scaled(v.high)
         for z in np.linspace(low, high, _POINTS):
-            point = x.copy()
-            point[i] = v.from_scaled(z)
-            e, health = solver.look(point)
-            rows.append((v.name, point[i], e.value, e.value_se, health.ess, health.ok))
+            values = x.copy()
+            values[i] = v.from_scaled(z)
+            point = objective.at(values)
+            e, found = point.estimate, point.diagnostics
+            rows.append((v.name, values[i], e.value, e.value_se, found.ess, found.ok))
     names = ["variable", "value", "upper_loss", "upper_loss_se", "ess", "healthy"]
     pd.DataFrame(rows, columns=names).to_parquet(directory / "curve.parquet")

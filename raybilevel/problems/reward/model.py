@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve, said_in_a_sentence
-from raybilevel.lower.sampling.pipeline_files import pipeline_directory
+from raybilevel.lower.pretrained import pipeline_directory
 
 if TYPE_CHECKING:
     from torch import Tensor

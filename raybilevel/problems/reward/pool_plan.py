@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, PlacedShard, Stage
+from raybilevel.problems.base import Arrays, Stage
+from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
 
 
 @dataclass(frozen=True)
-class Plan:
+class PoolPlan:
     """How a pool is drawn: by rounds, in shards.
 
     Attributes
@@ -27,11 +30,16 @@ class Plan:
     round_size: int
     shard_size: int
 
-    def draw(self, round_: int, state: Arrays) -> Stage:
+    @classmethod
+    def of(cls, size: int, limit: int, round_size: int, shard_size: int) -> PoolPlan:
+        """With as many samples a round as fill whole shards, `round_size` at least."""
+        return cls(size, limit, math.ceil(round_size / shard_size) * shard_size, shard_size)
+
+    def draw(self, state: Arrays) -> Stage:
         """The next slice of the pool; a stage of no shards once it has reached its limit."""
         have = len(state["pool/seed"])
         seeds = sample_seeds(state["seed_base"], have, self._next(have))
-        return self._over(seeds, "draw", round_, 0)
+        return self._over(seeds, DrawRewards)
 
     def _next(self, have: int) -> int:
         """The pool's size after a round: even slices up to `size`, then half as much again."""
@@ -40,12 +48,12 @@ class Plan:
         more = max(self.round_size, have // 2 // self.shard_size * self.shard_size)
         return min(have + more, self.limit)
 
-    def show(self, round_: int, state: Arrays, weights: np.ndarray) -> Stage:
+    def show(self, state: Arrays, weights: np.ndarray) -> Stage:
         """As many samples of p0, and after them of p_x, whose weights (n,) are given."""
         seeds = state["pool/seed"]
         count = min(_SHOWN, len(seeds))
         after = resample(seeds, weights, count, np.random.default_rng(int(state["seed_base"])))
-        return self._over([*seeds[:count].tolist(), *after.tolist()], "show", round_, 1)
+        return self._over([*seeds[:count].tolist(), *after.tolist()], DrawSamples)
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it."""
@@ -55,19 +63,15 @@ class Plan:
             drawn, count = self._next(drawn), count + 1
         return count
 
-    def _over(self, seeds: list[int], kind: str, round_: int, number: int) -> Stage:
-        starts = range(0, len(seeds), self.shard_size)
-        return Stage(
-            tuple(
-                PlacedShard(round_, number, i, kind, {"seeds": seeds[a : a + self.shard_size]})
-                for i, a in enumerate(starts)
-            )
-        )
+    def _over(self, seeds: Sequence[int], kind: type[DrawRewards] | type[DrawSamples]) -> Stage:
+        size = self.shard_size
+        starts = range(0, len(seeds), size)
+        return Stage(tuple(kind(tuple(seeds[a : a + size])) for a in starts))
 
 
-def grown(state: Arrays, drawn: Output) -> Arrays:
-    """The state with the drawn rows at the end of its pool; the old one stays as it was."""
-    new = {name: np.concatenate([state[name], rows]) for name, rows in drawn.rows.items()}
+def grown(state: Arrays, rows: Arrays) -> Arrays:
+    """The state with drawn rows at the end of its pool; the old one stays as it was."""
+    new = {name: np.concatenate([state[name], drawn]) for name, drawn in rows.items()}
     return {**state, **new}
 
 

@@ -1,4 +1,4 @@
-"""The reward problem's upper level on one pool: where the objective is least, and how surely.
+"""The reward problem's upper level on one pool: a search for the optimum, and its interval.
 
 F on a pool is free, so the search runs to convergence on each pool; and it starts from the same
 place on each, so that what it finds depends on the pool alone.
@@ -7,184 +7,127 @@ place on each, so that what it finds depends on the pool alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
-from raybilevel.upper.curvature import hessian
-from raybilevel.upper.diagnostics import Gates, Health, examine
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.upper.diagnostics import Diagnostics, Gates
 from raybilevel.upper.interval import Interval, sandwich
-from raybilevel.upper.newton import Outcome, Point, Solution, minimise
-from raybilevel.upper.penalty import Estimate, Pool, estimate
-from raybilevel.upper.variables import Box, Variable
+from raybilevel.upper.newton import Point, Solution, Termination, minimise
+from raybilevel.upper.penalty import Estimate
+from raybilevel.upper.variables import Box
 
-MIN_CURVATURE_Z = 4.0
 _HALVINGS = 10
 _SIZE_GATES = Gates(max_pareto_k=math.inf, max_share=math.inf)
+_OPTIMA = (Termination.INTERIOR, Termination.AT_BOUND)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What one pool has to say.
+def solve(objective: PoolObjective) -> PoolSolution:
+    """All that a pool has to say, computed once: at finite gamma the optimum of F beside its own.
 
-    Attributes
-    ----------
-    x : (d,) values of the variables: the optimum, or as far towards it as the pool can be believed.
-    estimate : objective and gradient at x.
-    health : of the gates at x; of the nearest refused point where `believed` is false there.
-    outcome : how the search ended; None where the pool can be believed nowhere on its way.
-    refused : the health of the nearest point that was refused, for `Outcome.FRONTIER`.
-    ahead : the health at the optimum that lies beyond it, where the pool shows one.
-    interval : None unless the optimum is interior.
-    pinned : (d,) bool, variables held at a bound.
-    evaluations : estimates that the search made of the pool, those of its start included.
+    The penalty moves the optimum (Xiao et al. 2025, arXiv 2502.08808, section 3.1).
     """
-
-    x: np.ndarray
-    estimate: Estimate
-    health: Health
-    outcome: Outcome | None
-    refused: Health | None
-    interval: Interval | None
-    pinned: np.ndarray
-    evaluations: int
-    ahead: Health | None = None
+    solution = PoolSolver(objective).solve()
+    if math.isinf(objective.gamma):
+        return solution
+    exact = PoolSolver(objective.at_gamma(math.inf)).solve()
+    least = exact.x if exact.believed else np.full(len(exact.x), math.nan)
+    return replace(solution, unpenalised=least)
 
 
-class Solver:
-    """Minimises F or L_gamma over the variables on one pool.
+class PoolSolver:
+    """Minimises an objective on its pool, once."""
 
-    Parameters
-    ----------
-    variables : (d,) what is tuned.
-    columns : (d,) what each of them is among (lambda, w_1, ..., w_K).
-    base : (1 + K,) lambda and weights, where they are not tuned.
-    gamma : penalty constant, or inf.
-    """
-
-    def __init__(
-        self,
-        pool: Pool,
-        variables: Sequence[Variable],
-        columns: Sequence[int],
-        base: np.ndarray,
-        gamma: float = math.inf,
-    ) -> None:
-        self.pool, self.variables, self.gamma = pool, tuple(variables), gamma
-        self._base = base
-        self._columns = list(columns)
-        self._box = Box(variables)
-        self._is_log = np.array([v.scale == "log" for v in variables], dtype=bool)
+    def __init__(self, objective: PoolObjective) -> None:
+        self._objective = objective
+        self._box = Box(objective.variables)
+        self._is_log = np.array([v.scale == "log" for v in objective.variables], dtype=bool)
         self._evaluations = 0
 
-    def estimate(self, x: np.ndarray) -> Estimate:
-        """Objective and gradient at values `x` (d,) of the variables."""
-        point = self._coefficients(x)
-        return estimate(self.pool, float(point[0]), point[1:], self.gamma)
-
-    def exact(self, x: np.ndarray) -> Estimate:
-        """F and its gradient at `x`, whatever gamma is."""
-        point = self._coefficients(x)
-        return estimate(self.pool, float(point[0]), point[1:])
-
-    def lambda_(self, x: np.ndarray) -> float:
-        """The KL strength at `x`."""
-        return float(self._coefficients(x)[0])
-
-    def at_gamma(self, gamma: float) -> Solver:
-        """The same with another penalty constant."""
-        return Solver(self.pool, self.variables, self._columns, self._base, gamma)
-
-    def _coefficients(self, x: np.ndarray) -> np.ndarray:
-        """(lambda, w_1, ..., w_K) with the tuned ones at `x`."""
-        point = self._base.copy()
-        point[self._columns] = x
-        return point
-
-    def examine(self, x: np.ndarray) -> Health:
-        """The gates at values `x` (d,)."""
-        return self.look(x)[1]
-
-    def look(self, x: np.ndarray) -> tuple[Estimate, Health]:
-        """The estimate at values `x` (d,) and whether it can be believed."""
-        e = self.estimate(x)
-        return e, examine(e, self._columns)
-
-    def solve(self) -> Found:
-        """Search from the variables' init, or from the nearest point where the pool is healthy.
+    def solve(self) -> PoolSolution:
+        """Search from the variables' init, or from the nearest point where all gates pass.
 
         On its way the search heeds the gates of size alone, since a single sample can spoil the
         others far from the optimum. Where it ends all gates count: if one fails there, the search
         is done again within all of them, to say how far the pool can be believed.
         """
         free = self._search(_SIZE_GATES)
-        if free is not None and free.health.ok:
+        if free is not None and free.point.diagnostics.ok:
             return free
         found = self._search(Gates()) or self._nowhere()
-        shown = free is not None and free.outcome in (Outcome.INTERIOR, Outcome.AT_BOUND)
-        return replace(found, ahead=free.health if free is not None and shown else None)
+        if free is None or free.termination not in _OPTIMA:
+            return found
+        return replace(found, ahead=free.point.diagnostics)
 
-    def _search(self, gates: Gates) -> Found | None:
+    def _search(self, gates: Gates) -> PoolSolution | None:
         """Minimise where `gates` pass; None where they pass nowhere between init and p0."""
         start = self._start(gates)
         if start is None:
             return None
         solution = minimise(
-            lambda z: self._objective(z, gates),
-            start,
-            self._box.low,
-            self._box.high,
+            lambda z: self._derivatives(z, gates), start, self._box.low, self._box.high
         )
-        x = self._box.from_scaled(solution.z)
-        e, health = self.look(x)
-        refused = solution.refused
-        return Found(
-            x=x,
-            estimate=e,
-            health=health,
-            outcome=solution.outcome,
-            refused=None if refused is None else self.examine(self._values(refused)),
+        return PoolSolution(
+            point=self._objective.at(self._box.from_scaled(solution.z)),
+            termination=solution.termination,
             interval=self._interval(solution),
             pinned=solution.pinned,
+            refused=self._diagnostics(solution.refused),
             evaluations=self._evaluations,
         )
 
-    def _nowhere(self) -> Found:
-        (e, health), refused = self.look(self._init), self.examine(self._safest)
-        nothing = np.zeros(len(self._init), dtype=bool)
-        return Found(self._init, e, health, None, refused, None, nothing, self._evaluations)
+    def _diagnostics(self, z: np.ndarray | None) -> Diagnostics | None:
+        """What all gates see at `z`, if there is such a point."""
+        return None if z is None else self._objective.at(self._values(z)).diagnostics
+
+    def _nowhere(self) -> PoolSolution:
+        """No search could begin: what the gates say at init, and at the safest point."""
+        return PoolSolution(
+            point=self._objective.at(self._init),
+            termination=None,
+            interval=None,
+            pinned=np.zeros(len(self._init), dtype=bool),
+            refused=self._objective.at(self._safest).diagnostics,
+            evaluations=self._evaluations,
+        )
+
+    # --- where the search begins ------------------------------------------------------------------
 
     @cached_property
     def _init(self) -> np.ndarray:
-        return np.array([v.init for v in self._box.variables])
+        return np.array([v.init for v in self._objective.variables])
 
     @cached_property
     def _safest(self) -> np.ndarray:
         """Where p is closest to p0 in the box: the largest lambda, the smallest weights."""
+        objective = self._objective
         return np.array(
             [
                 v.high if column == 0 else min(max(0.0, v.low), v.high)
-                for v, column in zip(self._box.variables, self._columns, strict=True)
+                for v, column in zip(objective.variables, objective.columns, strict=True)
             ]
         )
 
     def _start(self, gates: Gates) -> np.ndarray | None:
-        """The healthy point nearest to init on the way to the safest; None where there is none."""
+        """The point nearest to init on the way to the safest that passes; None if none does."""
         init, safe = self._box.to_scaled(self._init), self._box.to_scaled(self._safest)
         if self._passes(init, gates):
             return init
         if not self._passes(safe, gates):
             return None
-        sick, well = 0.0, 1.0
+        fails, passes = 0.0, 1.0
         for _ in range(_HALVINGS):
-            middle = (sick + well) / 2
+            middle = (fails + passes) / 2
             if self._passes(init + middle * (safe - init), gates):
-                well = middle
+                passes = middle
             else:
-                sick = middle
-        return np.asarray(init + well * (safe - init))
+                fails = middle
+        return np.asarray(init + passes * (safe - init))
+
+    # --- the objective in scaled coordinates ------------------------------------------------------
 
     def _values(self, z: np.ndarray) -> np.ndarray:
         """Values at `z`, not clipped: an interval's curvature looks a little over bounds."""
@@ -196,33 +139,28 @@ class Solver:
     def _evaluate(self, z: np.ndarray, gates: Gates) -> Estimate | None:
         """The estimate at `z`, one more of the search's; None where a gate refuses it."""
         self._evaluations += 1
-        e = self.estimate(self._values(z))
-        return e if examine(e, self._columns, gates).ok else None
+        e = self._objective.estimate(self._values(z))
+        return e if self._objective.examine(e, gates).ok else None
 
-    def _objective(self, z: np.ndarray, gates: Gates) -> Point | None:
+    def _derivatives(self, z: np.ndarray, gates: Gates) -> Point | None:
+        """Value, gradient and Hessian at `z`; None where a gate refuses it."""
         e = self._evaluate(z, gates)
         if e is None:
             return None
         x = self._values(z)
-        gradient = e.gradient[self._columns] * self._box.slopes(x)
-        return Point(e.value, gradient, self._hessian(x, e, gradient))
-
-    def _hessian(self, x: np.ndarray, e: Estimate, gradient: np.ndarray) -> np.ndarray:
-        """(d, d) at values x (d,), in scaled coordinates, in which the gradient (d,) is given."""
-        point, slopes = self._coefficients(x), self._box.slopes(x)
-        h = hessian(self.pool, e, float(point[0]), point[1:], self.gamma)
-        among = h[np.ix_(self._columns, self._columns)] * np.outer(slopes, slopes)
-        return among + np.diag(np.where(self._is_log, gradient, 0.0))
+        slopes = self._box.slopes(x)
+        gradient = e.gradient[self._objective.columns] * slopes
+        bent = np.diag(np.where(self._is_log, gradient, 0.0))  # second derivatives of exp
+        h = self._objective.hessian(x, e) * np.outer(slopes, slopes) + bent
+        return Point(e.value, gradient, h)
 
     def _influence(self, z: np.ndarray) -> np.ndarray:
+        """The samples' influences (n, d) on the gradient at `z`."""
         x = self._values(z)
-        return self.estimate(x).gradient_influence[:, self._columns] * self._box.slopes(x)
+        e = self._objective.estimate(x)
+        return e.gradient_influence[:, self._objective.columns] * self._box.slopes(x)
 
     def _interval(self, solution: Solution) -> Interval | None:
-        if solution.outcome is not Outcome.INTERIOR:
+        if solution.termination is not Termination.INTERIOR:
             return None
         return sandwich(self._influence, solution.z, solution.point.hessian)
-
-    def values_of(self, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
-        """An interval's ends as values (d,), (d,) of the variables, inside their box."""
-        return self._box.from_scaled(interval.low), self._box.from_scaled(interval.high)

@@ -8,7 +8,7 @@ seeds and rewards, and reweighted for every x.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -18,18 +18,19 @@ from pydantic import Field, model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
-from raybilevel.imports import said_in_a_sentence
-from raybilevel.problems.base import EVALUATED, Arrays, Cost, Output, Problem, Stage, Stop, Update
-from raybilevel.problems.reward.convergence import explain, judge, samples_needed
-from raybilevel.problems.reward.evaluation import RewardScoring
+from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.convergence import stop_with
+from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import write_curve, write_pipeline, write_samples
-from raybilevel.problems.reward.history import evaluated_row, row
+from raybilevel.problems.reward.history import row
 from raybilevel.problems.reward.model import Model
-from raybilevel.problems.reward.pool_plan import Plan, grown, resample
-from raybilevel.problems.reward.pool_solver import Found, Solver
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_plan import PoolPlan, grown, resample
+from raybilevel.problems.reward.pool_solver import solve
+from raybilevel.problems.reward.probe import check_rewards
 from raybilevel.problems.reward.worker import RewardWorker
 from raybilevel.problems.seeds import seed_base
-from raybilevel.rewards import evaluate, load_reward
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.variables import Variable
 
@@ -62,11 +63,9 @@ class RewardTuning(Settings, Problem):
         w / lambda alone, so lambda and all weights cannot be free together.
     gamma
         Penalty constant; inf gives the exact gradient.
-    estimator
-        "pool": one pool of samples of p0, reweighted.
     pool_size, max_pool_size
-        Samples to begin with, and how many the pool may grow to when the health gates ask for
-        more; None is four times `pool_size`.
+        Samples to begin with, and how many the pool may grow to when the gates ask for more;
+        None is four times `pool_size`.
     shard_size, round_size
         Samples that a worker draws at once, and samples a round (None: a quarter of `pool_size`).
         A round ends in a checkpoint and an estimate.
@@ -74,11 +73,6 @@ class RewardTuning(Settings, Problem):
         Scheduler steps of a pipeline; None is 50, or all where there are fewer.
     mixed_precision
         "no", "fp16" or "bf16".
-    at
-        Values of all variables by name: then nothing is tuned, but the objective evaluated there,
-        on a pool of `pool_size`, which is drawn in one round.
-    prompts
-        For text-to-image pipelines, which are not supported yet: None.
     """
 
     resumable: ClassVar[frozenset[str]] = frozenset({"max_pool_size"})
@@ -90,15 +84,12 @@ class RewardTuning(Settings, Problem):
     lambda_: Variable | float = Variable("lambda", 1.0, 0.05, 20.0, "log")
     weights: dict[str, Variable | float] | None = None
     gamma: float = Field(default=math.inf, gt=0)
-    estimator: Literal["pool"] = "pool"
     pool_size: int = Field(default=4096, ge=1)
     max_pool_size: int | None = Field(default=None, ge=1)
     shard_size: int = Field(default=64, ge=1)
     round_size: int | None = Field(default=None, ge=1)
     sampling_steps: int | None = Field(default=None, ge=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    at: dict[str, float] | None = None
-    prompts: None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -112,43 +103,18 @@ class RewardTuning(Settings, Problem):
                 f"weights are given for {sorted(self.weights)}, but the lower rewards are "
                 f"{sorted(self._lower_rewards)}; give each a Variable or a number"
             )
-        if self._plan.limit < self.pool_size:
+        if self.pool_plan.limit < self.pool_size:
             raise InputError(
-                f"max_pool_size {self._plan.limit} is below pool_size {self.pool_size}; it must "
-                "be at least that"
+                f"max_pool_size {self.pool_plan.limit} is below pool_size {self.pool_size}; "
+                "it must be at least that"
             )
-        self._check_identified()
+        self._coefficients.check()
         return self
-
-    def _check_identified(self) -> None:
-        tuned = [*self._coefficients.values()]
-        if all(isinstance(c, Variable) for c in tuned):
-            raise InputError(
-                "lambda_ and all weights are free together, but samples depend on weights / lambda "
-                "alone; give lambda_ or one weight as a number"
-            )
-        names = [v.name for v in self.variables]
-        if len(set(names)) < len(names):
-            raise InputError(f"the variables are named {names}, but each needs a name of its own")
 
     @property
     def _lower_rewards(self) -> Mapping[str, Any]:
         given = self.lower_reward
         return given if isinstance(given, dict) else {"lower": given}
-
-    @property
-    def _coefficients(self) -> dict[str, Variable | float]:
-        """(lambda, w_1, ..., w_K), each tuned or fixed."""
-        weights = self.weights or dict.fromkeys(self._lower_rewards, 1.0)
-        return {"lambda": self.lambda_, **{k: weights[k] for k in self._lower_rewards}}
-
-    @property
-    def _plan(self) -> Plan:
-        limit = 4 * self.pool_size if self.max_pool_size is None else self.max_pool_size
-        rounds = _ROUNDS if self.at is None else 1
-        wanted = self.round_size or math.ceil(self.pool_size / rounds)
-        whole = math.ceil(wanted / self.shard_size) * self.shard_size
-        return Plan(self.pool_size, limit, whole, self.shard_size)
 
     @property
     def _columns(self) -> dict[str, Any]:
@@ -158,9 +124,22 @@ class RewardTuning(Settings, Problem):
         return {"upper": self.upper_reward, **lower, **held_out}
 
     @property
+    def _coefficients(self) -> Coefficients:
+        """Lambda and the weights, in the order of the lower rewards."""
+        weights = self.weights or dict.fromkeys(self._lower_rewards, 1.0)
+        return Coefficients((self.lambda_, *(weights[name] for name in self._lower_rewards)))
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """What is tuned among lambda and the weights."""
-        return tuple(c for c in self._coefficients.values() if isinstance(c, Variable))
+        return self._coefficients.variables
+
+    @property
+    def pool_plan(self) -> PoolPlan:
+        """How the pool is drawn."""
+        limit = 4 * self.pool_size if self.max_pool_size is None else self.max_pool_size
+        round_size = self.round_size or math.ceil(self.pool_size / _ROUNDS)
+        return PoolPlan.of(self.pool_size, limit, round_size, self.shard_size)
 
     def check(self) -> None:
         """Resolve the model and the rewards, and try the rewards on a probe batch."""
@@ -168,28 +147,7 @@ class RewardTuning(Settings, Problem):
             raise InputError(
                 "nothing is tuned: lambda_ and all weights are numbers; give one as a Variable"
             )
-        self._check_at()
-        samples = self.source.probe()
-        for column, spec in self._columns.items():
-            reward = load_reward(spec, column, "cpu")
-            with said_in_a_sentence(f"reward '{column}'", f"a batch of {tuple(samples.shape)}"):
-                values = evaluate(reward, samples, f"reward '{column}'")
-            if not np.isfinite(values).all():
-                raise InputError(
-                    f"reward '{column}' gave {values[~np.isfinite(values)][0]} on a probe batch; "
-                    "it must be a finite number for every sample"
-                )
-
-    def _check_at(self) -> None:
-        names = [v.name for v in self.variables]
-        if self.at is not None and sorted(self.at) != sorted(names):
-            raise InputError(f"at names {sorted(self.at)}, but the variables are {names}")
-        for v in self.variables:
-            if self.at is not None and not v.low <= self.at[v.name] <= v.high:
-                raise InputError(
-                    f"at has {v.name} {self.at[v.name]:g}, outside its bounds "
-                    f"[{v.low:g}, {v.high:g}]"
-                )
+        check_rewards(self._columns, self.source.probe())
 
     @cached_property
     def source(self) -> Model:
@@ -200,87 +158,63 @@ class RewardTuning(Settings, Problem):
         """Load the model and the rewards."""
         return RewardWorker(*self.source.sampler(device), self._columns, device)
 
-    def trial(self, x: Mapping[str, float]) -> RewardTuning:
-        """The objective alone at the variables `x`, by name, on a pool of its own."""
-        return self.model_copy(update={"at": dict(x)})
-
-    def trial_cost(self) -> Cost:
-        """A pool of `pool_size`."""
-        nfe = self.pool_size * self.source.nfe_per_sample
-        return Cost(nfe, nfe)
-
-    def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
-        """The objective at each end's x, on one pool."""
-        size = {"pool_size": samples, "max_pool_size": samples, "round_size": None}
-        return RewardScoring(self.model_copy(update=size), ends)
-
-    def landscape(self, state: Arrays) -> Callable[[np.ndarray], float]:
-        """The objective at any x (d,), as a state's pool has it."""
-        solver = self.solver(state)
-        return lambda x: solver.exact(x).value
-
     def init(self, seed: int) -> Arrays:
         """An empty pool."""
-        pool = {f"pool/{name}": np.empty(0) for name in self._columns}
         return {
-            "x": np.array([v.init if self.at is None else self.at[v.name] for v in self.variables]),
+            "x": np.array([v.init for v in self.variables]),
             "seed_base": seed_base(seed),
             "pool/seed": np.empty(0, dtype=np.int64),
-            **pool,
+            **{f"pool/{name}": np.empty(0) for name in self._columns},
         }
 
-    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
+    def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
-        if not done:
-            return self._plan.draw(round_, state)
-        state = grown(state, done[0])
-        solver = self.solver(state)
-        if self.at is not None:
-            evaluated = evaluated_row(self.variables, solver, state["x"])
-            drawn = len(state["pool/seed"]) >= self.pool_size
-            return Update(state, evaluated, EVALUATED if drawn else None)
-        found = solver.solve()
-        state["x"] = found.x
-        metrics = row(self.variables, self._tuned, solver, found, state.get("pool/held_out"))
-        stop = self._stop(found, len(state["pool/seed"]))
+        drawn = yield self.pool_plan.draw(state)
+        state = grown(state, drawn.rows)
+        solution = solve(self.objective(state))
+        state["x"] = solution.x
+        metrics = row(solution, state.get("pool/held_out"))
+        stop = stop_with(solution, self.pool_plan)
         if stop is None:
             return Update(state, metrics)
-        if len(done) == 1:
-            return self._plan.show(round_, state, solver.exact(found.x).tilts[0].weights)
-        before, after = np.split(done[1].rows["samples"], 2)
-        return Update(state | {"samples_before": before, "samples_after": after}, metrics, stop)
+        shown = yield self.pool_plan.show(state, solution.point.weights)
+        before, after = np.split(shown.rows["samples"], 2)
+        return Update({**state, "samples_before": before, "samples_after": after}, metrics, stop)
 
-    def _stop(self, found: Found, n: int) -> Stop | None:
-        """Why to end with this pool; None where it should grow."""
-        reason = judge(found)
-        needed = samples_needed(found, reason, n)
-        may_grow = n < self._plan.limit and needed <= self._plan.limit
-        if n < self.pool_size or (needed > 0 and may_grow):
-            return None
-        return explain(reason, found, self.variables, n, needed)
+    def objective(self, state: Arrays) -> PoolObjective:
+        """The upper objective on a state's pool."""
+        lower = np.column_stack([state[f"pool/lower.{name}"] for name in self._lower_rewards])
+        return PoolObjective(Pool(state["pool/upper"], lower), self._coefficients, self.gamma)
 
-    def pool(self, state: Arrays) -> Pool:
-        """The rewards of a state's pool."""
-        lower = [state[f"pool/lower.{name}"] for name in self._lower_rewards]
-        return Pool(state["pool/upper"], np.column_stack(lower))
+    def landscape(self, state: Arrays) -> Callable[[np.ndarray], float]:
+        """F at any x (d,), as a state's pool has it."""
+        objective = self.objective(state).at_gamma(math.inf)
+        return lambda x: objective.estimate(x).value
 
-    @property
-    def _tuned(self) -> list[int]:
-        """What each variable is among (lambda, w_1, ..., w_K)."""
-        return [i for i, c in enumerate(self._coefficients.values()) if isinstance(c, Variable)]
+    def evaluation(
+        self, ends: Sequence[Arrays], samples: int | None = None, *, rounds: int = 1
+    ) -> RewardEvaluation:
+        """F at each end's x on one fresh pool of `samples`, None for `pool_size`.
 
-    def solver(self, state: Arrays) -> Solver:
-        """The upper level on a state's pool."""
-        given = self._coefficients.values()
-        base = np.array([c.init if isinstance(c, Variable) else c for c in given])
-        return Solver(self.pool(state), self.variables, self._tuned, base, self.gamma)
+        Parameters
+        ----------
+        rounds : to draw the pool in; after each F is known at the last end, on what there is.
+        """
+        size = self.pool_size if samples is None else samples
+        plan = PoolPlan.of(size, size, math.ceil(size / rounds), self.shard_size)
+        return RewardEvaluation(self, ends, plan, self.objective)
+
+    def evaluation_cost(self) -> Cost:
+        """A pool of `pool_size`, which is drawn in one round."""
+        nfe = self.pool_size * self.source.nfe_per_sample
+        return Cost(nfe, nfe)
 
     def export(self, state: Arrays, directory: Path) -> None:
         """The pretrained pipeline, samples before and after, and the objective's curve."""
         write_pipeline(self.source.directory, directory)
         write_samples(state, directory)
         if len(state["pool/seed"]):
-            write_curve(self.solver(state), state["x"], self.variables, directory)
+            write_curve(self.objective(state), state["x"], directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` samples of p_x: the pool's seeds drawn with its weights, and sampled again.
@@ -289,7 +223,7 @@ class RewardTuning(Settings, Problem):
         """
         import torch
 
-        weights = self.solver(state).exact(state["x"]).tilts[0].weights
+        weights = self.objective(state).at(state["x"]).weights
         chosen = resample(state["pool/seed"], weights, n, np.random.default_rng(seed)).tolist()
         sample, _ = self.source.sampler(device)
         size = self.shard_size
@@ -297,4 +231,4 @@ class RewardTuning(Settings, Problem):
 
     def planned_rounds(self, state: Arrays) -> int:
         """Rounds to `pool_size`, or to the limit once the pool is beyond it."""
-        return self._plan.rounds(len(state["pool/seed"]))
+        return self.pool_plan.rounds(len(state["pool/seed"]))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import RunError
-from raybilevel.problems.base import Arrays, Output, PlacedShard
+from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.reward.model import Sample
+from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.rewards import evaluate, load_reward
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RewardWorker:
-    """Runs shards of kind "draw" (seeds to rewards) and "show" (seeds to samples).
+    """Runs `DrawRewards` and `DrawSamples`.
 
     Parameters
     ----------
@@ -34,17 +35,21 @@ class RewardWorker:
             column: load_reward(spec, column, device) for column, spec in rewards.items()
         }
 
-    def run(self, shard: PlacedShard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+    def run(
+        self, shard: DrawRewards | DrawSamples, broadcast: Mapping[str, np.ndarray], key: int
+    ) -> Output:
         """Draw the samples of the shard's seeds; what is random about them is in the seeds."""
-        seeds = [int(seed) for seed in shard.args["seeds"]]
+        seeds = list(shard.seeds)
         samples = self._sample(seeds)
         _check_finite(samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
         nfe = len(seeds) * self._nfe_per_sample
-        if shard.kind == "show":
-            return Output(rows={"samples": samples.numpy()}, nfe=nfe)
-        return Output(rows=self._draw(samples, seeds), nfe=nfe)
+        match shard:
+            case DrawRewards():
+                return Output(rows=self._pool_rows(samples, seeds), nfe=nfe)
+            case DrawSamples():
+                return Output(rows={"samples": samples.numpy()}, nfe=nfe)
 
-    def _draw(self, samples: Tensor, seeds: Sequence[int]) -> Arrays:
+    def _pool_rows(self, samples: Tensor, seeds: Sequence[int]) -> Arrays:
         rows = {"pool/seed": np.array(seeds, dtype=np.int64)}
         for column, reward in self._rewards.items():
             values = evaluate(reward, samples, column)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.level_info import Conditioning, LevelInfo, read_levels
-from raybilevel.lower.sampling.pipeline_files import pipeline_directory
 from raybilevel.lower.training.unet import TRAIN_STEPS, new_info, new_unet
 from raybilevel.schedules import Schedule, cosine
 

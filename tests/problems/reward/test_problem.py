@@ -1,40 +1,18 @@
-"""The reward problem: what it refuses, how its pool grows, when it stops and what it says."""
+"""The reward problem: what it refuses, what its runs find, and what they say."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from reward_toys import solve, tuning
 from toys import bump, first, gaussian, near_one, second
 
-from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel import Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Output, Stage, Status, Update
-from raybilevel.problems.reward.convergence import Reason
+from raybilevel.problems.reward.pool_solver import PoolSolver
 from raybilevel.runtime.rounds import run_locally
-
-LAMBDA = Variable("lambda", 3.0, 0.5, 20.0, "log")
-
-
-def constant(samples):
-    return torch.ones(len(samples))
-
-
-def tuning(**changes):
-    settings = {
-        "model": gaussian,
-        "lower_reward": first,
-        "upper_reward": bump,
-        "lambda_": LAMBDA,
-        "pool_size": 8192,
-        "shard_size": 2048,
-    }
-    return RewardTuning(**(settings | changes))
-
-
-def solve(seed=0, **changes):
-    run, rows = run_locally(tuning(**changes), RunConfig(seed=seed))
-    return run, rows
 
 
 @pytest.fixture(scope="module")
@@ -73,104 +51,11 @@ def test_the_held_out_reward_is_not_optimised(solved):
     assert without.state["x"].tobytes() == solved[0].state["x"].tobytes()
 
 
-def test_the_seeds_of_a_pool_are_all_different(solved):
-    seeds = solved[0].state["pool/seed"]
-    assert len(np.unique(seeds)) == len(seeds) >= 8192
-    assert 0 <= seeds.min() <= seeds.max() < 2**32
-
-
-def test_two_runs_draw_other_samples():
-    one, other = tuning().init(0), tuning().init(1)
-    assert one["seed_base"] != other["seed_base"]
-
-
 def test_a_pools_rewards_are_those_of_its_seeds(solved):
     state = solved[0].state
     samples = gaussian(state["pool/seed"][:50].tolist())
     np.testing.assert_array_equal(state["pool/lower.lower"][:50], first(samples).double())
     np.testing.assert_array_equal(state["pool/upper"][:50], bump(samples).double())
-
-
-def test_a_stage_is_the_same_for_the_same_state_and_changes_none():
-    problem = tuning(pool_size=1024, shard_size=64)
-    state = problem.init(0)
-    kept = {name: value.copy() for name, value in state.items()}
-    plan = problem.stage(0, state, [])
-    assert isinstance(plan, Stage)
-    assert plan == problem.stage(0, state, [])
-    drawn = [problem.worker("cpu").run(shard, {}, 0) for shard in plan.shards]
-    rows = {name: np.concatenate([o.rows[name] for o in drawn]) for name in drawn[0].rows}
-    done = [Output(rows=rows, nfe=256)]
-    one, other = problem.stage(0, state, done), problem.stage(0, state, done)
-    assert isinstance(one, Update)
-    assert one.metrics == pytest.approx(other.metrics, rel=0, abs=0, nan_ok=True)
-    assert state.keys() == kept.keys()
-    for name, value in kept.items():
-        assert state[name].tobytes() == value.tobytes(), name
-
-
-def test_a_stage_covers_the_rounds_samples_once():
-    problem = tuning(pool_size=1000, shard_size=64, round_size=256)
-    plan = problem.stage(0, problem.init(0), [])
-    seeds = [seed for shard in plan.shards for seed in shard.args["seeds"]]
-    assert [shard.index for shard in plan.shards] == [0, 1, 2, 3]
-    assert len(seeds) == len(set(seeds)) == 256
-
-
-def test_a_pool_grows_where_growing_helps():
-    """300 samples have no ESS of 400 anywhere; a few thousand have."""
-    run, rows = solve(pool_size=300, max_pool_size=16384, shard_size=100, round_size=2000)
-    sizes = [row["pool_size"] for row in rows]
-    assert sizes == sorted(sizes)
-    assert 300 < sizes[-1] <= 16384
-    assert np.isnan(rows[0]["upper_loss"])
-    assert not np.isnan(rows[-1]["upper_loss"])
-    assert len(run.state["pool/seed"]) == sizes[-1]
-
-
-def test_a_pool_that_can_be_believed_nowhere_gives_no_number():
-    run, rows = solve(pool_size=200, max_pool_size=300, shard_size=100)
-    last = rows[-1]
-    assert run.stop.status is Status.STOPPED
-    assert "believed nowhere" in run.stop.reason
-    assert "raise max_pool_size (to " in run.stop.reason
-    numbers = ("upper_loss", "upper_loss_se", "gradient/lambda", "interval_low/lambda")
-    assert all(math.isnan(last[name]) for name in numbers)
-    assert last["config/lambda"] == LAMBDA.init
-
-
-def test_an_objective_that_falls_beyond_what_can_be_believed_is_no_optimum():
-    run, rows = solve(lower_reward=first, upper_reward=first, pool_size=4096, max_pool_size=4096)
-    assert run.stop.status is Status.STOPPED
-    assert "no optimum" in run.stop.reason
-    assert "price into the upper reward" in run.stop.reason
-    last = rows[-1]
-    assert math.isnan(last["interval_low/lambda"])
-    assert last["ess"] >= 400  # where it stands, the pool can be believed
-    assert last["gradient/lambda"] > 4 * last["gradient_se/lambda"]  # and lambda should be less
-
-
-def test_at_a_bound_there_is_no_interval():
-    bounded = Variable("lambda", 6.0, 4.0, 20.0, "log")
-    run, rows = solve(lambda_=bounded)
-    assert run.stop.status is Status.AT_BOUND
-    assert "the bound of lambda" in run.stop.reason
-    assert rows[-1]["config/lambda"] == 4.0
-    assert math.isnan(rows[-1]["interval_low/lambda"])
-
-
-def test_a_flat_objective_is_called_flat():
-    run, _ = solve(upper_reward=constant, pool_size=4096, max_pool_size=4096)
-    assert run.stop.status is Status.STOPPED
-    assert "flat" in run.stop.reason
-
-
-@pytest.mark.parametrize("reason", Reason)
-def test_every_reason_to_stop_but_an_optimum_names_a_remedy(reason):
-    status, text = reason.value
-    assert status in Status
-    if reason is not Reason.CONVERGED:
-        assert any(verb in text for verb in ("raise", "move", "look", "check", "narrow"))
 
 
 def test_a_weight_is_tuned_with_lambda_fixed():
@@ -212,29 +97,6 @@ def test_a_finite_gamma_reports_both_optima():
 def test_an_infinite_gamma_reports_one():
     _, rows = solve(pool_size=1024, max_pool_size=1024)
     assert not {"penalised_loss", "unpenalised/lambda"} & rows[-1].keys()
-
-
-def test_a_trial_holds_the_variables_fixed():
-    problem = tuning(lower_reward={"a": first, "b": second},
-                     weights={"a": 1.0, "b": Variable("w", 1.0, 0.0, 2.0)})  # fmt: skip
-    at = {"lambda": 3.0, "w": 0.25}
-    run, (row,) = run_locally(problem.trial(at), RunConfig(seed=3))
-    assert run.stop.reason == "evaluated as asked for"
-    assert {name: row[f"config/{name}"] for name in at} == at
-    assert len(run.state["pool/seed"]) == problem.pool_size
-    assert row["upper_loss"] == problem.landscape(run.state)(np.array([3.0, 0.25]))
-    assert row["nfe_total"] == problem.trial_cost().whole == problem.trial_cost().unit
-
-
-def test_ends_are_scored_on_one_pool_that_the_scoring_draws():
-    problem = tuning()
-    ends = [{"x": np.array([x])} for x in (0.5, 2.0)]
-    run, (row,) = run_locally(problem.scoring(ends, 512), RunConfig(seed=8))
-    assert len(run.state["pool/seed"]) == 512
-    f = problem.landscape(run.state)
-    assert run.state["scores"].tolist() == [f(end["x"]) for end in ends]
-    assert np.all(run.state["scores_se"] > 0)
-    assert row["upper_loss"] == run.state["scores"][-1]
 
 
 def test_a_good_problem_passes_its_check():
@@ -295,3 +157,42 @@ def test_samples_may_have_any_shape():
     problem.check()
     run, _ = run_locally(problem)
     assert run.state["samples_after"].shape == (32, 2, 3, 2, 2)
+
+
+def test_a_round_is_the_same_for_the_same_state_and_changes_none():
+    problem = tuning(pool_size=1024, shard_size=64)
+    state = problem.init(0)
+    kept = {name: value.copy() for name, value in state.items()}
+    ends = []
+    for _ in range(2):
+        round_ = problem.run_round(0, state)
+        stage = next(round_)
+        assert isinstance(stage, Stage)
+        drawn = [problem.worker("cpu").run(shard, {}, 0) for shard in stage.shards]
+        rows = {name: np.concatenate([o.rows[name] for o in drawn]) for name in drawn[0].rows}
+        with pytest.raises(StopIteration) as end:
+            round_.send(Output(rows=rows, nfe=256))
+        ends.append((stage, end.value.value))
+    (stage, one), (again, other) = ends
+    assert stage == again
+    assert isinstance(one, Update)
+    assert one.metrics == pytest.approx(other.metrics, rel=0, abs=0, nan_ok=True)
+    assert state.keys() == kept.keys()
+    for name, value in kept.items():
+        assert state[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize(("gamma", "searches"), [(math.inf, 1), (20.0, 2)])
+def test_a_rounds_pool_is_searched_once_for_each_optimum_that_it_reports(
+    monkeypatch, gamma, searches
+):
+    searched, search = [], PoolSolver.solve
+
+    def counted(solver):
+        searched.append(solver)
+        return search(solver)
+
+    monkeypatch.setattr(PoolSolver, "solve", counted)
+    run, rows = solve(gamma=gamma)
+    assert "samples_after" in run.state  # the last round has a stage beside the pool's
+    assert len(searched) == searches * len(rows)

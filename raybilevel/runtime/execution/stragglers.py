@@ -14,13 +14,13 @@ _HUNG = 20.0  # times the median
 _HUNG_FLOOR = 60.0  # seconds
 
 
-class Pace:
+class StragglerStatistics:
     """Median durations by kind of shard, in seconds."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, deque[float]] = {}
 
-    def note(self, kind: str, seconds: float) -> None:
+    def add(self, kind: str, seconds: float) -> None:
         """Take note of how long a shard took."""
         self._seconds.setdefault(kind, deque(maxlen=_KEPT)).append(seconds)
 

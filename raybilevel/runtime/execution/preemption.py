@@ -11,19 +11,19 @@ from ray._private.state import state  # what Ray Train asks too: there is no pub
 _INTERVAL = 1.0  # seconds between two looks
 
 
-class Drains:
+class Preemptions:
     """What Ray knows of the nodes that are about to go.
 
-    Ray schedules nothing new on such a node and does not end it: who took it away does, at the
-    deadline, whatever still runs there.
+    Ray schedules nothing new on such a node and does not end it. Whoever takes the node away ends
+    it at the deadline, with all that still runs there.
     """
 
     def __init__(self) -> None:
         self._deadlines: dict[str, float] = {}
         self._looked = -math.inf
 
-    def look(self) -> Mapping[str, float]:
-        """Deadlines by node id (hex), by the monotonic clock; inf where there is none."""
+    def deadlines(self) -> Mapping[str, float]:
+        """By node id (hex), by the monotonic clock; inf where there is none."""
         now = time.monotonic()
         if now - self._looked >= _INTERVAL:
             self._looked = now

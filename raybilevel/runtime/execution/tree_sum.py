@@ -15,12 +15,12 @@ from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays
 from raybilevel.runtime.reduce import Tree
 
-_FAN = 8  # siblings that are added at a time: a power of 2, so that a block is a subtree
-_SMALL = 100_000  # bytes, up to which Ray sends an answer with the news of it
+_BLOCK = 8  # siblings that are added at a time: a power of 2, so that a block is a subtree
+_INLINE = 100_000  # bytes, up to which Ray sends an answer with the news of it
 
 
 @ray.remote(num_cpus=0, num_returns=2)  # type: ignore[untyped-decorator]
-def _fold(*sums: Arrays) -> tuple[None, Arrays]:
+def _tree_sum(*sums: Arrays) -> tuple[None, Arrays]:
     """Nothing, which tells the driver that all went well, and the sum, which stays here."""
     tree = Tree(len(sums))
     for i, each in enumerate(sums):
@@ -28,7 +28,7 @@ def _fold(*sums: Arrays) -> tuple[None, Arrays]:
     return None, tree.result()
 
 
-class Folding:
+class DistributedTree:
     """Sums of `size` shards that stay in Ray's object store, added block by block by Ray tasks.
 
     What is lost with a node is put again: all shards below the addition that missed it.
@@ -37,7 +37,7 @@ class Folding:
     def __init__(self, size: int) -> None:
         self._sizes = [size]
         while self._sizes[-1] > 1:
-            self._sizes.append(-(-self._sizes[-1] // _FAN))
+            self._sizes.append(-(-self._sizes[-1] // _BLOCK))
         self._parts: dict[tuple[int, int], dict[int, Any]] = {}
         self._tasks: dict[Any, tuple[int, int, Any]] = {}
         self._root: Any = None
@@ -55,12 +55,12 @@ class Folding:
         if self._sizes[level] == 1:
             self._root = reference
             return
-        block = i // _FAN
+        block = i // _BLOCK
         parts = self._parts.setdefault((level, block), {})
         parts[i] = reference
-        if len(parts) == min(_FAN, self._sizes[level] - block * _FAN):
+        if len(parts) == min(_BLOCK, self._sizes[level] - block * _BLOCK):
             del self._parts[level, block]
-            done, sums = _fold.remote(*(parts[j] for j in sorted(parts)))
+            done, sums = _tree_sum.remote(*(parts[j] for j in sorted(parts)))
             self._tasks[done] = (level + 1, block, sums)
 
     def take(self, done: Any) -> range:
@@ -76,7 +76,7 @@ class Folding:
         return range(0)
 
     def _below(self, level: int, block: int) -> range:
-        width = _FAN**level
+        width = _BLOCK**level
         return range(block * width, min((block + 1) * width, self._sizes[0]))
 
     def result(self) -> Arrays | None:
@@ -96,26 +96,26 @@ def _get(reference: Any) -> Arrays | None:
 
 
 class Sums:
-    """The sums of a stage of `size` shards: folded where they are many and large, else added here.
+    """The sums of a stage of `size` shards: added where they are if many and large, else here.
 
     The bits are the same; the driver's memory and time are not.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._tree, self._folding = Tree(size), Folding(size)
-        self._folds = False
+        self._tree, self._distributed = Tree(size), DistributedTree(size)
+        self._large = False
 
     @property
     def waiting(self) -> list[Any]:
         """References of additions that are under way."""
-        return self._folding.waiting
+        return self._distributed.waiting
 
     def put(self, index: int, reference: Any, size_bytes: int) -> range:
         """Take a shard's sums; returns the shards that are to be put again."""
-        self._folds = size_bytes > _SMALL and self._size > _FAN
-        if self._folds:
-            self._folding.put(index, reference)
+        self._large = size_bytes > _INLINE and self._size > _BLOCK
+        if self._large:
+            self._distributed.put(index, reference)
             return range(0)
         sums = _get(reference)
         if sums is None:
@@ -125,8 +125,8 @@ class Sums:
 
     def take(self, done: Any) -> range:
         """Take an addition that has ended; returns the shards that are to be put again."""
-        return self._folding.take(done)
+        return self._distributed.take(done)
 
     def result(self) -> Arrays | None:
         """The whole sum; None where it is lost and every shard is to be put again."""
-        return self._folding.result() if self._folds else self._tree.result()
+        return self._distributed.result() if self._large else self._tree.result()

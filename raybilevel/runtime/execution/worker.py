@@ -12,7 +12,8 @@ import ray
 from raybilevel.problems.base import Arrays, Shard
 from raybilevel.problems.base import Worker as ProblemWorker
 from raybilevel.runtime.environment import Facts, hardware, make_deterministic
-from raybilevel.runtime.serialization import Parcel
+from raybilevel.runtime.process_state import ProcessState
+from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.threads import fix_threads
 
 
@@ -33,7 +34,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Loaded:
     """A worker that has loaded the problem: what its bits depend on, and the node it is on."""
 
     facts: Facts
@@ -44,18 +45,28 @@ class Arrival:
 class Worker:
     """Owns one GPU, or one slot of CPUs."""
 
-    _worker: ProblemWorker
+    _worker: ProblemWorker | None
 
     def __init__(self, threads: int) -> None:
         fix_threads(threads)
         self._threads = threads
+        self._process = ProcessState()
+        self._problem = ""  # digest of the one that is loaded
 
-    def load(self, problem: Parcel, device: str) -> Arrival:
-        """Load the problem's model, data and metric."""
-        make_deterministic(device)
-        self._worker = problem.open().worker(device)
-        fix_threads(self._threads)  # loading imported torch, and may have changed its mind
-        return Arrival(hardware(device), ray.get_runtime_context().get_node_id())
+    def load(self, problem: Serialized, device: str) -> Loaded | None:
+        """Load the problem's model, data and metric, unless it is loaded already.
+
+        None where this process loaded another problem before, which left it in a state that no
+        other problem should find.
+        """
+        if self._problem != problem.digest:
+            if self._problem and not self._process.reset(device):
+                return None
+            self._problem, self._worker = problem.digest, None  # frees its memory first
+            make_deterministic(device)
+            self._worker = problem.load().worker(device)
+            fix_threads(self._threads)  # loading imported torch, and may have changed its mind
+        return Loaded(hardware(device), ray.get_runtime_context().get_node_id())
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def run(
@@ -63,6 +74,7 @@ class Worker:
     ) -> tuple[Report, Arrays]:
         """Run one shard; its sums are an object of their own."""
         started = time.monotonic()
+        assert self._worker is not None, "shards are sent to who has loaded the problem"
         output = self._worker.run(shard, broadcast, key)
         seconds = time.monotonic() - started
         size = sum(a.nbytes for a in output.sums.values())

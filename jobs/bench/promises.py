@@ -1,0 +1,282 @@
+"""Each promise broken on purpose, in a copy of the package: the test named for it has to fail.
+
+    python jobs/bench/promises.py [--only WORDS] [--fits] [--list]
+
+A line a promise: `noticed` where the test failed as it must, `NOT NOTICED` where it passed, and
+`DOES NOT APPLY` where what is to be replaced is not there once. The exit code is 1 unless all are
+noticed. `--fits` only looks whether the changes apply, `--list` prints promises and tests. All of
+them take some ten minutes on two cores; that the tests pass on what is not broken, CI shows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("raybilevel", "tests", "jobs", "cluster", "pyproject.toml", "README.md", "LICENSE")
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised, the change that breaks it, and the test that has to notice.
+
+    Attributes
+    ----------
+    words : the promise.
+    file : below `raybilevel/`.
+    old, new : `old` is there once, and is replaced.
+    test : below `tests/`, as pytest takes it.
+    """
+
+    words: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+EXACT = "runtime/test_exact.py"
+EXECUTOR = "runtime/test_executor.py"
+NODES = "nodes/test_nodes.py"
+
+PROMISES = [
+    # --- elastic and exact ------------------------------------------------------------------------
+    Promise(
+        "sums are added in one order, whichever shard comes first",
+        "runtime/reduce.py", "self._rise(0, index, sums)",
+        "self._nodes[0, 0] = add(self._nodes[0, 0], sums) if self._nodes else sums",
+        "runtime/test_reduce.py",
+    ),
+    Promise(
+        "rows are joined by index, whichever shard comes first",
+        "runtime/reduce.py", "for i in sorted(self._rows)", "for i in self._rows",
+        "runtime/test_reduce.py",
+    ),
+    Promise(
+        "the bits do not depend on the number of workers, nor on Ray",
+        "runtime/shard_scheduler.py", "shard.key(self._seed)",
+        "shard.key(self._seed + len(self._crew.members))",
+        f"{EXACT}::test_bits_do_not_depend_on_the_number_of_workers",
+    ),
+    Promise(
+        "a shard that runs again gives the same bits",
+        "runtime/shard_scheduler.py", "shard.key(self._seed)",
+        "shard.key(self._seed + self._sent[index])",
+        f"{EXACT}::test_a_killed_worker_costs_its_shard_alone",
+    ),
+    Promise(
+        "a process has the threads that it was given, which decide bits",
+        "runtime/threads.py", "os.environ[name] = str(count)", "pass",
+        "runtime/test_threads.py",
+    ),
+    Promise(
+        "hardware and versions that are mixed mark the run",
+        "runtime/environment.py", "self.exact = False", "pass",
+        "runtime/test_environment.py",
+    ),
+    Promise(
+        "nobody goes on with a run under another seed",
+        "stored_config.py", "before.get(key) != now.get(key)", "False",
+        "test_tuner.py::test_restoring_with_another_seed_names_it",
+    ),
+    # --- what fails, what is lost -----------------------------------------------------------------
+    Promise(
+        "a worker that dies costs what it had in flight, and the run says so",
+        "runtime/worker_group.py", "self.changes.workers_lost += 1", "pass",
+        f"{NODES}::test_a_node_that_is_killed_costs_its_shards_alone",
+    ),
+    Promise(
+        "a shard that kills its workers ends the run, and is named",
+        "runtime/shard_scheduler.py", "_DEATHS = 5", "_DEATHS = 6",
+        f"{EXECUTOR}::test_five_deaths_on_one_shard_end_the_run_and_name_it",
+    ),
+    Promise(
+        "a shard that raises is tried again",
+        "runtime/shard_scheduler.py", "_ATTEMPTS = 3", "_ATTEMPTS = 1",
+        f"{EXECUTOR}::test_a_shard_that_raises_twice_is_tried_again_and_costs_nothing_else",
+    ),
+    Promise(
+        "a drained node ends what it has and gets no more",
+        "runtime/worker_group.py", "member.node in deadlines", "False",
+        f"{NODES}::test_a_drained_node_ends_its_shards_and_gets_no_more",
+    ),
+    Promise(
+        "a late shard runs elsewhere as well",
+        "runtime/stragglers.py", "_LATE_FLOOR = 1.0", "_LATE_FLOOR = 100.0",
+        f"{EXECUTOR}::test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_ones",
+    ),
+    Promise(
+        "a slow node costs no time",
+        "runtime/shard_scheduler.py", "_SLOW = 2.0", "_SLOW = 1e9",
+        f"{EXECUTOR}::test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner",
+    ),
+    Promise(
+        "a lost driver begins again from storage",
+        "runtime/driver.py", "max_restarts=20", "max_restarts=0",
+        f"{EXACT}::test_bits_survive_a_driver_killed",
+    ),
+    Promise(
+        "a run directory has one driver",
+        "runtime/client.py", '"name": name, "namespace"',
+        '"name": f"{name} {time.time()}", "namespace"',
+        f"{EXACT}::test_two_drivers_never_share_a_run",
+    ),
+    Promise(
+        "what a command's end leaves is said with its exit code",
+        "cli/main.py", "_end(error, 1)", "_end(error, 0)",
+        "runtime/test_client.py::test_an_interrupted_run_stops_at_once_and_goes_on_to_the_same_bits",
+    ),
+    Promise(
+        "storage may be away for a while",
+        "runtime/writer.py", "time.monotonic() + limit_s", "time.monotonic()",
+        "runtime/test_writer.py",
+    ),
+    Promise(
+        "a harmed checkpoint is passed over for the one before",
+        "runtime/checkpoints.py", '["sha256"] != entry["sha256"]', '["size"] < 0',
+        "runtime/test_checkpoints.py",
+    ),
+    Promise(
+        "what a lost driver wrote after the checkpoint is dropped",
+        "runtime/checkpoints.py", "if later > number:", "if False:",
+        "runtime/test_checkpoints.py",
+    ),
+    Promise(
+        "too few workers for too long stop the run, with all rounds saved",
+        "runtime/run_controller.py", "Stop(Status.STOPPED, going_on)", "None",
+        f"{NODES}::test_too_few_workers_for_too_long_stop_the_run_with_all_rounds_saved",
+    ),
+    Promise(
+        "a detached run outlives its command",
+        "runtime/client.py", 'options["lifetime"] = "detached"', "pass",
+        "cli/test_control.py::test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped",
+    ),
+    # --- honest estimates -------------------------------------------------------------------------
+    Promise(
+        "where a gate fails, no number",
+        "upper/diagnostics.py", "if ess < gates.min_ess", "if ess < 0",
+        "upper/test_diagnostics.py",
+    ),
+    Promise(
+        "an interval covers what it says",
+        "upper/interval.py", "ndtri((1 + confidence) / 2)", "ndtri(confidence)",
+        "upper/test_interval.py",
+    ),
+    Promise(
+        "the gradient is that of the oracle",
+        "upper/tilting.py", "np.exp(self.tilt - self._top)",
+        "np.exp(0.9 * (self.tilt - self._top))",
+        "upper/test_oracles.py",
+    ),
+    # --- what is stored, said, counted, exported --------------------------------------------------
+    Promise(
+        "no Python function is stored: it is asked for again",
+        "config_file.py", "one.startswith(_CALLABLE)", "False",
+        "test_tuner.py::test_callables_are_asked_for_again_and_a_stopped_run_goes_on_with_more_samples",
+    ),
+    Promise(
+        "bad input ends with exit code 2",
+        "cli/main.py", "_end(error, 2)", "_end(error, 1)",
+        "test_bad_input.py::test_an_empty_file",
+    ),
+    Promise(
+        "bad input is found before anything is written",
+        "tuner.py", "config.problem.check()", "pass",
+        "test_bad_input.py::test_a_model_directory_that_is_not_there",
+    ),
+    Promise(
+        "work that is done twice is counted apart",
+        "runtime/shard_scheduler.py", "(sent - 1) * self._rows", "sent * self._rows",
+        f"{EXACT}::test_a_killed_worker_costs_its_shard_alone",
+    ),
+    Promise(
+        "what is exported draws our images with stock classes",
+        "lower/sampling/export.py", 'timestep_spacing": "trailing"', 'timestep_spacing": "leading"',
+        "lower/sampling/test_export.py::test_the_reloaded_pipeline_draws_our_images",
+    ),
+    Promise(
+        "a comparison that goes on makes only what is not there",
+        "baselines/compare.py", "if outcome is None:", "if True:",
+        "baselines/test_compare.py::test_going_on_makes_only_what_is_not_there",
+    ),
+]  # fmt: skip
+
+
+def copy_package(place: Path) -> None:
+    """A copy of what tests need, which they import in place of the installed package."""
+    for name in COPIED:
+        source, target = ROOT / name, place / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+
+
+def verdict(promise: Promise, place: Path) -> str:
+    """Break it, run its test, mend it again."""
+    file = place / "raybilevel" / promise.file
+    text = file.read_text() if file.exists() else ""
+    if text.count(promise.old) != 1:
+        return f"DOES NOT APPLY: {promise.file} has {text.count(promise.old)} of '{promise.old}'"
+    file.write_text(text.replace(promise.old, promise.new))
+    try:
+        return "NOT NOTICED" if _passes(promise.test, place) else "noticed"
+    finally:
+        file.write_text(text)
+
+
+def _passes(test: str, place: Path) -> bool:
+    words = ["-m", "pytest", "-n", "0", "-x", "-p", "no:cacheprovider", f"tests/{test}"]
+    variables = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(  # noqa: S603 - the tests of this repository
+        [sys.executable, *words],
+        cwd=place, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{test} was not run: {done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def fits(promise: Promise) -> str:
+    """Whether its change applies."""
+    file = ROOT / "raybilevel" / promise.file
+    found = file.read_text().count(promise.old) if file.exists() else 0
+    return "fits" if found == 1 else f"DOES NOT APPLY: {found} of '{promise.old}'"
+
+
+@app.command(help=__doc__)
+def main(
+    only: Annotated[str, typer.Option(help="Those whose words or test have this in them.")] = "",
+    look: Annotated[bool, typer.Option("--fits", help="Only see whether changes apply.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Only print them.")] = False,
+) -> None:
+    chosen = [p for p in PROMISES if only in p.words or only in p.test]
+    if show:
+        for promise in chosen:
+            print(f"{promise.words}: tests/{promise.test}")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        if not look:
+            copy_package(place)
+        good = 0
+        for promise in chosen:
+            said = fits(promise) if look else verdict(promise, place)
+            good += said in ("fits", "noticed")
+            print(f"{said:12s} {promise.words}", flush=True)
+    raise typer.Exit(0 if good == len(chosen) else 1)
+
+
+if __name__ == "__main__":
+    app()

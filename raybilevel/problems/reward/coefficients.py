@@ -1,0 +1,52 @@
+"""Lambda and the weights of the lower rewards, of which some are tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from raybilevel.errors import InputError
+from raybilevel.upper.variables import Variable
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """(lambda, w_1, ..., w_K): each a `Variable`, which is tuned, or a number, which is fixed."""
+
+    given: Sequence[Variable | float]
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """The (d,) that are tuned."""
+        return tuple(c for c in self.given if isinstance(c, Variable))
+
+    @cached_property
+    def columns(self) -> list[int]:
+        """Which of (lambda, w_1, ..., w_K) each of the variables is."""
+        return [i for i, c in enumerate(self.given) if isinstance(c, Variable)]
+
+    def at(self, x: np.ndarray) -> np.ndarray:
+        """All of them (1 + K,) where the variables have the values `x` (d,)."""
+        point = np.array([c.init if isinstance(c, Variable) else c for c in self.given], float)
+        point[self.columns] = x
+        return point
+
+    def check(self) -> None:
+        """Refuse what leaves the variables undetermined, or two of one name.
+
+        Raises
+        ------
+        InputError
+            As p_x depends on w / lambda alone, lambda and all weights cannot be free together.
+        """
+        if len(self.variables) == len(self.given):
+            raise InputError(
+                "lambda_ and all weights are free together, but samples depend on weights / lambda "
+                "alone; give lambda_ or one weight as a number"
+            )
+        names = [v.name for v in self.variables]
+        if len(set(names)) < len(names):
+            raise InputError(f"the variables are named {names}, but each needs a name of its own")

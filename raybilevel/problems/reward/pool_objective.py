@@ -1,0 +1,109 @@
+"""The upper objective on one pool, at any x: free of network evaluations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.upper.curvature import hessian
+from raybilevel.upper.diagnostics import Diagnostics, Gates, examine
+from raybilevel.upper.penalty import Estimate, Pool, estimate
+from raybilevel.upper.variables import Variable
+
+
+@dataclass(frozen=True, eq=False)
+class PoolObjective:
+    """F, or L_gamma, of the variables.
+
+    Attributes
+    ----------
+    pool : rewards of samples of p0.
+    coefficients : lambda and the weights; x (d,) are values of those that are tuned.
+    gamma : penalty constant; inf for F.
+    """
+
+    pool: Pool
+    coefficients: Coefficients
+    gamma: float = math.inf
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What x (d,) is made of."""
+        return self.coefficients.variables
+
+    @property
+    def columns(self) -> list[int]:
+        """What each variable is among (lambda, w_1, ..., w_K), as in `Estimate.gradient`."""
+        return self.coefficients.columns
+
+    def at(self, x: np.ndarray) -> PoolPoint:
+        """What the pool says at `x` (d,)."""
+        return PoolPoint(self, x)
+
+    def at_gamma(self, gamma: float) -> PoolObjective:
+        """The same with another penalty constant."""
+        return replace(self, gamma=gamma)
+
+    def estimate(self, x: np.ndarray) -> Estimate:
+        """Objective and gradient at `x` (d,)."""
+        point = self.coefficients.at(x)
+        return estimate(self.pool, float(point[0]), point[1:], self.gamma)
+
+    def examine(self, estimate_: Estimate, gates: Gates | None = None) -> Diagnostics:
+        """Whether an estimate of this objective can be believed."""
+        return examine(estimate_, self.columns, gates)
+
+    def hessian(self, x: np.ndarray, estimate_: Estimate) -> np.ndarray:
+        """Second derivatives (d, d) at `x` (d,), where the estimate is."""
+        point = self.coefficients.at(x)
+        whole = hessian(self.pool, estimate_, float(point[0]), point[1:], self.gamma)
+        return whole[np.ix_(self.columns, self.columns)]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolPoint:
+    """What a pool says at one x (d,). Each number is computed once, when it is first asked for."""
+
+    objective: PoolObjective
+    x: np.ndarray
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Objective and gradient."""
+        return self.objective.estimate(self.x)
+
+    @cached_property
+    def exact(self) -> Estimate:
+        """F and its gradient, whatever gamma is."""
+        if math.isinf(self.objective.gamma):
+            return self.estimate
+        return self.objective.at_gamma(math.inf).estimate(self.x)
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """Of all gates."""
+        return self.objective.examine(self.estimate)
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """F and its standard error."""
+        return self.exact.value, self.exact.value_se
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The samples' weights (n,) under p_x, summing to one."""
+        return self.exact.tilts[0].weights
+
+    @property
+    def lower_loss(self) -> float:
+        """-E[r2] + lambda KL(p_x || p0), which is -lambda log Z."""
+        return -float(self.objective.coefficients.at(self.x)[0]) * self.exact.tilts[0].log_z
+
+    def mean(self, h: np.ndarray) -> tuple[float, float]:
+        """E[h] under p_x and its standard error, for h (n,)."""
+        mean = float(self.exact.tilts[0].mean(h))
+        return mean, float(np.sqrt(np.sum((self.weights * (h - mean)) ** 2)))

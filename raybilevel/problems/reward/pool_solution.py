@@ -1,0 +1,65 @@
+"""`PoolSolution`: where the objective is least on one pool, and how surely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybilevel.problems.reward.pool_objective import PoolPoint
+from raybilevel.upper.diagnostics import Diagnostics
+from raybilevel.upper.interval import Interval
+from raybilevel.upper.newton import Termination
+from raybilevel.upper.variables import Box
+
+
+@dataclass(frozen=True, eq=False)
+class PoolSolution:
+    """What one pool has to say.
+
+    Attributes
+    ----------
+    point : the optimum, or as far towards it as the pool can be believed.
+    termination : how the search ended; None where the pool can be believed nowhere on its way.
+    interval : in scaled coordinates; None unless the optimum is interior.
+    pinned : (d,) bool, variables held at a bound.
+    refused : what the gates saw at the nearest point that they refused, where the search ended
+        there or could not begin.
+    ahead : what they saw at the optimum that lies beyond it, where the pool shows one.
+    evaluations : estimates that the search made of the pool, those of its start included.
+    unpenalised : (d,) at finite gamma where F itself is least, nan where the pool cannot tell; None
+        at infinite gamma.
+    """
+
+    point: PoolPoint
+    termination: Termination | None
+    interval: Interval | None
+    pinned: np.ndarray
+    refused: Diagnostics | None
+    evaluations: int
+    ahead: Diagnostics | None = None
+    unpenalised: np.ndarray | None = None
+
+    @property
+    def x(self) -> np.ndarray:
+        """Values (d,) of the variables."""
+        return self.point.x
+
+    @property
+    def n(self) -> int:
+        """Samples in the pool."""
+        return self.point.objective.pool.n
+
+    @property
+    def believed(self) -> bool:
+        """Whether the pool can be believed anywhere on the way."""
+        return self.termination is not None
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The interval's ends as values (d,), (d,) inside the box; nan where there is none."""
+        if self.interval is None:
+            nothing = np.full(len(self.x), np.nan)
+            return nothing, nothing
+        box = Box(self.point.objective.variables)
+        return box.from_scaled(self.interval.low), box.from_scaled(self.interval.high)

@@ -1,0 +1,1 @@
+"""Running a stage: workers that come and go, and which of them runs which shard."""

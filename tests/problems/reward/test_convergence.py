@@ -1,0 +1,61 @@
+"""Why a reward run ends, and what it then says."""
+
+import math
+
+import pytest
+import torch
+from reward_toys import LAMBDA, solve
+from toys import first
+
+from raybilevel import Variable
+from raybilevel.problems.base import Status
+from raybilevel.problems.reward.convergence import StopReason
+
+
+def constant(samples):
+    return torch.ones(len(samples))
+
+
+def test_a_pool_that_can_be_believed_nowhere_gives_no_number():
+    run, rows = solve(pool_size=200, max_pool_size=300, shard_size=100)
+    last = rows[-1]
+    assert run.stop.status is Status.STOPPED
+    assert "believed nowhere" in run.stop.reason
+    assert "raise max_pool_size (to " in run.stop.reason
+    numbers = ("upper_loss", "upper_loss_se", "gradient/lambda", "interval_low/lambda")
+    assert all(math.isnan(last[name]) for name in numbers)
+    assert last["config/lambda"] == LAMBDA.init
+
+
+def test_an_objective_that_falls_beyond_what_can_be_believed_is_no_optimum():
+    run, rows = solve(lower_reward=first, upper_reward=first, pool_size=4096, max_pool_size=4096)
+    assert run.stop.status is Status.STOPPED
+    assert "no optimum" in run.stop.reason
+    assert "price into the upper reward" in run.stop.reason
+    last = rows[-1]
+    assert math.isnan(last["interval_low/lambda"])
+    assert last["ess"] >= 400  # where it stands, the pool can be believed
+    assert last["gradient/lambda"] > 4 * last["gradient_se/lambda"]  # and lambda should be less
+
+
+def test_at_a_bound_there_is_no_interval():
+    bounded = Variable("lambda", 6.0, 4.0, 20.0, "log")
+    run, rows = solve(lambda_=bounded)
+    assert run.stop.status is Status.AT_BOUND
+    assert "the bound of lambda" in run.stop.reason
+    assert rows[-1]["config/lambda"] == 4.0
+    assert math.isnan(rows[-1]["interval_low/lambda"])
+
+
+def test_a_flat_objective_is_called_flat():
+    run, _ = solve(upper_reward=constant, pool_size=4096, max_pool_size=4096)
+    assert run.stop.status is Status.STOPPED
+    assert "flat" in run.stop.reason
+
+
+@pytest.mark.parametrize("reason", StopReason)
+def test_every_reason_to_stop_but_an_optimum_names_a_remedy(reason):
+    status, text = reason.value
+    assert status in Status
+    if reason is not StopReason.CONVERGED:
+        assert any(verb in text for verb in ("raise", "move", "look", "check", "narrow"))
