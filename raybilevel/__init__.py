@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raybilevel.config.settings import RunConfig, ScalingConfig
     from raybilevel.problems.reward.problem import RewardTuning
-    from raybilevel.problems.schedule.problem import ScheduleTuning
+    from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
+    from raybilevel.problems.schedule.training_schedule import TrainingSchedule
     from raybilevel.result import Result
     from raybilevel.tuner import BilevelTuner
     from raybilevel.upper.variables import Variable
@@ -20,8 +21,9 @@ _HOMES = {
     "Result": "raybilevel.result",
     "RewardTuning": "raybilevel.problems.reward.problem",
     "RunConfig": "raybilevel.config.settings",
+    "SamplingSchedule": "raybilevel.problems.schedule.sampling_schedule",
     "ScalingConfig": "raybilevel.config.settings",
-    "ScheduleTuning": "raybilevel.problems.schedule.problem",
+    "TrainingSchedule": "raybilevel.problems.schedule.training_schedule",
     "Variable": "raybilevel.upper.variables",
 }
 
@@ -30,8 +32,9 @@ __all__ = [
     "Result",
     "RewardTuning",
     "RunConfig",
+    "SamplingSchedule",
     "ScalingConfig",
-    "ScheduleTuning",
+    "TrainingSchedule",
     "Variable",
 ]
 

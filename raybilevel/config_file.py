@@ -184,8 +184,10 @@ def _fields(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return _fields(value)
     if is_dataclass(value) and not callable(value):
-        return _plain(asdict(value))
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(v) for name, v in value.items()}
     if isinstance(value, (list, tuple)):

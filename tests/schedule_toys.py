@@ -4,11 +4,12 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DiffusionPipeline, UNet2DModel
 from toys import KILL
 
-from raybilevel import ScheduleTuning
+from raybilevel import SamplingSchedule, TrainingSchedule
 
 
 def tiny_unet(size=8, channels=1, **options):
@@ -40,13 +41,15 @@ def save_pipeline(folder, unet=None, **scheduler):
     return str(folder)
 
 
+SMALL = {
+    "data": "digits", "sampling_steps": 2, "estimation": {"samples": 32, "shard_size": 16},
+    "optimizer": {"directions": 2, "updates": 2}, "comparison": {"samples": 128},
+}  # fmt: skip
+
+
 def tuning(model, **changes):
-    """A schedule problem of seconds: two updates of two levels."""
-    settings = {
-        "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 32, "shard_size": 16,
-        "directions": 2, "updates": 2, "compare_samples": 128,
-    }  # fmt: skip
-    return ScheduleTuning(model=model, **settings | changes)
+    """A sampling schedule of seconds: two updates of two levels; groups are changed in part."""
+    return SamplingSchedule(model=model, **SMALL).but(**changes)
 
 
 class Pixels(torch.nn.Module):
@@ -93,13 +96,17 @@ class HookedPixels(Pixels):
 
 def learning(**changes):
     """A schedule that is learned while a tiny network trains: eight rounds, two updates."""
-    settings = {
-        "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 32, "shard_size": 16,
-        "directions": 2, "updates": 2, "compare_samples": 128, "training_rounds": 8, "warmup": 3,
-        "train_shards": 2, "inner_steps": 3, "batch_size": 16, "evaluate_every": 3,
-        "network": {"block_out_channels": [8, 16], "norm_num_groups": 4},
+    training = {
+        "rounds": 8, "warmup": 3, "shards": 2, "inner_steps": 3, "batch_size": 16,
+        "evaluate_every": 3,
     }  # fmt: skip
-    return ScheduleTuning(**settings | changes)
+    network = {"block_out_channels": [8, 16], "norm_num_groups": 4}
+    return TrainingSchedule(network=network, training=training, **SMALL).but(**changes)
+
+
+def at(problem, **x):
+    """The end of a search's trial: values of all variables, those that are not named at init."""
+    return {"x": np.array([x.get(v.name, v.init) for v in problem.variables])}
 
 
 def stock_and_ours(problem, state, folder):

@@ -126,7 +126,7 @@ def test_an_unknown_problem(refused, run_in, problem):
     write(run_in, yaml_of(problem=problem))
     sentence = refused()
     assert sentence.startswith("c.yaml: problem is ")
-    assert sentence.endswith("it must be one of reward, schedule")
+    assert sentence.endswith("it must be one of reward, sampling_schedule, training_schedule")
 
 
 @pytest.fixture
@@ -506,15 +506,32 @@ def test_an_address_where_no_cluster_answers(run_in, tmp_path_factory):
     ("changes", "said"),
     [
         ({}, "model 'nowhere' is not a directory; give one that holds a diffusers pipeline"),
-        ({"sampling_steps": 0}, "ScheduleTuning.sampling_steps is 0: input should be greater th"),
-        ({"samples_per_evaluation": 1}, "samples_per_evaluation is 1, but a metric with a standa"),
-        ({"schedule": "linear"}, "ScheduleTuning.schedule is 'linear': input should be 'knots'"),
-        ({"model": None, "z_step": "truncated"}, "z_step is 'truncated' without gamma; give"),
+        ({"sampling_steps": 0}, "SamplingSchedule.sampling_steps is 0: input should be greater"),
+        ({"estimation": "{samples: 1}"}, "estimation.samples is 1, but an objective with a standa"),
+        ({"estimation": "{samples: few}"}, "estimation.samples is 'few': input should be a valid"),
+        ({"optimizer": "{update: 3}"}, "optimizer.update is not known; look for a misspelt name"),
+        ({"optimizer": 3}, "SamplingSchedule.optimizer is 3: input should be a valid dictionary"),
+        (
+            {"solver": "euler"},
+            "solver is 'euler'; the known are 'dpm++' (DPMSolverMultistepSchedul",
+        ),
+        ({"schedule": "linear"}, "SamplingSchedule.schedule is 'linear': input should be 'knots'"),
+        (
+            {"training": "{rounds: 3}"},
+            "training is given, but model 'nowhere' is pretrained, and nothing is trained; leave",
+        ),
+        (
+            {"model": None, "penalty": "{z_step: truncated}"},
+            "penalty.z_step is 'truncated' without gamma; give",
+        ),
         (
             {"model": None, "network": "{block_out_channels: [8, 8, 8, 8, 8]}"},
             "network has 5 block_out_channels, which halve images 4 times, but images of 8 x 8",
         ),
-        ({"model": None, "batch_size": 9999}, "batch_size is 9999, but data 'digits' has 1437 im"),
+        (
+            {"model": None, "training": "{batch_size: 9999}"},
+            "training.batch_size is 9999, but data 'digits' has 1437 im",
+        ),
         (
             {
                 "model": None,
@@ -527,7 +544,9 @@ def test_an_address_where_no_cluster_answers(run_in, tmp_path_factory):
     ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)) or "no model",
 )
 def test_a_schedule_that_cannot_be_tuned(refused, run_in, changes, said):
-    lines = {"problem": "schedule", "model": "nowhere", "data": "digits"} | changes
+    lines = {"problem": "sampling_schedule", "model": "nowhere", "data": "digits"} | changes
+    if lines["model"] is None:
+        lines["problem"] = "training_schedule"
     write(run_in, "".join(f"{k}: {v}\n" for k, v in lines.items() if v is not None))
     assert refused().startswith(said)
 

@@ -36,7 +36,7 @@ def levels_of(result):
 def test_a_run_leaves_a_pipeline_a_comparison_and_a_report(cluster, model, tmp_path, capsys):
     tuner(tuning(model), tmp_path).fit()
     result = Result(RunDirectory.at(str(tmp_path / "run")))  # from its directory alone
-    assert result.kind == "schedule"
+    assert result.kind == "sampling_schedule"
     assert list(result.best_params.values()) == pytest.approx(levels_of(result))
     images = result.pipeline()(
         batch_size=3, generator=torch.Generator().manual_seed(4), num_inference_steps=2,

@@ -50,6 +50,10 @@ EXACT = "runtime/test_exact.py"
 EXECUTOR = "runtime/test_executor.py"
 NODES = "nodes/test_nodes.py"
 
+SCHEDULER = "runtime/execution/shard_scheduler.py"
+STAGE = "runtime/execution/stage_progress.py"
+GROUP = "runtime/execution/worker_group.py"
+
 PROMISES = [
     # --- elastic and exact ------------------------------------------------------------------------
     Promise(
@@ -65,14 +69,12 @@ PROMISES = [
     ),
     Promise(
         "the bits do not depend on the number of workers, nor on Ray",
-        "runtime/shard_scheduler.py", "shard.key(self._seed)",
-        "shard.key(self._seed + len(self._crew.members))",
+        SCHEDULER, "shard.key(self._seed)", "shard.key(self._seed + len(self._workers))",
         f"{EXACT}::test_bits_do_not_depend_on_the_number_of_workers",
     ),
     Promise(
         "a shard that runs again gives the same bits",
-        "runtime/shard_scheduler.py", "shard.key(self._seed)",
-        "shard.key(self._seed + self._sent[index])",
+        SCHEDULER, "shard.key(self._seed)", "shard.key(self._seed + self.stage._sent[index])",
         f"{EXACT}::test_a_killed_worker_costs_its_shard_alone",
     ),
     Promise(
@@ -93,32 +95,32 @@ PROMISES = [
     # --- what fails, what is lost -----------------------------------------------------------------
     Promise(
         "a worker that dies costs what it had in flight, and the run says so",
-        "runtime/worker_group.py", "self.changes.workers_lost += 1", "pass",
+        GROUP, "self._changes.workers_lost += 1", "pass",
         f"{NODES}::test_a_node_that_is_killed_costs_its_shards_alone",
     ),
     Promise(
         "a shard that kills its workers ends the run, and is named",
-        "runtime/shard_scheduler.py", "_DEATHS = 5", "_DEATHS = 6",
+        STAGE, "_MAX_DEATHS = 5", "_MAX_DEATHS = 6",
         f"{EXECUTOR}::test_five_deaths_on_one_shard_end_the_run_and_name_it",
     ),
     Promise(
         "a shard that raises is tried again",
-        "runtime/shard_scheduler.py", "_ATTEMPTS = 3", "_ATTEMPTS = 1",
+        STAGE, "_MAX_ATTEMPTS = 3", "_MAX_ATTEMPTS = 1",
         f"{EXECUTOR}::test_a_shard_that_raises_twice_is_tried_again_and_costs_nothing_else",
     ),
     Promise(
         "a drained node ends what it has and gets no more",
-        "runtime/worker_group.py", "member.node in deadlines", "False",
+        GROUP, "worker.node in deadlines", "False",
         f"{NODES}::test_a_drained_node_ends_its_shards_and_gets_no_more",
     ),
     Promise(
         "a late shard runs elsewhere as well",
-        "runtime/stragglers.py", "_LATE_FLOOR = 1.0", "_LATE_FLOOR = 100.0",
+        "runtime/execution/stragglers.py", "_LATE_FLOOR = 1.0", "_LATE_FLOOR = 100.0",
         f"{EXECUTOR}::test_a_straggler_runs_elsewhere_and_its_old_answer_is_never_taken_for_a_new_ones",
     ),
     Promise(
         "a slow node costs no time",
-        "runtime/shard_scheduler.py", "_SLOW = 2.0", "_SLOW = 1e9",
+        SCHEDULER, "_SLOW = 2.0", "_SLOW = 1e9",
         f"{EXECUTOR}::test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner",
     ),
     Promise(
@@ -197,7 +199,7 @@ PROMISES = [
     ),
     Promise(
         "work that is done twice is counted apart",
-        "runtime/shard_scheduler.py", "(sent - 1) * self._rows", "sent * self._rows",
+        STAGE, "(sent - 1) * self._rows", "sent * self._rows",
         f"{EXACT}::test_a_killed_worker_costs_its_shard_alone",
     ),
     Promise(

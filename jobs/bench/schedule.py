@@ -25,13 +25,12 @@ import pandas as pd
 import typer
 from scipy.stats import t as student
 
-from raybilevel import RunConfig, ScheduleTuning
+from raybilevel import RunConfig, SamplingSchedule
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
-from raybilevel.problems.base import Output, PlacedShard, Stage
-from raybilevel.problems.schedule.comparison import OURS, Real, frame, real_arrays
+from raybilevel.problems.schedule.comparison import OURS, Real, frame
 from raybilevel.problems.schedule.objective import measure
+from raybilevel.problems.schedule.shards import Noise, Sample
 from raybilevel.problems.seeds import sample_seeds
-from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.upper.zeroth_order import Pairs, draw_directions
 
@@ -59,8 +58,11 @@ def call(work: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
     return function(*task)
 
 
-def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:
-    return ScheduleTuning(model=data, data=data, sampling_steps=steps, shard_size=CHUNK, **changes)
+def problem(data: str, steps: int, samples: int = 512, **changes: Any) -> SamplingSchedule:
+    estimation = {"samples": samples, "shard_size": CHUNK}
+    return SamplingSchedule(
+        model=data, data=data, sampling_steps=steps, estimation=estimation, **changes
+    )
 
 
 # --- gain ---------------------------------------------------------------------------------------
@@ -74,10 +76,10 @@ def gain(
     samples: Annotated[int, typer.Option(help="Samples an evaluation.")] = 512,
     updates: Annotated[int, typer.Option(help="Updates.")] = 12,
     compared: Annotated[int, typer.Option(help="Fresh samples compared on.")] = 2048,
-    sampler: str = "dpm++",
+    solver: str = "dpm++",
 ) -> None:
     tasks = [
-        (data, n, seed, samples, updates, compared, sampler)
+        (data, n, seed, samples, updates, compared, solver)
         for n in numbers(steps)
         for seed in numbers(seeds)
     ]
@@ -95,12 +97,12 @@ def gain(
 
 
 def _tuned(
-    data: str, steps: int, seed: int, samples: int, updates: int, compared: int, sampler: Any
+    data: str, steps: int, seed: int, samples: int, updates: int, compared: int, solver: Any
 ) -> tuple[pd.DataFrame, int, tuple[float, float], float]:
     started = time.monotonic()
     p = problem(
-        data, steps, samples_per_evaluation=samples, updates=updates, compare_samples=compared,
-        sampler=sampler,
+        data, steps, samples, optimizer={"updates": updates}, comparison={"samples": compared},
+        solver=solver,
     )  # fmt: skip
     run, rows = run_locally(p, RunConfig(seed=seed))
     table = frame(
@@ -132,14 +134,16 @@ def _print_gain(tables: pd.DataFrame) -> None:
                 )
             ]
             print(f"{n:5d}  {name:21s}{' '.join(cells)}")
-        rivals = here[~here["subject"].isin(OURS)].groupby("subject")["fid"].mean()
-        best = here[here["subject"] == rivals.idxmin()]
+        stock = here[~here["subject"].isin(OURS)].groupby("subject")["fid"].mean()
+        best = here[here["subject"] == stock.idxmin()]
         learned = here[here["subject"] == "learned"]["fid"].mean()
         gaps = here[~here["subject"].isin(OURS)].groupby("subject")["fid_gap"]
         high = max(_bounds(gap)[1] for _, gap in gaps)
         share = 1 - learned / best["fid"].mean()
         below = "yes" if high < 0 else "no"
-        print(f"{n:5d}  gain over the best rival ({rivals.idxmin()}): {share:.0%}; ", end="")
+        print(
+            f"{n:5d}  gain over the best stock scheduler ({stock.idxmin()}): {share:.0%}; ", end=""
+        )
         print(f"every interval below zero: {below}")
 
 
@@ -180,19 +184,20 @@ def starts(
 
 def _begin(data: str, steps: int, seed: int) -> tuple[int, int]:
     """Which start the search begins at, and what looking for it costs."""
-    p = ScheduleTuning(model=data, data=data, sampling_steps=steps)
+    p = SamplingSchedule(model=data, data=data, sampling_steps=steps)
     run, _ = run_locally(p, RunConfig(seed=seed, max_rounds=1))
     begun = run.state["x_start"]
-    places = [i for i, x in enumerate(p.rounds.starts()[0]) if np.array_equal(x, begun)]
+    places = [i for i, x in enumerate(p.rounds.starts().points) if np.array_equal(x, begun)]
     return places[0], int(run.ledger.nfe_total)
 
 
 def _score_starts(data: str, steps: int, samples: int) -> np.ndarray:
     """FID of every start (starts,), without bias, on noises that no run has seen."""
     p = problem(data, steps)
-    run, _ = run_locally(p.trial({v.name: v.init for v in p.variables}), RunConfig(seed=0))
+    start = {"x": p.space.schedule.init}
+    run, _ = run_locally(p.evaluation([start]), RunConfig(seed=0))
     score, objective = Scorer(p, run.state), p.rounds.objective(run.state)
-    levels = [p.search.levels(x) for x in p.rounds.starts()[0]]
+    levels = [p.space.levels(x) for x in p.rounds.starts().points]
     return np.array([measure(objective, score.moments(at, 0, samples))[0] for at in levels])
 
 
@@ -227,7 +232,7 @@ def optimality(
 def _against(
     data: str, steps: int, seed: int, schedules: int, samples: int, updates: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    p = problem(data, steps, samples_per_evaluation=samples, updates=updates, compare_samples=128)
+    p = problem(data, steps, samples, optimizer={"updates": updates}, comparison={"samples": 128})
     run, _ = run_locally(p, RunConfig(seed=seed))
     score = Scorer(p, run.state)
     rng = np.random.default_rng(seed)
@@ -235,22 +240,22 @@ def _against(
     first = [score(levels, 0, samples) for levels in random]
     top = [random[i] for i in np.argsort(first)[:5]]
     fresh = range(1, 6)
-    learned = p.search.levels(run.state["x"])
+    learned = p.space.levels(run.state["x"])
     scores = np.array([[score(levels, i, 1024) for i in fresh] for levels in top])
     ours = np.array([score(learned, i, 1024) for i in fresh])
     return ours, scores[scores.mean(axis=1).argmin()]
 
 
-def _random_levels(p: ScheduleTuning, rng: np.random.Generator) -> np.ndarray:
+def _random_levels(p: SamplingSchedule, rng: np.random.Generator) -> np.ndarray:
     """Uniform in the box, put into order: what a random search over levels would try."""
     low, high = np.array([(v.low, v.high) for v in p.variables]).T
-    return p.search.levels(p.search.schedule.project(np.sort(rng.uniform(low, high))))
+    return p.space.levels(p.space.schedule.project(np.sort(rng.uniform(low, high))))
 
 
 class Scorer:
     """FID of levels on a numbered set of noises that no run has seen."""
 
-    def __init__(self, p: ScheduleTuning, state: dict[str, np.ndarray]) -> None:
+    def __init__(self, p: SamplingSchedule, state: dict[str, np.ndarray]) -> None:
         self._worker, self._to = p.worker("cpu"), FrechetTo(Real.of(state, "objective").train)
         self._base = state["seed_base"]
 
@@ -258,10 +263,7 @@ class Scorer:
         seeds = sample_seeds(
             self._base, (number + 1) << 12, ((number + 1) << 12) + samples // CHUNK
         )
-        shards = [
-            PlacedShard(0, 0, 0, "sample", {"levels": levels.tolist(), "seed": s, "count": CHUNK})
-            for s in seeds
-        ]
+        shards = [Sample(tuple(levels.tolist()), Noise(seed, CHUNK)) for seed in seeds]
         rows = [self._worker.run(shard, {}, 0).rows for shard in shards]
         return [Moments(float(r["count"][0]), r["sum"][0], r["outer"][0]) for r in rows]
 
@@ -283,27 +285,18 @@ def estimator(
 ) -> None:
     """Bias and 1/m law of the gradient, and what common random numbers save."""
     one_thread()
-    p = problem(data, steps, samples_per_evaluation=samples)
-    state = p.init(0)
-    worker = p.worker("cpu")
-    done: list[Output] = []
-    for _ in p.source.folds:
-        stage = p.stage(0, state, done)
-        assert isinstance(stage, Stage)
-        tree = Reduction(len(stage.shards))
-        for shard in stage.shards:
-            tree.put(shard.index, worker.run(shard, {}, 0))
-        done.append(tree.result())
-    state |= real_arrays(done[0].sums, done[1].rows)
-    score, search = Scorer(p, state), p.search
-    u = search.to_unit(search.nearest(np.linspace(-4.5, 4.0, steps)))
-    d, delta = len(u), search.delta
+    p = problem(data, steps, samples)
+    # its state knows the real images
+    run, _ = run_locally(p.evaluation([{"x": p.space.schedule.init}]), RunConfig(seed=0))
+    score, space = Scorer(p, run.state), p.space
+    u = space.to_unit(space.nearest(np.linspace(-4.5, 4.0, steps)))
+    d, delta = len(u), space.delta
 
     def f(point: np.ndarray, number: int = 0) -> float:
-        return score(search.levels(search.from_unit(point)), number, samples)
+        return score(space.levels(space.from_unit(point)), number, samples)
 
     _print_bias(f, u, d, delta, replicates)
-    _print_common(score, search, u, d, delta, samples)
+    _print_common(score, space, u, d, delta, samples)
 
 
 def _print_bias(
@@ -327,12 +320,12 @@ def _print_bias(
 
 
 def _print_common(
-    score: Scorer, search: Any, u: np.ndarray, d: int, delta: float, samples: int
+    score: Scorer, space: Any, u: np.ndarray, d: int, delta: float, samples: int
 ) -> None:
     """Variance of one slope over sets of noises, with both sides on the same, and on different."""
     direction = draw_directions(np.random.default_rng(1), 1, d)
     pairs = Pairs(u, direction, delta)
-    plus, minus = (search.levels(search.from_unit(x)) for x in pairs.points)
+    plus, minus = (space.levels(space.from_unit(x)) for x in pairs.points)
     ups = np.array([score(plus, i, samples) for i in range(24)])
     downs = np.array([score(minus, i, samples) for i in range(24)])
     common = np.var(ups - downs, ddof=1)

@@ -25,7 +25,7 @@ import ray
 import torch
 import typer
 
-from raybilevel import RewardTuning, RunConfig, ScalingConfig, ScheduleTuning
+from raybilevel import RewardTuning, RunConfig, SamplingSchedule, ScalingConfig, TrainingSchedule
 from raybilevel.cache import made_once
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.client import drive
@@ -75,8 +75,8 @@ class Pixels(torch.nn.Module):
 
 
 SMALL: dict[str, Any] = {
-    "data": "digits", "sampling_steps": 2, "samples_per_evaluation": 64, "shard_size": 16,
-    "directions": 2, "compare_samples": 128, "updates": 10,
+    "data": "digits", "sampling_steps": 2, "estimation": {"samples": 64, "shard_size": 16},
+    "optimizer": {"directions": 2, "updates": 10}, "comparison": {"samples": 128},
 }  # fmt: skip
 NETWORK = {"block_out_channels": [8, 16], "norm_num_groups": 4}
 
@@ -99,16 +99,16 @@ def barely_trained() -> Path:
     return made_once("soak-digits-v1", make)
 
 
-def schedule() -> ScheduleTuning:
+def schedule() -> SamplingSchedule:
     model = str(barely_trained())
-    return ScheduleTuning(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
+    return SamplingSchedule(model=model, extractor=Pixels(), second_extractor=Pixels(), **SMALL)
 
 
-def training() -> ScheduleTuning:
-    return ScheduleTuning(
-        extractor=Pixels(), second_extractor=Pixels(), network=NETWORK, training_rounds=20,
-        warmup=9, train_shards=4, inner_steps=5, batch_size=32, evaluate_every=10, **SMALL,
-    )  # fmt: skip
+def training() -> TrainingSchedule:
+    settings = {"rounds": 20, "warmup": 9, "shards": 4, "inner_steps": 5, "batch_size": 32}
+    return TrainingSchedule(
+        extractor=Pixels(), second_extractor=Pixels(), network=NETWORK, training=settings, **SMALL
+    )
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
@@ -169,7 +169,7 @@ class Weather:
         return self.cluster.nodes[self.rng.integers(len(self.cluster.nodes))]
 
     def worker(self) -> str:
-        return self._kill_one("Worker")
+        return self._kill_one("WorkerActor")
 
     def driver(self) -> str:
         return self._kill_one("Driver")
@@ -182,7 +182,7 @@ class Weather:
         return f"{kind.lower()} killed"
 
     def storm(self) -> str:
-        for pid in actor_pids("Worker"):
+        for pid in actor_pids("WorkerActor"):
             kill_actor(pid)
         return "all workers killed"
 

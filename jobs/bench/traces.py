@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from raybilevel import RewardTuning, RunConfig, ScheduleTuning, Variable
+from raybilevel import RewardTuning, RunConfig, SamplingSchedule, TrainingSchedule, Variable
 from raybilevel.cli.demo import reward_demo
 from raybilevel.problems.base import Problem
 from raybilevel.runtime.rounds import run_locally
@@ -28,8 +28,8 @@ from raybilevel.runtime.rounds import run_locally
 app = typer.Typer(add_completion=False)
 
 SMALL: dict[str, Any] = {
-    "data": "digits", "sampling_steps": 4, "samples_per_evaluation": 64, "directions": 2,
-    "updates": 3, "compare_samples": 128,
+    "data": "digits", "sampling_steps": 4, "estimation": {"samples": 64},
+    "optimizer": {"directions": 2, "updates": 3},
 }  # fmt: skip
 
 
@@ -55,15 +55,20 @@ def weights() -> RewardTuning:
     )
 
 
-def schedule(metric: str) -> ScheduleTuning:
-    return ScheduleTuning(model="digits", metric=metric, compare_steps=(5,), **SMALL)
+def schedule(objective: str) -> SamplingSchedule:
+    comparison = {"samples": 128, "steps": (5,)}
+    return SamplingSchedule(model="digits", objective=objective, comparison=comparison, **SMALL)
 
 
-def training() -> ScheduleTuning:
-    return ScheduleTuning(
-        network={"block_out_channels": [8, 16], "norm_num_groups": 4}, training_rounds=16,
-        train_shards=2, inner_steps=3, batch_size=16, evaluate_every=4, z_step="truncated",
-        gamma=(50.0, 100.0), **SMALL,
+def training() -> TrainingSchedule:
+    return TrainingSchedule(
+        network={"block_out_channels": [8, 16], "norm_num_groups": 4},
+        training={
+            "rounds": 16, "shards": 2, "inner_steps": 3, "batch_size": 16, "evaluate_every": 4,
+        },
+        penalty={"z_step": "truncated", "gamma": (50.0, 100.0)},
+        comparison={"samples": 128},
+        **SMALL,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ import typer
 from schedule import call, in_processes, numbers, one_thread
 from scipy.stats import t as student
 
-from raybilevel import RunConfig, ScheduleTuning
+from raybilevel import RunConfig, SamplingSchedule, TrainingSchedule
 from raybilevel.problems.schedule.comparison import frame
 from raybilevel.runtime.environment import make_deterministic
 from raybilevel.runtime.rounds import Run, run_locally
@@ -39,31 +39,35 @@ COMPARED = 2048
 LEARNED = "learned while training"
 
 
-def problem(data: str, steps: int, **changes: Any) -> ScheduleTuning:
-    settings = {"training_rounds": ROUNDS, "train_shards": SHARDS, "inner_steps": INNER}
-    settings |= {"batch_size": BATCH, "compare_samples": COMPARED, "shard_size": BATCH}
-    return ScheduleTuning(data=data, sampling_steps=steps, **settings | changes)
+def problem(data: str, steps: int, **changes: Any) -> TrainingSchedule:
+    """The defaults here, of whose groups `changes` may change parts."""
+    training = {"rounds": ROUNDS, "shards": SHARDS, "inner_steps": INNER, "batch_size": BATCH}
+    return TrainingSchedule(
+        data=data, sampling_steps=steps, training=training, comparison={"samples": COMPARED},
+        estimation={"shard_size": BATCH},
+    ).but(**changes)  # fmt: skip
 
 
-def fixed(data: str, schedule: str, nfe: int, steps: list[int], **changes: Any) -> ScheduleTuning:
+def fixed(data: str, schedule: str, nfe: int, steps: list[int]) -> TrainingSchedule:
     """A whole training of about `nfe` evaluations at a schedule's defaults."""
     rounds = max(1, round(nfe / (3 * SHARDS * INNER * BATCH)))
-    p = problem(
-        data, steps[0], schedule=schedule, compare_steps=steps[1:], training_rounds=rounds,
-        evaluate_every=10 * rounds, updates=1, **changes,  # none of which a trial makes
+    return problem(
+        data, steps[0], schedule=schedule, comparison={"steps": steps[1:]},
+        training={"rounds": rounds, "evaluate_every": 10 * rounds}, optimizer={"updates": 0},
     )  # fmt: skip
-    return p.trial({v.name: v.init for v in p.variables})
 
 
-def tune_after(data: str, steps: int, trained: Path) -> ScheduleTuning:
+def tune_after(data: str, steps: int, trained: Path) -> SamplingSchedule:
     """The sampling schedule alone, of a network that was trained at a fixed one."""
-    return ScheduleTuning(
-        model=str(trained), data=data, sampling_steps=steps, compare_samples=COMPARED,
-        shard_size=BATCH,
+    return SamplingSchedule(
+        model=str(trained), data=data, sampling_steps=steps, comparison={"samples": COMPARED},
+        estimation={"shard_size": BATCH},
     )  # fmt: skip
 
 
-def play(p: ScheduleTuning, seed: int, device: str) -> tuple[Run, pd.DataFrame, int]:
+def play(
+    p: SamplingSchedule | TrainingSchedule, seed: int, device: str
+) -> tuple[Run, pd.DataFrame, int]:
     """The run's end, its comparison, and what it cost without that."""
     run, rows = run_locally(p, RunConfig(seed=seed), device=device)
     table = frame(
@@ -84,7 +88,7 @@ def learned(
 
 
 def _learned(data: str, seed: int, steps: int, rounds: int, device: str) -> pd.DataFrame:
-    table, nfe = learned(data, seed, steps, device, training_rounds=rounds)
+    table, nfe = learned(data, seed, steps, device, training={"rounds": rounds})
     return table.assign(arm=LEARNED, cost=nfe, seed=seed)
 
 
@@ -215,7 +219,7 @@ def penalty(
 ) -> None:
     """What the penalty term changes, at the same number of rounds."""
     arms: dict[str, dict[str, Any]] = {"none": {}}
-    arms |= {z: {"z_step": z, "gamma": gamma} for z in ("truncated", "zeroth_order")}
+    arms |= {z: {"penalty": {"z_step": z, "gamma": gamma}} for z in ("truncated", "zeroth_order")}
     _variants(data, steps, seeds, arms)
 
 
@@ -224,9 +228,11 @@ def parallel(data: str = "digits", steps: Steps = "5", seeds: Seeds = "5,6,7,8,9
     """FID of a fixed cosine schedule against sequential depth, at equal samples."""
     arms = {
         f"{shards} shards, depth {ROUNDS * SHARDS // shards * INNER}": {
-            "train_shards": shards, "training_rounds": ROUNDS * SHARDS // shards,
-            "average_decay": 0.9 ** (shards / SHARDS), "schedule": "cosine",
-            "at": {"start": 0.2, "end": 1.0, "tau": 1.0}, "evaluate_every": 1000,
+            "training": {
+                "shards": shards, "rounds": ROUNDS * SHARDS // shards,
+                "average_decay": 0.9 ** (shards / SHARDS), "evaluate_every": 1000,
+            },
+            "schedule": "cosine", "optimizer": {"updates": 0},
         }
         for shards in (4, 2, 1)
     }  # fmt: skip
@@ -259,7 +265,7 @@ def throughput(
             )
 
 
-def _plain(p: ScheduleTuning, rounds: int, processes: int, device: str) -> float:
+def _plain(p: TrainingSchedule, rounds: int, processes: int, device: str) -> float:
     """Rounds a minute of plain processes that share a round's shards between them."""
     each = SHARDS // processes
     with multiprocessing.get_context("spawn").Pool(processes, one_thread) as pool:
@@ -267,10 +273,10 @@ def _plain(p: ScheduleTuning, rounds: int, processes: int, device: str) -> float
     return 60 * (rounds - 1) / max(seconds)
 
 
-def _shards(p: ScheduleTuning, each: int, rounds: int, device: str) -> float:
+def _shards(p: TrainingSchedule, each: int, rounds: int, device: str) -> float:
     make_deterministic(device)
     worker, state = p.worker(device), p.init(0)
-    stage = p.stage(1, state, [])
+    stage = next(p.run_round(1, state))
     started = 0.0
     for i in range(rounds):
         if i == 1:  # the first warms up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from raybilevel.problems.base import Problem
 from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.report.standing import FOLLOWED
 from raybilevel.runtime.storage import RunDirectory, absolute
+from raybilevel.runtime.writer import Say
 from raybilevel.stored_config import check_same, stored_config
 from raybilevel.tuner import BilevelTuner
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 _SCORED_FROM = 1_000_003  # added to the run's seed: scores are on samples that nobody tuned on
 
 _FREE = {"score_samples": None}  # may change where a comparison goes on: nothing depends on it
-
-Say = Callable[[str], None]
-"""Called with a line about what goes on."""
 
 
 @dataclass(frozen=True)

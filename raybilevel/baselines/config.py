@@ -49,7 +49,8 @@ class CompareConfig(Settings):
         change where a comparison goes on.
     bilevel
         Arguments of the problem that the bilevel method has in place of the searches', such as
-        {training_rounds: 50} to make it cost as much as one of their trials, upper level included.
+        {training: {rounds: 50}} to make it cost as much as one of their trials, upper level
+        included. Of a group it keeps what is not named.
 
     What the bilevel method may spend is in `run.max_nfe`, and else what its arguments say.
     """

@@ -21,7 +21,7 @@ from raybilevel.runtime.ray_session import Signals
 if TYPE_CHECKING:
     import pandas as pd
 
-Watch = Callable[[int, int, float], None]
+SearchWatch = Callable[[int, int, float], None]
 """Called with trials so far, their NFE, and the least loss, after every result."""
 
 Step = dict[str, Any]
@@ -40,7 +40,7 @@ class _Session:
     knows none of them.
     """
 
-    watch: Watch
+    watch: SearchWatch
     ended: list[Any]
     signals: Signals
 
@@ -54,7 +54,7 @@ _session: ContextVar[_Session] = ContextVar("session")
 
 
 @contextmanager
-def watching(watch: Watch) -> Iterator[list[Any]]:
+def watching(watch: SearchWatch) -> Iterator[list[Any]]:
     """While a search runs; gives the list that its steps are put into at its end.
 
     Raises

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from raybilevel.callbacks import Row
 from raybilevel.config.settings import RunConfig
-from raybilevel.problems.base import Output, Problem
-from raybilevel.problems.base import Worker as ProblemWorker
+from raybilevel.problems.base import Output, Problem, Worker
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import make_deterministic
 from raybilevel.runtime.numbering import NumberedStage
-from raybilevel.runtime.rounds import Row, Run, run_stage
+from raybilevel.runtime.rounds import Run, run_stage
 from raybilevel.runtime.serialization import Serialized
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.runtime.threads import fix_threads
@@ -41,7 +41,7 @@ class TrialRun(tune.Trainable):
         fix_threads(threads)
         make_deterministic(device)
         self._problem: Problem = serialized.load()
-        self._worker: ProblemWorker = self._problem.worker(device)
+        self._worker: Worker = self._problem.worker(device)
         fix_threads(threads)
         self._threads, self._seed = threads, seed
         self.reset_config(config)

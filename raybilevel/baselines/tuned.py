@@ -16,7 +16,7 @@ from ray import tune
 
 from raybilevel.baselines.outcome import Outcome, end_of, records
 from raybilevel.baselines.searches import Ask, make_search, tune_config
-from raybilevel.baselines.steps import Steps, Watch, watching
+from raybilevel.baselines.steps import SearchWatch, Steps, watching
 from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import RunError
@@ -53,7 +53,7 @@ class SearchSpec:
     place: RunDirectory
 
 
-def search(spec: SearchSpec, watch: Watch) -> Outcome:
+def search(spec: SearchSpec, watch: SearchWatch) -> Outcome:
     """Run a search to its end, going on with one that was begun in its place."""
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `watching` has its own
     with watching(watch) as ended, _seeded(spec.seed), redirect_stdout(io.StringIO()):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Row = Mapping[str, float | int]
+Row = dict[str, float | int]
 """A row of the history, with Tune's column names where Tune has one."""
 
 

@@ -9,7 +9,7 @@ import typer
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward.problem import RewardTuning
-from raybilevel.problems.schedule.problem import ScheduleTuning
+from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
 from raybilevel.report import finish
 from raybilevel.tuner import BilevelTuner
 from raybilevel.upper.variables import Variable
@@ -30,14 +30,13 @@ def reward_demo() -> RewardTuning:
     )
 
 
-def schedule_demo() -> ScheduleTuning:
+def schedule_demo() -> SamplingSchedule:
     """Which five noise levels to sample a digits model at."""
-    return ScheduleTuning(
+    return SamplingSchedule(
         model="digits",
         data="digits",
         sampling_steps=5,
-        compare_samples=1024,
-        compare_steps=(4, 8, 10),
+        comparison={"samples": 1024, "steps": (4, 8, 10)},
     )
 
 

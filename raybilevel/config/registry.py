@@ -35,7 +35,8 @@ _SINGULAR = {
 _OURS: dict[str, dict[str, str]] = {
     "problems": {
         "reward": "raybilevel.problems.reward.problem:RewardTuning",
-        "schedule": "raybilevel.problems.schedule.problem:ScheduleTuning",
+        "sampling_schedule": "raybilevel.problems.schedule.sampling_schedule:SamplingSchedule",
+        "training_schedule": "raybilevel.problems.schedule.training_schedule:TrainingSchedule",
     },
     "rewards": {
         name: f"raybilevel.rewards.builtin:{name}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -35,16 +35,30 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
+    #: what a sentence about a wrong setting calls the group; None for the name of the class
+    said_as: ClassVar[str | None] = None
+
     def __init__(self, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise InputError(one_sentence(error, type(self).__name__)) from None
+            where = self.said_as or type(self).__name__
+            raise InputError(one_sentence(error, where)) from None
 
     def but(self, **changes: Any) -> Self:
-        """The same with other settings, checked anew: a copy would keep what was cached."""
+        """The same with other settings, checked anew: a copy would keep what was cached.
+
+        A mapping in place of a group changes what it names, and leaves the rest of the group.
+        """
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**fields | changes)
+        changed = {name: _changed(fields.get(name), value) for name, value in changes.items()}
+        return type(self)(**fields | changed)
+
+
+def _changed(before: Any, change: Any) -> Any:
+    if isinstance(before, Settings) and isinstance(change, Mapping):
+        return before.but(**change)
+    return change
 
 
 class ScalingConfig(Settings):

@@ -31,23 +31,16 @@ a checkpoint writes the new ones alone, to `<table>/part-*.parquet`.
 """
 
 
+Metrics = dict[str, float]
+"""A round's numbers by the names of the history's columns."""
+
+
 class Shard:
     """A small, pure description of work.
 
     Each kind is a frozen dataclass of its own, with typed fields that can be pickled. The runtime
     numbers shards by their place, which decides their randomness.
     """
-
-
-@dataclass(frozen=True)
-class PlacedShard(Shard):
-    """A shard of a problem that still has `stage`: it knows its place and names its kind."""
-
-    round: int
-    stage: int
-    index: int
-    kind: str
-    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ class Update:
     """
 
     state: Arrays
-    metrics: dict[str, float]
+    metrics: Metrics
     stop: Stop | None = None
 
 
@@ -159,22 +152,13 @@ class Problem(ABC):
     def init(self, seed: int) -> Arrays:
         """The state before the first round, `x` (d,) included."""
 
+    @abstractmethod
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """One round, from 0 on: yields stages, is sent each one's output, returns the update.
 
         Everything comes from the arguments and from what is sent; `state` is read-only. Nothing of
         a generator outlives its round: a run that goes on begins the round again.
         """
-        done: list[Output] = []
-        step = self.stage(round_, state, done)
-        while isinstance(step, Stage):
-            done.append((yield step))
-            step = self.stage(round_, state, done)
-        return step
-
-    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """What to do next in this round, for problems that have no `run_round` of their own."""
-        raise NotImplementedError
 
     @abstractmethod
     def worker(self, device: str) -> Worker:
@@ -199,25 +183,10 @@ class Problem(ABC):
         InputError
             If the problem cannot be compared with searches.
         """
-        if samples is None:
-            names = [v.name for v in self.variables]
-            return self.trial(dict(zip(names, ends[0]["x"].tolist(), strict=True)))
-        return self.scoring(ends, samples)
+        raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
     def evaluation_cost(self) -> Cost:
         """What `evaluation` of one x costs, wherever it is; `InputError` as there."""
-        return self.trial_cost()
-
-    def trial(self, x: Mapping[str, float]) -> Problem:
-        """Goes, once problems have `evaluation`."""
-        raise InputError(f"{type(self).__name__} cannot be compared with searches")
-
-    def trial_cost(self) -> Cost:
-        """Goes, once problems have `evaluation_cost`."""
-        raise InputError(f"{type(self).__name__} cannot be compared with searches")
-
-    def scoring(self, ends: Sequence[Arrays], samples: int) -> Problem:
-        """Goes, once problems have `evaluation`."""
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
     def lean(self) -> Problem:

@@ -66,10 +66,3 @@ def evaluated(
     return Update(
         {**state, "scores": values, "scores_se": errors}, {**(row or {}), **last}, EVALUATED
     )
-
-
-class Scoring(Evaluation):
-    """What the schedule problem calls it until its evaluation has moved."""
-
-
-scored = evaluated

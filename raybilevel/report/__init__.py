@@ -10,7 +10,11 @@ from raybilevel.report.table import print_lines
 from raybilevel.result import Result
 from raybilevel.runtime.storage import RunDirectory
 
-_REPORTS = {"reward": "raybilevel.report.reward", "schedule": "raybilevel.report.schedule"}
+_REPORTS = {
+    "reward": "raybilevel.report.reward",
+    "sampling_schedule": "raybilevel.report.schedule",
+    "training_schedule": "raybilevel.report.schedule",
+}
 
 
 def finish(result: Result) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raybilevel.runtime.rounds import Row
+    from raybilevel.callbacks import Row
     from raybilevel.runtime.run_status import Progress
 
 _OFTEN = 10.0  # seconds between two lines of a search that goes on

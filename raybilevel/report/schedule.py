@@ -1,4 +1,4 @@
-"""A schedule run as a table and pictures: levels, FID beside the rivals, samples of one noise."""
+"""A schedule run as a table and pictures: levels, FID beside stock ones, samples of one noise."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _is_pipeline(result: Result, name: str) -> bool:
 
 
 def _compared(result: Result) -> list[Line]:
-    """Learned levels and every rival of the same number of steps, the best first."""
+    """Learned levels and every stock scheduler of the same number of steps, the best first."""
     table, m = result.directory.read_frame("comparison.parquet"), result.metrics
     learned = table.iloc[0]
     here = table[table["steps"] == learned["steps"]].sort_values("fid")
@@ -90,7 +90,7 @@ def _compared(result: Result) -> list[Line]:
         rows += [("", f"{row['subject']:<22}{row['fid']:>8.3f}  {_gap(row, 'fid', ''):<20}"
                       f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}")]  # fmt: skip
     best = _best(here, "kid")
-    rows += [("KID", f"to held-out data: learned {learned['kid']:.3f}, best rival "
+    rows += [("KID", f"to held-out data: learned {learned['kid']:.3f}, best stock "
                      f"{best['kid']:.3f} ({best['subject']})")]  # fmt: skip
     return [(name, text.rstrip()) for name, text in rows]
 
@@ -127,8 +127,8 @@ def _draw_levels(axes: Any, levels: dict[str, list[float]]) -> None:
 
 
 def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
-    rivals = table[~table["subject"].isin(OURS)]
-    by_steps = rivals.sort_values("steps", kind="stable")
+    stock = table[~table["subject"].isin(OURS)]
+    by_steps = stock.sort_values("steps", kind="stable")
     for i, (name, rows) in enumerate(by_steps.groupby("subject", sort=False)):
         style = "--" if str(name).startswith("ddim") else "-"
         axes.plot(rows["steps"], rows["fid"], f".{style}", lw=1, label=name, color=f"C{i % 10}")
@@ -143,7 +143,7 @@ def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
 
 
 def samples_picture(result: Result) -> bytes:
-    """PNG: the same noises by levels near a stock spacing, the best rival, and the learned ones."""
+    """PNG: the same noises by levels near a stock spacing, the best stock ones, and the learned."""
     from matplotlib.figure import Figure
     from matplotlib.image import imread
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.lower.training.unet import WIDEST
-from raybilevel.problems.schedule.space import Search, make_schedule
+from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
 from raybilevel.report.figure import png, scale_of
 from raybilevel.report.table import Line
 from raybilevel.result import Result
@@ -25,7 +25,7 @@ def picture(result: Result) -> bytes:
     history = result.get_dataframe()
     figure = Figure(figsize=(12.0, 3.6), layout="constrained")
     levels, loss, objective = figure.subplots(1, 3)
-    _draw_levels(levels, history, _search(result))
+    _draw_levels(levels, history, _space(result))
     loss.plot(history["training_iteration"], history["lower_loss"], lw=1)
     loss.set(xlabel="round", ylabel="training loss", yscale=scale_of(history["lower_loss"]))
     known = history.dropna(subset=["upper_loss"])
@@ -36,17 +36,17 @@ def picture(result: Result) -> bytes:
     return png(figure)
 
 
-def _search(result: Result) -> Search:
+def _space(result: Result) -> ScheduleSpace:
     """Variables and levels, of the configuration alone: the data may be elsewhere by now."""
     config = result.config
     steps = config["sampling_steps"]
     schedule = make_schedule(config["schedule"], steps, WIDEST, config["schedule_options"])
-    return Search(schedule, steps, WIDEST)
+    return ScheduleSpace(schedule, steps, WIDEST)
 
 
-def _draw_levels(axes: Any, history: pd.DataFrame, search: Search) -> None:
-    x = history[[f"config/{v.name}" for v in search.schedule.variables]].to_numpy(float)
-    levels = np.array([search.levels(row) for row in x])
+def _draw_levels(axes: Any, history: pd.DataFrame, space: ScheduleSpace) -> None:
+    x = history[[f"config/{v.name}" for v in space.schedule.variables]].to_numpy(float)
+    levels = np.array([space.levels(row) for row in x])
     axes.plot(history["training_iteration"], levels, lw=1, color="C1")
     axes.set(xlabel="round", ylabel="log-SNR visited")
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from raybilevel.callbacks import Row
 from raybilevel.config.settings import RunConfig
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Status, Stop, Update, Worker
@@ -21,8 +22,6 @@ from raybilevel.runtime.threads import threads
 
 T = TypeVar("T")
 
-Row = dict[str, float | int]
-"""One row of the history: Tune's column names where Tune has one."""
 
 RunStage = Callable[[NumberedStage], Output]
 Round = Generator[Stage, Output, Update]

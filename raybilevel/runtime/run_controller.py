@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from raybilevel.callbacks import Row
 from raybilevel.errors import Interrupted, Starved
 from raybilevel.problems.base import Output, Status, Stop
 from raybilevel.runtime.callbacks import Callbacks
@@ -18,7 +20,7 @@ from raybilevel.runtime.environment import Environment
 from raybilevel.runtime.execution.executor import StageExecutor
 from raybilevel.runtime.execution.worker_group import WorkerGroup
 from raybilevel.runtime.numbering import NumberedStage
-from raybilevel.runtime.rounds import Row, Run
+from raybilevel.runtime.rounds import Run
 from raybilevel.runtime.run_spec import RunSpec
 from raybilevel.runtime.run_status import RunStatus
 from raybilevel.runtime.serialization import Serialized
@@ -164,5 +166,5 @@ class RunController:
 
 def _limits(spec: RunSpec) -> dict[str, Any]:
     """What may be raised to let a stopped run go on."""
-    own = {name: getattr(spec.problem, name) for name in sorted(spec.problem.resumable)}
+    own = {name: attrgetter(name)(spec.problem) for name in sorted(spec.problem.resumable)}
     return {**own, "max_rounds": spec.run.max_rounds, "max_nfe": spec.run.max_nfe}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from raybilevel.runtime.rounds import Row
+from raybilevel.callbacks import Row
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class SpotCluster:
 
 
 def actor_pids(kind: str) -> list[int]:
-    """Processes of this user's actors of a class, as Ray titles them: "Worker", "Driver"."""
+    """Processes of this user's actors of a class, as Ray titles them: "WorkerActor", "Driver"."""
     pids = []
     for process in psutil.Process().children(recursive=True):
         try:

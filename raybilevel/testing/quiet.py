@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from raybilevel.callbacks import Row
 from raybilevel.runtime.checkpoints import Checkpoints
-from raybilevel.runtime.rounds import Row, Run
+from raybilevel.runtime.rounds import Run
 from raybilevel.runtime.storage import RunDirectory
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 
 import numpy as np
 
-Objective = Callable[[np.ndarray], "Point | None"]
+NewtonObjective = Callable[[np.ndarray], "Point | None"]
 """Maps scaled coordinates (d,) to a `Point`, or to None where it cannot be believed."""
 
 _LONGEST_STEP = 1.0
@@ -60,7 +60,7 @@ class Solution:
 
 
 def minimise(
-    objective: Objective,
+    objective: NewtonObjective,
     z: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
@@ -130,7 +130,7 @@ class _LineSearch:
     refused : (d,) the nearest point that could not be believed, if there was one.
     """
 
-    objective: Objective
+    objective: NewtonObjective
     start: Point
     path: _Path
     refused: np.ndarray | None = None

@@ -40,11 +40,13 @@ def test_a_grid_takes_as_many_points_as_the_budget_holds():
 
 
 def test_the_bilevel_method_may_have_arguments_of_its_own():
-    made = plan(learning(), searches=("asha",), bilevel={"training_rounds": 12, "directions": 1})
+    own = {"training": {"rounds": 12}, "optimizer": {"directions": 1}}
+    made = plan(learning(), searches=("asha",), bilevel=own)
     made.check()
-    assert (made.problem.training_rounds, made.followed.training_rounds) == (8, 12)
-    assert (made.problem.directions, made.followed.directions) == (2, 1)
-    assert made.cost == learning().trial_cost()
+    assert (made.problem.training.rounds, made.followed.training.rounds) == (8, 12)
+    assert (made.problem.optimizer.directions, made.followed.optimizer.directions) == (2, 1)
+    assert made.followed.training.warmup == made.problem.training.warmup  # the rest of the group
+    assert made.cost == learning().evaluation_cost()
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.
 def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path):
     names, count = ["asha", "pbt", "pb2"], tmp_path / "count"
     count.mkdir()
-    problem = learning(extractor=HookedPixels(count), evaluate_every=4)
-    own = {"training_rounds": 9}
+    problem = learning(extractor=HookedPixels(count), training={"evaluate_every": 4})
+    own = {"training": {"rounds": 9}}
     versus = comparison(problem, tmp_path, searches=names, trials=2, bilevel=own)
     directory = versus.run(print)
     rows, scores = frames(directory)
     rounds = rows.groupby("method")["training_iteration"].max()["bilevel"]
-    assert rounds == 9 + problem.updates  # trained for as long as it was given
+    assert rounds == 9 + problem.optimizer.updates  # trained for as long as it was given
     spent = rows.groupby("method")["nfe_total"].max()
     assert (spent[["pbt", "pb2"]] == versus.plan.budget).all()  # as many whole trainings as may be
     assert versus.plan.cost.whole < spent["asha"] <= versus.plan.budget

@@ -3,6 +3,7 @@
 import pytest
 
 from raybilevel import RunConfig, ScalingConfig
+from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 
 
@@ -50,3 +51,28 @@ def test_settings_cannot_be_changed_behind_a_runs_back():
 def test_a_default_name_does_not_replace_one_that_is_given():
     assert RunConfig(name="mine").with_name("other").name == "mine"
     assert RunConfig().with_name("other").name == "other"
+
+
+class Part(Settings):
+    size: int = 1
+    name: str = "a"
+
+
+class Whole(Settings):
+    part: Part = Part()
+    other: Part | None = None
+
+
+def test_a_group_is_changed_in_part_by_a_mapping_and_in_whole_by_a_group():
+    whole = Whole(part={"size": 3, "name": "b"})
+    assert whole.but(part={"size": 4}).part == Part(size=4, name="b")
+    assert whole.but(part=Part(size=4)).part == Part(size=4, name="a")
+    assert whole.but(other={"size": 2}).other == Part(size=2)
+    assert whole.but(other={"size": 2}).but(other=None).other is None
+
+
+def test_what_is_wrong_in_a_group_is_one_sentence_too():
+    with pytest.raises(InputError, match=r"Part\.size is 'x': input should be a valid integer"):
+        Whole(part={"size": "x"})
+    with pytest.raises(InputError, match=r"Part\.sizes is not known"):
+        Whole().but(part={"sizes": 2})

@@ -26,12 +26,12 @@ def test_an_image_depends_on_its_seed_and_not_on_the_device(model, forget, all_b
     torch.testing.assert_close(images["cuda"], images["cpu"], atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
-def test_any_levels_give_the_same_images_as_on_the_cpu(model, forget, all_bits, sampler):
+@pytest.mark.parametrize("solver", ["dpm++", "ddim"])
+def test_any_levels_give_the_same_images_as_on_the_cpu(model, forget, all_bits, solver):
     images = {}
     for device in ("cpu", "cuda"):
         forget()
-        drawn = LevelSampler.open(model, sampler, device)
+        drawn = LevelSampler.open(model, solver, device)
         images[device] = drawn.sample(drawn.noise(3, 16), LEVELS)
     assert images["cuda"].device.type == "cuda"
     torch.testing.assert_close(images["cuda"].cpu(), images["cpu"], atol=2e-4, rtol=0)

@@ -22,12 +22,16 @@ def model(tmp_path_factory):
     return save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
 
 
+def penalised(z_step):
+    return learning(penalty={"z_step": z_step, "gamma": 100.0})
+
+
 PROBLEMS = {
     "reward": reward,
     "sampling schedule": tuning,
     "training": lambda model: learning(),
-    "training, z truncated": lambda model: learning(z_step="truncated", gamma=100.0),
-    "training, z zeroth-order": lambda model: learning(z_step="zeroth_order", gamma=100.0),
+    "training, z truncated": lambda model: penalised("truncated"),
+    "training, z zeroth-order": lambda model: penalised("zeroth_order"),
     "training by the step": lambda model: learning(conditioning="step"),
     "training in bf16": lambda model: learning(mixed_precision="bf16"),
 }
@@ -45,7 +49,7 @@ def test_a_problem_has_the_same_bits_twice(model, forget, name):
 
 
 @pytest.mark.parametrize("changes", [{"mixed_precision": "bf16"},
-                                     {"compile": True}], ids=str)  # fmt: skip
+                                     {"training": {"compile": True}}], ids=str)  # fmt: skip
 def test_a_faster_training_goes_the_same_way(forget, changes):
     losses = []
     for options in ({}, changes):

@@ -38,7 +38,8 @@ class DyingOnTheGpu(Pixels):
 
 
 def problem(extractor):
-    return learning(extractor=extractor, second_extractor=Pixels(), z_step="truncated", gamma=100.0)
+    penalty = {"z_step": "truncated", "gamma": 100.0}
+    return learning(extractor=extractor, second_extractor=Pixels(), penalty=penalty)
 
 
 def test_a_worker_with_a_gpu_that_is_killed_gives_the_bits_of_one_process(tmp_path):

@@ -75,9 +75,7 @@ def test_bits_do_not_depend_on_the_number_of_workers(make, workers, tmp_path):
 def schedule_problem(tmp_path_factory):
     """Makes the problem of a small pipeline's sampling schedule: stages of many kinds."""
     model = save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
-    return lambda extractor: tuning(
-        model, updates=2, extractor=extractor, second_extractor=Pixels()
-    )
+    return lambda extractor: tuning(model, extractor=extractor, second_extractor=Pixels())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -99,8 +97,8 @@ def learned_locally():
 
 def learning_problem(extractor):
     return learning(
-        extractor=extractor, second_extractor=Pixels(), z_step="truncated", gamma=100.0,
-        samples_per_evaluation=64,
+        extractor=extractor, second_extractor=Pixels(), estimation={"samples": 64},
+        penalty={"z_step": "truncated", "gamma": 100.0},
     )  # fmt: skip
 
 

@@ -55,12 +55,12 @@ def test_one_run_after_another_has_its_own_bits_by_the_same_processes(tmp_path):
     with SharedDriver("shared") as driver:
         for name, problem in runs.items():
             driver.drive(spec(problem, tmp_path, name), nothing)
-            pids.append(actor_pids("Worker") + actor_pids("Driver"))
+            pids.append(actor_pids("WorkerActor") + actor_pids("Driver"))
     assert pids[0] == pids[1] == pids[2]
     assert len(pids[0]) == 3
     for name, problem in runs.items():
         assert_as_by_itself(tmp_path, name, problem)
-    wait_until_gone("Worker", "Driver")
+    wait_until_gone("WorkerActor", "Driver")
     history = RunDirectory(str(tmp_path), "again").read_table("history")
     assert history["workers_joined"].iloc[-1] == 2
 
@@ -68,9 +68,9 @@ def test_one_run_after_another_has_its_own_bits_by_the_same_processes(tmp_path):
 def test_a_process_that_a_problem_has_changed_is_replaced(tmp_path):
     with SharedDriver("shared") as driver:
         driver.drive(spec(ChangesTorch(), tmp_path, "a"), nothing)
-        before = actor_pids("Worker")
+        before = actor_pids("WorkerActor")
         driver.drive(spec(with_torch(), tmp_path, "b"), nothing)
-        assert not set(before) & set(actor_pids("Worker"))
+        assert not set(before) & set(actor_pids("WorkerActor"))
     assert_as_by_itself(tmp_path, "b", with_torch())
 
 
@@ -94,7 +94,7 @@ def test_workers_given_back_are_asked_for_again(tmp_path):
         driver.end_workers()  # of none
         driver.drive(spec(Descent(), tmp_path, "a"), nothing)
         driver.end_workers()
-        wait_until_gone("Worker")
+        wait_until_gone("WorkerActor")
         driver.drive(spec(Descent(), tmp_path, "b"), nothing)
     assert_as_by_itself(tmp_path, "b", Descent())
 

@@ -32,28 +32,22 @@ REWARD = """
     scaling: {num_workers: 1}
 """
 SCHEDULE = """
-    problem: schedule
     data: digits
     extractor: parts:Pixels
     second_extractor: parts:Pixels
     sampling_steps: 2
-    samples_per_evaluation: 32
-    shard_size: 16
-    directions: 2
-    updates: 4
-    compare_samples: 128
+    estimation: {samples: 32, shard_size: 16}
+    optimizer: {directions: 2, updates: 4}
+    comparison: {samples: 128}
     scaling: {num_workers: 1}
 """
-SAMPLING = SCHEDULE + "    model: tiny\n"
+SAMPLING = SCHEDULE + "    problem: sampling_schedule\n    model: tiny\n"
 TRAINING = (
     SCHEDULE
     + """\
-    training_rounds: 12
-    warmup: 5
-    train_shards: 2
-    inner_steps: 3
-    batch_size: 16
-    evaluate_every: 4
+    problem: training_schedule
+    training:
+      {rounds: 12, warmup: 5, shards: 2, inner_steps: 3, batch_size: 16, evaluate_every: 4}
     network: {block_out_channels: [8, 16], norm_num_groups: 4}
 """
 )

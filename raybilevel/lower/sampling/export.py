@@ -10,12 +10,12 @@ import torch
 
 from raybilevel.lower.sampling.level_info import LevelInfo
 from raybilevel.lower.sampling.level_sampler import asked_steps
-from raybilevel.lower.sampling.solvers import Sampler
+from raybilevel.lower.sampling.solvers import SolverName
 from raybilevel.schedules.scheduler_config import float32_betas, stock_levels
 
 
 def bake(
-    unet: Any, target: Path, sampler: Sampler, info: LevelInfo, config: dict[str, Any]
+    unet: Any, target: Path, solver: SolverName, info: LevelInfo, config: dict[str, Any]
 ) -> None:
     """Write a stock pipeline that samples as the learned schedule says.
 
@@ -27,19 +27,19 @@ def bake(
     ----------
     unet : the network, of positional time embedding.
     target : the pipeline directory that is written.
-    sampler : "dpm++" is a `DDPMPipeline` with `DPMSolverMultistepScheduler`, "ddim" a
+    solver : "dpm++" is a `DDPMPipeline` with `DPMSolverMultistepScheduler`, "ddim" a
         `DDIMPipeline`; both visit the levels with `num_inference_steps=N` alone.
     config : `Schedule.scheduler_config` with as many steps as are to be exported.
     """
     from diffusers import DDIMPipeline, DDPMPipeline
 
-    scheduler = _scheduler(sampler, info, config)
+    scheduler = _scheduler(solver, info, config)
     baked = _with_table(unet, info, dict(scheduler.config))
-    pipeline = DDPMPipeline if sampler == "dpm++" else DDIMPipeline
+    pipeline = DDPMPipeline if solver == "dpm++" else DDIMPipeline
     pipeline(baked, scheduler).save_pretrained(str(target), safe_serialization=True)
 
 
-def _scheduler(sampler: Sampler, info: LevelInfo, config: dict[str, Any]) -> Any:
+def _scheduler(solver: SolverName, info: LevelInfo, config: dict[str, Any]) -> Any:
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
     common = {
@@ -48,7 +48,7 @@ def _scheduler(sampler: Sampler, info: LevelInfo, config: dict[str, Any]) -> Any
         "timestep_spacing": "trailing",
         "steps_offset": 0,
     }
-    if sampler == "dpm++":
+    if solver == "dpm++":
         return DPMSolverMultistepScheduler(
             **common, solver_order=2, algorithm_type="dpmsolver++", final_sigmas_type="zero"
         )

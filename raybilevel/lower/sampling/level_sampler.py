@@ -13,7 +13,7 @@ from torch import Tensor
 
 from raybilevel.lower.sampling.level_info import LevelInfo, read_levels
 from raybilevel.lower.sampling.pixel import load_pipeline, prepare
-from raybilevel.lower.sampling.solvers import SOLVERS, Sampler
+from raybilevel.lower.sampling.solvers import SOLVERS, SolverName
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels
 
@@ -25,7 +25,7 @@ class LevelSampler:
     ----------
     info : what the network was trained on.
     unet : the network, which is moved to its device.
-    sampler
+    solver
         "dpm++" or "ddim". DDIM clips the predicted clean image where `info` says so;
         DPM-Solver++ never does, as in diffusers.
     device, mixed_precision
@@ -40,14 +40,14 @@ class LevelSampler:
         self,
         info: LevelInfo,
         unet: torch.nn.Module,
-        sampler: Sampler = "dpm++",
+        solver: SolverName = "dpm++",
         device: str = "cpu",
         mixed_precision: str = "no",
     ) -> None:
         self.info = info
         self.unet, self.device = prepare(unet, device, mixed_precision)
-        self._solve = SOLVERS[sampler]
-        self._clip = info.clip if sampler == "ddim" else None
+        self._solve = SOLVERS[solver]
+        self._clip = info.clip if solver == "ddim" else None
 
     @classmethod
     def open(cls, directory: Path | str, *args: Any, **options: Any) -> Self:

@@ -7,13 +7,15 @@ The last step goes to clean images: alpha 1, sigma 0. k levels cost k network ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-Sampler = Literal["dpm++", "ddim"]
+from raybilevel.errors import InputError
+
+SolverName = Literal["dpm++", "ddim"]
 
 Predict = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps x (N, ...) and its log-SNR (1,) to (x0, eps), each (N, ...)."""
@@ -50,10 +52,34 @@ def sample_dpmpp_2m(predict: Predict, x: Tensor, logsnr: Tensor) -> Tensor:
     raise AssertionError("a sampler visits at least one level")
 
 
-SOLVERS: dict[Sampler, Callable[[Predict, Tensor, Tensor], Tensor]] = {
+SOLVERS: dict[SolverName, Callable[[Predict, Tensor, Tensor], Tensor]] = {
     "dpm++": sample_dpmpp_2m,
     "ddim": sample_ddim,
 }
+
+CLASSES: dict[str, SolverName] = {
+    "DPMSolverMultistepScheduler": "dpm++",
+    "DDIMScheduler": "ddim",
+}
+"""Names of diffusers' classes that step as these do."""
+
+
+def solver_name(given: Any) -> SolverName:
+    """The solver that a name, or a mapping {class, options}, stands for.
+
+    Raises
+    ------
+    InputError
+        Naming those that are known.
+    """
+    if isinstance(given, Mapping):
+        options = given.get("options") or {}
+        if set(given) <= {"class", "options"} and not options and given.get("class") in CLASSES:
+            return CLASSES[given["class"]]
+    elif isinstance(given, str) and given in SOLVERS:
+        return given
+    classes = " and ".join(f"'{name}' ({cls}, without options)" for cls, name in CLASSES.items())
+    raise InputError(f"solver is {given!r}; the known are {classes}")
 
 
 def _to_clean(logsnr: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

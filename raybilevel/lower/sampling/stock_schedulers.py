@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ _MODEL = (
 """What belongs to the model; the rest of a config says how the pipeline's own sampler steps."""
 
 
-def rivals(config: Mapping[str, Any]) -> dict[str, Any]:
+def stock_schedulers(config: Mapping[str, Any]) -> dict[str, Any]:
     """Stock schedulers by name, all on the noise schedule of a scheduler's config.
 
     DDIM and DPM-Solver++ (second-order multistep) with each spacing, DPM-Solver++ with Karras
@@ -53,9 +53,10 @@ def _of_the_model(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, "beta_schedule": "linear", "trained_betas": betas.tolist()}
 
 
-def rivals_of(config: Mapping[str, Any], steps: int) -> list[str]:
-    """Names of the rivals that can take so many steps: of many steps, some repeat their levels."""
-    return [name for name, rival in rivals(config).items() if _can_take(rival, steps)]
+def stock_names(config: Mapping[str, Any], steps: int) -> list[str]:
+    """Names of those that can take so many steps: of many steps, some repeat their levels."""
+    schedulers = stock_schedulers(config)
+    return [name for name, scheduler in schedulers.items() if _can_take(scheduler, steps)]
 
 
 def _can_take(scheduler: Any, steps: int) -> bool:
@@ -69,19 +70,19 @@ def _can_take(scheduler: Any, steps: int) -> bool:
 
 
 def stock_levels_visited(config: Mapping[str, Any], steps: int) -> dict[str, np.ndarray]:
-    """Log-SNR levels (k,), rising, that each DPM-Solver++ rival visits: where a search can begin.
+    """Log-SNR levels (k,), rising, that each DPM-Solver++ of them visits: where a search can begin.
 
     k is `steps`, or less where a clipped spacing has fewer.
     """
     visited = {}
-    for name, scheduler in rivals(config).items():
+    for name, scheduler in stock_schedulers(config).items():
         if name.startswith("dpm++") and _can_take(scheduler, steps):
             visited[name] = -2 * np.log(scheduler.sigmas[:-1].double().numpy())
     return visited
 
 
 def sample_stock(
-    unet: torch.nn.Module, scheduler: Any, noise: Tensor, steps: int
+    network: Callable[..., Any], scheduler: Any, noise: Tensor, steps: int
 ) -> tuple[Tensor, int]:
     """Images (N, C, H, W) in [0, 1] as a stock pipeline draws them, and their evaluations each."""
     scheduler.set_timesteps(steps)
@@ -91,5 +92,5 @@ def sample_stock(
     x = noise
     with torch.inference_mode():
         for t in scheduler.timesteps:
-            x = scheduler.step(unet(x, t, return_dict=False)[0], t, x, return_dict=False)[0]
+            x = scheduler.step(network(x, t, return_dict=False)[0], t, x, return_dict=False)[0]
         return (x / 2 + 0.5).clamp(0, 1).float(), len(scheduler.timesteps)

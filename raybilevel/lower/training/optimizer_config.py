@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Recipe:
+class OptimizerConfig:
     """What AdamW is told.
 
     Attributes

@@ -1,4 +1,4 @@
-"""A network's weights as one flat buffer: how they travel, are averaged, and are stepped."""
+"""A network's weights as one vector: how they travel, are averaged, and are stepped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class FlatWeights:
+class ParameterVector:
     """One buffer for a network's weights and one for their gradients, which its parameters view.
 
     Attributes

@@ -1,4 +1,4 @@
-"""Two networks from the same start on the same draws, one of which minds the upper objective too.
+"""Two networks from the same start on the same draws, one of them for the upper objective too.
 
     y = argmin g(q, y),   z = argmin f(q, z) / gamma + g(q, z)
     dF/dq ~ df/dq(q, z) + gamma (dg/dq(q, z) - dg/dq(q, y))     (times 1/gamma in the paper)
@@ -20,7 +20,7 @@ from raybilevel.lower.training.trainer import Accumulate, Learner, Trainer
 
 
 @dataclass(frozen=True, eq=False)
-class Matched:
+class PenaltyPair:
     """Where both went.
 
     Attributes
@@ -37,7 +37,7 @@ class Matched:
     slope_z: np.ndarray
 
 
-def matched_steps(
+def train_pair(
     trainer: Trainer,
     start: Learner,
     first: int,
@@ -46,7 +46,7 @@ def matched_steps(
     lower: Callable[[Any], Accumulate],
     upper: Accumulate,
     slopes: Callable[[], np.ndarray],
-) -> Matched:
+) -> PenaltyPair:
     """Steps on `draws` for y by g, for z by g + f / gamma.
 
     Parameters
@@ -64,4 +64,4 @@ def matched_steps(
     y, losses = trainer.run(start, first, map(lower, draws))
     slope_y = slopes()
     z, _ = trainer.run(start, first, map(both, draws))
-    return Matched(y, z, losses, slope_y, slopes())
+    return PenaltyPair(y, z, losses, slope_y, slopes())

@@ -1,4 +1,4 @@
-"""Local training: H AdamW steps of a network on one device, from and to flat buffers."""
+"""Local training: H AdamW steps of a network on one device, from and to parameter vectors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybilevel.lower.training.optimizer_config import Recipe
-from raybilevel.lower.training.parameter_vector import FlatWeights, to_numpy
+from raybilevel.lower.training.optimizer_config import OptimizerConfig
+from raybilevel.lower.training.parameter_vector import ParameterVector, to_numpy
 
 Accumulate = Callable[[], Tensor]
 """Adds to the gradients that the network holds, and gives the loss ()."""
@@ -36,16 +36,16 @@ class Learner:
 
 
 class Trainer:
-    """Steps a network's flat weights.
+    """Steps a network's parameter vector.
 
     Parameters
     ----------
-    flat : the network's weights; what it holds between calls is of no consequence.
-    recipe : how it is trained.
+    weights : the network's; what it holds between calls is of no consequence.
+    config : how it is trained.
     """
 
-    def __init__(self, flat: FlatWeights, recipe: Recipe) -> None:
-        self._flat, self._recipe = flat, recipe
+    def __init__(self, weights: ParameterVector, config: OptimizerConfig) -> None:
+        self._weights, self._config = weights, config
 
     def run(
         self, start: Learner, first: int, accumulate: Iterable[Accumulate]
@@ -59,21 +59,21 @@ class Trainer:
         optimiser = self._optimiser(start, first)
         losses = []
         for i, add in enumerate(accumulate):
-            self._flat.grad.zero_()
+            self._weights.grad.zero_()
             losses.append(add())
-            torch.nn.utils.clip_grad_norm_([self._flat.parameter], self._recipe.clip)
-            optimiser.param_groups[0]["lr"] = self._recipe.rate(first + i)
+            torch.nn.utils.clip_grad_norm_([self._weights.parameter], self._config.clip)
+            optimiser.param_groups[0]["lr"] = self._config.rate(first + i)
             optimiser.step()
         return self._learner(optimiser), torch.stack(losses).tolist()
 
     def _optimiser(self, start: Learner, first: int) -> torch.optim.AdamW:
-        flat, recipe = self._flat, self._recipe
-        flat.load(start.weights)
+        weights, config = self._weights, self._config
+        weights.load(start.weights)
         optimiser = torch.optim.AdamW(
-            [flat.parameter], betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
+            [weights.parameter], betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
-        device = flat.parameter.device
-        optimiser.state[flat.parameter] = {
+        device = weights.parameter.device
+        optimiser.state[weights.parameter] = {
             "step": torch.tensor(float(first), device=device),
             "exp_avg": torch.tensor(start.mean, device=device),
             "exp_avg_sq": torch.tensor(start.square, device=device),
@@ -81,7 +81,7 @@ class Trainer:
         return optimiser
 
     def _learner(self, optimiser: torch.optim.AdamW) -> Learner:
-        moments = optimiser.state[self._flat.parameter]
+        moments = optimiser.state[self._weights.parameter]
         return Learner(
-            self._flat.numpy(), to_numpy(moments["exp_avg"]), to_numpy(moments["exp_avg_sq"])
+            self._weights.numpy(), to_numpy(moments["exp_avg"]), to_numpy(moments["exp_avg_sq"])
         )

@@ -1,4 +1,4 @@
-"""The upper objective's gradient in a network's weights: what z = argmin f / gamma + g minds of f.
+"""The gradient of the upper objective f in a network's weights, for z = argmin f / gamma + g.
 
 f is a function of the moments of samples' features, such as FID. Of a single batch that would be
 mostly bias: so f is taken to first order about the moments of a whole evaluation, which makes it a
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from raybilevel.lower.sampling.level_sampler import LevelSampler
-from raybilevel.lower.training.parameter_vector import FlatWeights
+from raybilevel.lower.training.parameter_vector import ParameterVector
 
 _NUDGE = 2e-3  # of a weight's usual size: half the distance of a pair in weight space
 
@@ -39,18 +39,18 @@ class Linearised:
 
 
 @dataclass(frozen=True, eq=False)
-class UpperTerm:
+class UpperGradient:
     """Adds the gradient of f to a network's.
 
     Attributes
     ----------
-    sampler, flat : the network, and its weights.
+    sampler, weights : the network, and its parameter vector.
     extractor : of features.
     grad_steps : last sampling steps that "truncated" goes back through.
     """
 
     sampler: LevelSampler
-    flat: FlatWeights
+    weights: ParameterVector
     extractor: Callable[[Tensor], Tensor]
     grad_steps: int
 
@@ -65,16 +65,16 @@ class UpperTerm:
         self, f: Linearised, noise: Tensor, levels: list[float], scale: float, way: Tensor
     ) -> Tensor:
         """One antithetic pair along `way` (P,), normal: its mean is the gradient (Algorithm 5)."""
-        weights = self.flat.parameter
-        here, way = weights.clone(), way.to(weights)
+        parameter = self.weights.parameter
+        here, way = parameter.clone(), way.to(parameter)
         step = _NUDGE * here.square().mean().sqrt()
         values = []
         for sign in (1, -1):
-            weights.copy_(here + sign * step * way)
+            parameter.copy_(here + sign * step * way)
             values.append(scale * self._value(f, noise, levels, 0))
-        weights.copy_(here)
+        parameter.copy_(here)
         above, below = values
-        self.flat.grad.add_((above - below) / (2 * step) * way)
+        self.weights.grad.add_((above - below) / (2 * step) * way)
         return (above + below) / 2
 
     def _value(self, f: Linearised, noise: Tensor, levels: list[float], grad_steps: int) -> Tensor:

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
+from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
-
-Metrics = dict[str, float]
 
 
 def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:

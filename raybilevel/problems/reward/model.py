@@ -15,7 +15,7 @@ from raybilevel.lower.pretrained import pipeline_directory
 if TYPE_CHECKING:
     from torch import Tensor
 
-Sample = Callable[[list[int]], "Tensor"]
+SampleFunction = Callable[[list[int]], "Tensor"]
 """Maps N seeds to N samples (N, ...), each decided by its seed alone."""
 
 _PROBE = 2
@@ -31,7 +31,7 @@ class Model:
     sampling_steps, mixed_precision : how a pipeline is sampled.
     """
 
-    spec: str | Sample
+    spec: str | SampleFunction
     sampling_steps: int | None
     mixed_precision: str
 
@@ -42,7 +42,7 @@ class Model:
             return None
         return pipeline_directory(self.spec)
 
-    def sampler(self, device: str) -> tuple[Sample, int]:
+    def sampler(self, device: str) -> tuple[SampleFunction, int]:
         """What draws on `device`, and its network evaluations per sample."""
         if self.directory is not None:
             from raybilevel.lower.sampling.pixel import PixelSampler

@@ -9,7 +9,7 @@ import numpy as np
 
 from raybilevel.errors import RunError
 from raybilevel.problems.base import Arrays, Output
-from raybilevel.problems.reward.model import Sample
+from raybilevel.problems.reward.model import SampleFunction
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.rewards import evaluate, load_reward
 
@@ -28,7 +28,7 @@ class RewardWorker:
     """
 
     def __init__(
-        self, sample: Sample, nfe_per_sample: int, rewards: Mapping[str, Any], device: str
+        self, sample: SampleFunction, nfe_per_sample: int, rewards: Mapping[str, Any], device: str
     ) -> None:
         self._sample, self._nfe_per_sample = sample, nfe_per_sample
         self._rewards = {

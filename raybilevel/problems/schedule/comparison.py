@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.lower.sampling.level_info import nearest_timesteps
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife, kid, kid_difference
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.schedule.components import Source
-from raybilevel.problems.schedule.network import Pretrained, Untrained
 from raybilevel.problems.schedule.objective import moments
-from raybilevel.problems.schedule.space import Search
+from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.worker import EXTRACTORS
 
 LEARNED = "learned"
@@ -77,35 +74,28 @@ def compare(state: Arrays, rows: Mapping[str, np.ndarray], subjects: int) -> np.
 
 
 def list_subjects(
-    search: Search, source: Source, state: Arrays, more_steps: Sequence[int], *, fixed: bool
-) -> list[dict[str, Any]]:
-    """What is compared, learned first; stock schedulers are given other numbers of steps too.
+    ours: Mapping[str, np.ndarray], scheduler: Mapping[str, Any], more_steps: Sequence[int]
+) -> list[Subject]:
+    """What is compared: levels (steps,) by name, learned first, and then the stock schedulers.
 
-    Those that cannot walk so many steps are left out.
+    Stock schedulers are given other numbers of steps too; those that cannot walk so many are left
+    out.
 
-    With `levels` empty a subject is the stock scheduler of its name.
+    Parameters
+    ----------
+    scheduler : config of the noise schedule that they walk on.
+    more_steps : numbers of steps beside that of the levels.
     """
-    from raybilevel.lower.sampling.stock_schedulers import rivals_of
+    from raybilevel.lower.sampling.stock_schedulers import stock_names
 
-    learned, n = search.levels(state["x"]), search.steps
-    ours = {LEARNED: learned}
-    if "x_before" in state:
-        ours[NEAREST] = search.levels(state["x_before"])
-    if isinstance(source.network, Untrained) and not fixed:
-        ours[INITIAL] = search.levels(search.schedule.init)
-    if isinstance(source.network, Pretrained) and source.sampler == "dpm++":
-        ours[ROUNDED] = source.info.logsnr[nearest_timesteps(source.info, learned)]
-    return [
-        *(
-            {"subject": name, "levels": levels.tolist(), "steps": n}
-            for name, levels in ours.items()
-        ),
-        *(
-            {"subject": name, "levels": [], "steps": steps}
-            for steps in (n, *(s for s in more_steps if s != n))
-            for name in rivals_of(source.info.scheduler, steps)
-        ),
+    n = len(ours[LEARNED])
+    learned = [Subject(name, n, tuple(levels.tolist())) for name, levels in ours.items()]
+    stock = [
+        Subject(name, steps)
+        for steps in (n, *(s for s in more_steps if s != n))
+        for name in stock_names(scheduler, steps)
     ]
+    return learned + stock
 
 
 def _judge(real: Real, learned: np.ndarray, subject: np.ndarray) -> list[float]:
@@ -123,14 +113,14 @@ def _judge(real: Real, learned: np.ndarray, subject: np.ndarray) -> list[float]:
     return [values[0], errors[0], values[1], errors[1], *alone, *gap]
 
 
-def frame(table: np.ndarray, subjects: Sequence[Mapping[str, Any]], evaluations: np.ndarray) -> Any:
+def frame(table: np.ndarray, subjects: Sequence[Subject], evaluations: np.ndarray) -> Any:
     """The table as a data frame: subject, steps, nfe (evaluations a sample), and the columns."""
     import pandas as pd
 
     named = pd.DataFrame(
         {
-            "subject": [s["subject"] for s in subjects],
-            "steps": [s["steps"] for s in subjects],
+            "subject": [s.name for s in subjects],
+            "steps": [s.steps for s in subjects],
             "nfe": evaluations.astype(int),
         }
     )

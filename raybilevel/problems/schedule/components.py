@@ -1,4 +1,4 @@
-"""What the schedule problem is given: a network, data, and feature extractors."""
+"""What the schedule problems are given: a network, data, and feature extractors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from raybilevel import data
 from raybilevel.data import Dataset
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_info import LevelInfo
-from raybilevel.lower.sampling.solvers import Sampler
-from raybilevel.problems.schedule.network import Pretrained, Untrained
+from raybilevel.lower.sampling.solvers import SolverName
+from raybilevel.problems.schedule.network import Network
 
 if TYPE_CHECKING:
     from raybilevel.lower.sampling.level_sampler import LevelSampler
@@ -23,20 +23,20 @@ ExtractorSpec = str | Callable[..., Any] | None
 
 
 @dataclass(frozen=True)
-class Source:
+class Components:
     """Names of what workers load, each in its own process.
 
     Parameters
     ----------
     network : a pretrained one, or one that the run trains.
     data : a data set's name or a path.
-    sampler, mixed_precision : how the network is sampled.
+    solver, mixed_precision : how the network is sampled.
     extractor_spec, second_spec : as `load_extractor` takes them; None for a second that is trained.
     """
 
-    network: Pretrained | Untrained
+    network: Network
     data: str
-    sampler: Sampler
+    solver: SolverName
     mixed_precision: str
     extractor_spec: ExtractorSpec
     second_spec: ExtractorSpec
@@ -79,8 +79,8 @@ class Source:
 
         if not passes_gradients(self.extractor("cpu"), self.folds[0].images[:_FEWEST]):
             raise InputError(
-                "z_step is 'truncated', which needs the features' gradient in the images, but "
-                f"extractor {self.extractor_spec!r} passes none on, as where it rounds; take "
+                "penalty.z_step is 'truncated', which needs the features' gradient in the images, "
+                f"but extractor {self.extractor_spec!r} passes none on, as where it rounds; take "
                 "z_step 'zeroth_order'"
             )
 
@@ -89,7 +89,7 @@ class Source:
         from raybilevel.lower.sampling.level_sampler import LevelSampler
 
         return LevelSampler(
-            self.info, self.network.unet(), self.sampler, device, self.mixed_precision
+            self.info, self.network.unet(), self.solver, device, self.mixed_precision
         )
 
     def extractor(self, device: str) -> Any:

@@ -1,53 +1,123 @@
-"""The ends of schedule runs and trials, all on the same noises that nobody tuned on."""
+"""The objective at given ends of schedule problems, all on the same noises."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Output, Stage, Update
-from raybilevel.problems.evaluation import Scoring, scored
-from raybilevel.problems.schedule.training_spec import SAMPLED
+from raybilevel.problems.base import Arrays, Problem, Update
+from raybilevel.problems.evaluation import Evaluation, evaluated
+from raybilevel.problems.schedule.joint_training import JointTraining, average_of, first_state
+from raybilevel.problems.schedule.network import Untrained
+from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 
-if TYPE_CHECKING:
-    from raybilevel.problems.schedule.problem import ScheduleTuning
+_NOISES = 0  # the number of the set that all ends are evaluated on
 
 
-class ScheduleScoring(Scoring):
-    """Draws samples at every end's levels, with its network where it was trained."""
+class SamplingEvaluation(Evaluation):
+    """Evaluates an end a round, with the network as it is; round 0 sees the real images first.
 
-    problem: ScheduleTuning
+    Parameters
+    ----------
+    problem, ends : as `Evaluation` takes them.
+    rounds : the problem's.
+    """
+
+    def __init__(self, problem: Problem, ends: Sequence[Arrays], rounds: SamplingRounds) -> None:
+        super().__init__(problem, ends)
+        self._rounds = rounds
 
     def init(self, seed: int) -> Arrays:
-        """Where the noises begin."""
-        return self.problem.init(seed) | {"scored": np.empty((0, 2))}
+        """The problem's, at the first end's x; nothing is evaluated yet."""
+        return self.problem.init(seed) | {"x": self.ends[0]["x"], "evaluated": np.empty((0, 2))}
 
-    def stage(self, round_: int, state: Arrays, done: list[Output]) -> Stage | Update:
-        """Real images first; then an end a round, all on the noises of round 0."""
-        rounds = self.problem.rounds
+    def run_round(self, round_: int, state: Arrays) -> Stages[Update]:
+        """Evaluate the end of the round's number."""
         if round_ == 0:
-            seen = rounds.see(state, done)
-            nothing = {"upper_loss": math.nan}
-            return seen if isinstance(seen, Stage) else Update(seen, nothing)
-        end = self.ends[round_ - 1]
-        found = rounds.evaluate(round_, state | {"x": end["x"]}, done, 0, noises=0)
-        if isinstance(found, Stage):
-            return _sampled(found, end)
-        state = state | {"x": end["x"], "scored": np.vstack([state["scored"], found])}
-        if round_ == len(self.ends):
-            return scored(state, [(float(f), float(se)) for f, se in state["scored"]])
-        return Update(state, {"upper_loss": found[0], "upper_loss_se": found[1]})
+            state = yield from self._rounds.see(state)
+        end = self.ends[round_]
+        found = yield from self._rounds.evaluate(_NOISES, end["x"], state, {})
+        return _noted(self._rounds, state | {"x": end["x"]}, found, len(self.ends))
 
     def planned_rounds(self, state: Arrays) -> int:
-        """One that sees the real images, and one for each end."""
-        return 1 + len(self.ends)
+        """One for each end."""
+        return len(self.ends)
 
 
-def _sampled(stage: Stage, end: Arrays) -> Stage:
-    """With the end's network, if it trained one."""
-    if "average" not in end:
-        return stage
-    return replace(stage, broadcast={**stage.broadcast, SAMPLED: end["average"]})
+class TrainingEvaluation(Evaluation):
+    """Evaluates an end a round, with its network; one that has none trains at its x before.
+
+    Round 0 sees the real images. While an end trains, the objective is known after every
+    `evaluate_every` rounds.
+
+    Parameters
+    ----------
+    problem, ends : as `Evaluation` takes them.
+    training : the problem's, whose schedule is not moved here.
+    network : that is trained.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        ends: Sequence[Arrays],
+        training: JointTraining,
+        network: Untrained,
+    ) -> None:
+        super().__init__(problem, ends)
+        self._training = replace(training, updates=0)
+        self._network = network
+
+    def init(self, seed: int) -> Arrays:
+        """The problem's, at the first end's x, and the seed of first weights."""
+        more = {"seed": np.array(seed), "evaluated": np.empty((0, 2))}
+        return self.problem.init(seed) | more | {"x": self.ends[0]["x"]}
+
+    def run_round(self, round_: int, state: Arrays) -> Stages[Update]:
+        """See the real images, train at an end's x, or evaluate an end."""
+        rounds = self._training.rounds
+        if round_ == 0:
+            seen = yield from rounds.see(state)
+            return Update(seen, rounds.optimizer.row(state["x"], np.nan, np.nan))
+        end, own = self._place(round_)
+        state = state | {"x": end["x"]}
+        if own < _rounds_of(end, self._training):
+            return (yield from self._training.train(own, self._begun(own, state)))
+        drawn_with = average_of(end if "average" in end else state)
+        found = yield from rounds.evaluate(_NOISES, end["x"], state, drawn_with)
+        return _noted(rounds, state, found, len(self.ends))
+
+    def _place(self, round_: int) -> tuple[Arrays, int]:
+        """Which end a round from 1 on belongs to, and which of the end's rounds it is, from 1."""
+        for end in self.ends:
+            rounds = _rounds_of(end, self._training)
+            if round_ <= rounds:
+                return end, round_
+            round_ -= rounds
+        raise AssertionError("the last end's last round ends the run")
+
+    def _begun(self, own: int, state: Arrays) -> Arrays:
+        """With the network's first weights where an end's training begins."""
+        if own > 1:
+            return state
+        return state | first_state(self._network.weights(int(state["seed"])))
+
+    def planned_rounds(self, state: Arrays) -> int:
+        """One that sees the real images, and those of each end."""
+        return 1 + sum(_rounds_of(end, self._training) for end in self.ends)
+
+
+def _rounds_of(end: Arrays, training: JointTraining) -> int:
+    """One that evaluates, after those that train a network where the end has none."""
+    return 1 if "average" in end else training.length + 1
+
+
+def _noted(rounds: SamplingRounds, state: Arrays, found: tuple[float, float], ends: int) -> Update:
+    """The update of a round that evaluated an end: the last one of all ends ends the run."""
+    state = state | {"evaluated": np.vstack([state["evaluated"], found])}
+    row = rounds.optimizer.row(state["x"], *found)
+    if len(state["evaluated"]) < ends:
+        return Update(state, row)
+    return evaluated(state, [(float(f), float(se)) for f, se in state["evaluated"]], row)

@@ -1,22 +1,20 @@
-"""What a schedule run leaves behind: a stock pipeline, timesteps, levels, comparison, samples."""
+"""What a schedule run leaves behind: a stock pipeline, levels, the comparison, samples."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.level_info import nearest_timesteps
 from raybilevel.problems.pictures import write_grid
 from raybilevel.problems.schedule.comparison import frame
-from raybilevel.problems.schedule.components import Source
-from raybilevel.problems.schedule.network import Untrained
-from raybilevel.problems.schedule.space import Search
+from raybilevel.problems.schedule.components import Components
+from raybilevel.problems.schedule.shards import Subject
 from raybilevel.schedules import knots
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def check_divides(steps: int, train_steps: int) -> None:
         raise InputError(
             f"sampling_steps is {steps}, which does not divide the model's {train_steps} training "
             f"steps, so that a stock DDIM pipeline cannot visit them; the nearest that do are "
-            f"{below} and {above}, or take sampler 'dpm++'"
+            f"{below} and {above}, or take solver 'dpm++'"
         )
 
 
@@ -57,41 +55,31 @@ def stock_config(levels: np.ndarray, train_steps: int) -> dict[str, Any]:
     return schedule.scheduler_config(levels, train_steps)
 
 
-def write(state: Arrays, search: Search, source: Source, subjects: Any, directory: Path) -> None:
-    """Write everything; comparison and samples where the run came to its end."""
-    from raybilevel.lower.sampling.export import bake, save_network
+def write_pipeline(unet: Any, components: Components, levels: np.ndarray, directory: Path) -> None:
+    """Write a stock pipeline with the levels (steps,) baked in."""
+    from raybilevel.lower.sampling.export import bake
 
-    info, levels = source.info, search.levels(state["x"])
-    unet = network(source, state)
-    steps = exported_steps(search.steps, len(info.logsnr))
-    bake(unet, directory / "pipeline", source.sampler, info, stock_config(levels, steps))
-    before = state.get("x_before", state["x_start"])
-    lists = {"levels": levels.tolist(), "before": search.levels(before).tolist()}
-    if isinstance(source.network, Untrained):
-        if info.conditioning == "noise_level":
-            save_network(unet, directory / "network", info)
-    elif source.sampler == "dpm++":
-        lists["timesteps"] = nearest_timesteps(info, levels)
-    (directory / "schedule.json").write_text(json.dumps(lists, indent=2))
+    info = components.info
+    config = stock_config(levels, exported_steps(len(levels), len(info.logsnr)))
+    bake(unet, directory / "pipeline", components.solver, info, config)
+
+
+def write_levels(directory: Path, lists: Mapping[str, Sequence[float]]) -> None:
+    """Write lists of levels and timesteps by name."""
+    (directory / "schedule.json").write_text(json.dumps(dict(lists), indent=2))
+
+
+def write_comparison(state: Arrays, subjects: Sequence[Subject], directory: Path) -> None:
+    """Write the comparison and samples, where the run came to its end."""
     if "comparison" in state:
         table = frame(state["comparison"], subjects, state["comparison_steps"])
         table.to_parquet(directory / "comparison.parquet")
         _write_shown(state["shown"], subjects, directory / "samples")
 
 
-def network(source: Source, state: Mapping[str, np.ndarray]) -> Any:
-    """The network that a state's samples are drawn with."""
-    unet = source.network.unet()
-    if "average" in state:
-        from raybilevel.lower.training.parameter_vector import FlatWeights
-
-        FlatWeights(unet).load(state["average"])
-    return unet
-
-
-def _write_shown(shown: np.ndarray, subjects: Any, folder: Path) -> None:
+def _write_shown(shown: np.ndarray, subjects: Sequence[Subject], folder: Path) -> None:
     """Grids from the same noise: `<subject>-<steps>.png`."""
     folder.mkdir()
     for images, subject in zip(np.split(shown, len(subjects)), subjects, strict=True):
-        name = subject["subject"].replace(",", "").replace(" ", "-")
-        write_grid(images / 255, folder / f"{name}-{subject['steps']}.png")
+        name = subject.name.replace(",", "").replace(" ", "-")
+        write_grid(images / 255, folder / f"{name}-{subject.steps}.png")

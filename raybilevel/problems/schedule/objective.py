@@ -1,4 +1,4 @@
-"""What the schedule problem minimises: FID or KID, from what shards return of their samples."""
+"""What the schedule problems minimise: FID or KID, from what shards return of their samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from raybilevel.metrics.fid_kid import FrechetTo, KidTo, Moments, jackknife
 from raybilevel.problems.base import Arrays
 
-Metric = Literal["fid", "kid"]
+ObjectiveName = Literal["fid", "kid"]
 
 
 class Objective(Protocol):
@@ -35,7 +35,7 @@ class Objective(Protocol):
         ...
 
     def value(self, total: Moments | Mean) -> float:
-        """The metric of a sum of chunks."""
+        """The objective of a sum of chunks."""
         ...
 
 

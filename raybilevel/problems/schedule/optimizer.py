@@ -1,4 +1,4 @@
-"""Rounds of the schedule problem: where to begin, and one step from what the pairs gave."""
+"""One step of the schedule's variables, by two-point gradients and Adam."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
-from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.base import Arrays, Metrics
 from raybilevel.problems.schedule.objective import Objective, of_points
-from raybilevel.problems.schedule.space import Search
+from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.upper.adam import Adam, cosine_decay
 from raybilevel.upper.zeroth_order import Kind, Pairs
-
-Metrics = dict[str, float]
 
 
 def late(updates: int) -> int:
@@ -24,8 +22,8 @@ def late(updates: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Term:
-    """A part of the gradient that does not come from pairs, and its standard error.
+class PenaltyTerm:
+    """The part of the gradient that does not come from pairs, and its standard error.
 
     Attributes
     ----------
@@ -37,18 +35,18 @@ class Term:
 
 
 @dataclass(frozen=True, eq=False)
-class Solver:
-    """What the driver computes between stages.
+class TwoPointOptimizer:
+    """Draws the pairs of an update, and steps along the gradient that they gave.
 
     Attributes
     ----------
-    search : variables and levels.
+    space : variables and levels.
     directions, kind : of the pairs.
     step_size : of the first update, as shares (d,) of the box; they decay to nothing.
     updates : how many there will be.
     """
 
-    search: Search
+    space: ScheduleSpace
     directions: int
     kind: Kind
     step_size: np.ndarray
@@ -57,30 +55,38 @@ class Solver:
     def pairs(self, update: int, state: Arrays) -> Pairs:
         """The points of the `update`-th update, from 1, about the state's x."""
         rng = np.random.default_rng([int(state["seed_base"]), update])
-        return self.search.pairs(state["x"], rng, self.directions, self.kind)
+        return self.space.pairs(state["x"], rng, self.directions, self.kind)
 
-    def points(self, pairs: Pairs) -> list[np.ndarray]:
+    def levels(self, pairs: Pairs) -> list[np.ndarray]:
         """Levels at each of the pairs' points."""
-        return [self.search.levels(self.search.from_unit(u)) for u in pairs.points]
+        return [self.space.levels(self.space.from_unit(u)) for u in pairs.points]
 
     def begin(
         self, state: Arrays, x: np.ndarray, found: tuple[float, float]
     ) -> tuple[Arrays, Metrics]:
         """Begin at x (d,), where the objective was found to be so much; and the history's row."""
-        begun = _stored(x, Adam.begin(self.search.to_unit(x))) | {"x_start": x}
+        begun = _stored(x, Adam.begin(self.space.to_unit(x))) | {"x_start": x}
         return state | begun, self.row(x, *found)
 
     def step(
         self,
         update: int,
         state: Arrays,
+        pairs: Pairs,
+        rows: Mapping[str, np.ndarray],
+        *,
         objective: Objective,
-        out: Output,
-        term: Term | None = None,
+        term: PenaltyTerm | None,
     ) -> tuple[Arrays, Metrics]:
-        """The `update`-th update of x, from 1, and the history's row of where it was made."""
-        x, pairs = state["x"], self.pairs(update, state)
-        sets = of_points(objective, out.rows, 2 * self.directions)
+        """The `update`-th update of x, from 1, and the history's row of where it was made.
+
+        Parameters
+        ----------
+        pairs : that were evaluated.
+        rows : what the samples at their points came to, point by point.
+        term : added to the gradient where there is one.
+        """
+        x, sets = state["x"], of_points(objective, rows, 2 * self.directions)
 
         def both(*totals: object) -> np.ndarray:
             values = np.array([objective.value(total) for total in totals])  # type: ignore[arg-type]
@@ -89,26 +95,29 @@ class Solver:
         found, errors = jackknife(both, *sets, corrected=objective.biased)
         gradient, se, more = self._with_term(x, found[:-1], errors[:-1], term)
         row = self.row(x, float(found[-1]), float(errors[-1]), gradient, se) | more
-        step = self.search.to_unit_gradient(x, gradient)
+        return state | self._stepped(update, state, gradient), row
+
+    def _stepped(self, update: int, state: Arrays, gradient: np.ndarray) -> Arrays:
+        """What changes in a state by Adam's step against a gradient (d,)."""
+        step = self.space.to_unit_gradient(state["x"], gradient)
         size = self.step_size * cosine_decay(update - 1, self.updates)
-        adam = _restored(self.search.to_unit(x), state).step(step, size, self.search.project)
-        x = self.search.from_unit(adam.z)
-        seen = {
+        adam = _restored(self.space.to_unit(state["x"]), state)
+        adam = adam.step(step, size, self.space.project)
+        x = self.space.from_unit(adam.z)
+        return {
             "gradients": np.vstack([state["gradients"], step[None]]),
             "trace": np.vstack([state["trace"], x[None]]),
-        }
-        return state | seen | _stored(x, adam), row
+        } | _stored(x, adam)
 
     def _with_term(
-        self, x: np.ndarray, found: np.ndarray, errors: np.ndarray, term: Term | None
+        self, x: np.ndarray, found: np.ndarray, errors: np.ndarray, term: PenaltyTerm | None
     ) -> tuple[np.ndarray, np.ndarray, Metrics]:
         """Gradient and its error (d,) in the variables, and what share of it is the term's."""
-        gradient, se = self.search.in_values(x, found), self.search.in_values(x, errors)
+        gradient, se = self.space.in_values(x, found), self.space.in_values(x, errors)
         if term is None:
             return gradient, se, {}
         ours, theirs = (
-            float(np.linalg.norm(self.search.to_unit_gradient(x, g)))
-            for g in (term.value, gradient)
+            float(np.linalg.norm(self.space.to_unit_gradient(x, g))) for g in (term.value, gradient)
         )
         share = {"penalty_share": ours / max(ours + theirs, np.finfo(float).tiny)}
         return gradient + term.value, np.hypot(se, term.se), share
@@ -116,8 +125,8 @@ class Solver:
     def average(self, trace: np.ndarray) -> np.ndarray:
         """Mean (d,) of the second half of x (updates, d), over which noise averages out."""
         last = trace[-late(len(trace)) :]
-        mean = np.mean([self.search.to_unit(x) for x in last], axis=0)
-        return self.search.from_unit(self.search.project(mean))
+        mean = np.mean([self.space.to_unit(x) for x in last], axis=0)
+        return self.space.from_unit(self.space.project(mean))
 
     def row(
         self,
@@ -131,7 +140,7 @@ class Solver:
         nothing = np.full(len(x), np.nan)
         gradient, se = (nothing if a is None else a for a in (gradient, se))
         row = {"upper_loss": loss, "upper_loss_se": loss_se}
-        for i, v in enumerate(self.search.schedule.variables):
+        for i, v in enumerate(self.space.schedule.variables):
             row[f"config/{v.name}"] = float(x[i])
             row[f"gradient/{v.name}"], row[f"gradient_se/{v.name}"] = (
                 float(gradient[i]),

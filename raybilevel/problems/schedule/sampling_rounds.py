@@ -1,191 +1,176 @@
-"""What the schedule problem's driver does in rounds of sampling: begin, update, end."""
+"""What a schedule problem's driver does with samples: begin, update, evaluate, end."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
-from raybilevel.metrics.fid_kid import Moments
-from raybilevel.problems.base import EVALUATED, Arrays, Output, Stage, Status, Stop, Update
-from raybilevel.problems.schedule.comparison import Real, compare, list_subjects, real_arrays
-from raybilevel.problems.schedule.components import Source
-from raybilevel.problems.schedule.convergence import why_stop
+from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Stop, Update
+from raybilevel.problems.schedule.comparison import (
+    LEARNED,
+    NEAREST,
+    Real,
+    compare,
+    list_subjects,
+    real_arrays,
+)
+from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.objective import (
     Fid,
     Kid,
-    Mean,
-    Metric,
     Objective,
+    ObjectiveName,
     measure,
     of_points,
 )
-from raybilevel.problems.schedule.optimizer import Metrics, Solver, Term
-from raybilevel.problems.schedule.shards import Plan
-from raybilevel.problems.schedule.space import Search
+from raybilevel.problems.schedule.optimizer import PenaltyTerm, TwoPointOptimizer
+from raybilevel.problems.schedule.shard_plan import ShardPlan
+from raybilevel.problems.schedule.shards import Subject
+from raybilevel.problems.schedule.space import ScheduleSpace
+from raybilevel.problems.schedule.start import LOOKS, Contenders, Starts
 from raybilevel.problems.schedule.worker import MOST_REAL
 
-_LOOKS = 4  # at where to begin
-_KEEP = 2  # one of so many is looked at again
+T = TypeVar("T")
+
+Stages = Generator[Stage, Output, T]
+"""A part of a round: yields stages, and returns what it came to."""
+
+MoreSubjects = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+"""Maps learned levels (steps,) to other levels that are compared with them, by name."""
 
 
 @dataclass(frozen=True, eq=False)
-class Rounds:
-    """The driver's side of whatever samples.
+class SamplingRounds:
+    """Parts of rounds that draw samples.
+
+    Where the run trains the network, `weights` is what they are drawn with, as it is broadcast;
+    else it is empty.
 
     Attributes
     ----------
-    plan, search, solver, source : shards, variables, steps, model and data.
-    metric : what is minimised.
-    compare_steps : numbers of steps that stock schedulers are given beside the search's own.
-    fixed : whether x is given, and nothing searched.
+    plan, space, optimizer, components : shards, variables, steps, and what workers load.
+    objective_name : what is minimised.
+    compare_steps : numbers of steps that stock schedulers are given beside the space's own.
+    more_subjects : what is compared beside the learned levels and stock schedulers.
     """
 
-    plan: Plan
-    search: Search
-    solver: Solver
-    source: Source
-    metric: Metric
+    plan: ShardPlan
+    space: ScheduleSpace
+    optimizer: TwoPointOptimizer
+    components: Components
+    objective_name: ObjectiveName
     compare_steps: tuple[int, ...]
-    fixed: bool
+    more_subjects: MoreSubjects
 
-    def see(self, state: Arrays, done: list[Output]) -> Stage | Arrays:
-        """Real images of both folds; then the state that knows them."""
-        seen = len(done)
-        if seen < self.folds:
-            count = len(self.source.folds[seen].images)
-            return self.plan.real(0, seen, seen, min(count, MOST_REAL) if seen else count)
-        return state | real_arrays(done[0].sums, done[1].rows)
+    def see(self, state: Arrays) -> Stages[Arrays]:
+        """Real images of both folds; returns the state that knows them."""
+        train, held_out = (len(fold.images) for fold in self.components.folds)
+        reference = yield self.plan.reference(train)
+        features = yield self.plan.held_out(min(held_out, MOST_REAL))
+        return state | real_arrays(reference.sums, features.rows)
 
-    @property
-    def folds(self) -> int:
-        """How many stages `see` takes."""
-        return len(self.source.folds)
+    def begin(self, state: Arrays, weights: Arrays) -> Stages[Update]:
+        """Look at many schedules, at fewer and fewer of them more closely; begin at the best."""
+        objective, field = self.objective(state), Contenders.all_of(self.starts())
+        for rung in range(LOOKS):
+            field = field.halved() if rung else field
+            levels = [self.space.levels(x) for x in field.points]
+            looked = yield self.plan.look(state["seed_base"], rung, levels, weights)
+            field = field.looked(objective, looked.rows)
+        if field.best_stock is not None:
+            state = state | {"x_before": field.best_stock}
+        return Update(*self.optimizer.begin(state, field.points[0], field.found[0]))
 
-    def begin(self, round_: int, state: Arrays, done: list[Output], number: int) -> Stage | Update:
-        """Look at many schedules, at fewer and fewer of them more closely; begin at the best.
-
-        Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943); a look adds its samples to
-        those of the looks before.
-        """
-        starts, stock = self.starts()
-        objective = self.objective(state)
-        field = list(range(len(starts)))
-        seen: list[list[Moments | Mean]] = [[] for _ in starts]
-        for rung, looked in enumerate(done):
-            new = of_points(objective, looked.rows, len(field))
-            seen = [[*before, *parts] for before, parts in zip(seen, new, strict=True)]
-            found = [measure(objective, parts) for parts in seen]
-            ranking = np.argsort([value for value, _ in found], kind="stable").tolist()
-            if offered := [field[i] for i in ranking if field[i] < stock]:  # by diffusers
-                state = state | {"x_before": starts[offered[0]]}
-            if rung == _LOOKS - 1:
-                best = ranking[0]
-                return Update(*self.solver.begin(state, starts[field[best]], found[best]))
-            kept = ranking[: math.ceil(len(field) / _KEEP)]
-            field, seen = [field[i] for i in kept], [seen[i] for i in kept]
-        points = [self.search.levels(starts[i]) for i in field]
-        return self.plan.look(len(done), round_, number, state, points)
-
-    def starts(self) -> tuple[list[np.ndarray], int]:
-        """Where the search may begin, and how many of these, the first, are stock spacings."""
-        from raybilevel.lower.sampling.stock_schedulers import stock_levels_visited
-
-        visited = stock_levels_visited(self.source.info.scheduler, self.search.steps)
-        return self.search.starts(visited.values()), len(visited)
+    def starts(self) -> Starts:
+        """Where the search may begin."""
+        return Starts.of(self.space, self.components.info.scheduler)
 
     def objective(self, state: Arrays) -> Objective:
         """What is minimised, and to what."""
-        return Fid(Real.of(state, "objective").train) if self.metric == "fid" else Kid()
+        if self.objective_name == "fid":
+            return Fid(Real.of(state, "objective").train)
+        return Kid()
 
     def update(
         self,
-        round_: int,
-        state: Arrays,
-        done: list[Output],
-        number: int,
-        *,
+        noises: int,
         update: int,
-        term: Term | None = None,
-    ) -> Stage | Update:
-        """Pairs about the state's x, and the step from them, the run's `update`-th from 1."""
-        if not done:
-            points = self.solver.points(self.solver.pairs(update, state))
-            return self.plan.evaluate(round_, number, state, points)
-        return Update(*self.solver.step(update, state, self.objective(state), done[0], term))
-
-    def evaluate(
-        self,
-        round_: int,
         state: Arrays,
-        done: list[Output],
-        number: int,
-        *,
-        noises: int | None = None,
-    ) -> Stage | tuple[float, float]:
-        """The objective at the state's x, and its standard error; on the round's noises, if any."""
-        if not done:
-            points = [self.search.levels(state["x"])]
-            return self.plan.evaluate(round_, number, state, points, noises)
-        objective = self.objective(state)
-        return measure(objective, objective.parts(done[0].rows))
-
-    def end(
-        self, round_: int, state: Arrays, done: list[Output], found: Sequence[np.ndarray]
-    ) -> Stage | Update:
-        """Take the best of the points found, on new noises; compare it, and stop."""
-        if not done:
-            points = [self.search.levels(x) for x in found]
-            if self.fixed:
-                return self.plan.evaluate(round_, 0, state, points)
-            return self.plan.look(_LOOKS, round_, 0, state, points)
-        objective = self.objective(state)
-        seen = of_points(objective, done[0].rows, len(found))
-        measured = [measure(objective, parts) for parts in seen]
-        best = int(np.argmin([value for value, _ in measured]))
-        state = state | {"x": found[best]}
-        if not self.plan.compared:
-            return Update(state, self._last_row(state, measured[best], 0), self._stop(state))
-        subjects = self.subjects(state)
-        if len(done) == 1:
-            return self.plan.compare(round_, 1, state, subjects)
-        rows, size = done[1].rows, len(subjects)
-        evaluations = rows["steps"].reshape(size, -1)[:, 0]
-        ended = {
-            "comparison": compare(state, rows, size),
-            "comparison_steps": evaluations,
-            "shown": rows["shown"],
-        }
+        weights: Arrays,
+        term: PenaltyTerm | None = None,
+    ) -> Stages[Update]:
+        """Pairs about the state's x, and the step from them, the run's `update`-th from 1."""
+        pairs = self.optimizer.pairs(update, state)
+        levels = self.optimizer.levels(pairs)
+        found = yield self.plan.evaluate(state["seed_base"], noises, levels, weights)
         return Update(
-            state | ended, self._last_row(state, measured[best], done[1].nfe), self._stop(state)
+            *self.optimizer.step(
+                update, state, pairs, found.rows, objective=self.objective(state), term=term
+            )
         )
 
-    def _stop(self, state: Arrays) -> Stop:
-        if self.fixed:
-            return EVALUATED
-        if not len(state["trace"]):
-            return Stop(
-                Status.BUDGET,
-                f"none of the {self.solver.updates} updates was made, as their rounds' training "
-                "came to nothing; train longer, or at a lower learning_rate",
-            )
-        u = self.search.to_unit(state["x"])
-        return why_stop(self.search.schedule.variables, u, state["gradients"])
+    def evaluate(
+        self, noises: int, x: np.ndarray, state: Arrays, weights: Arrays
+    ) -> Stages[tuple[float, float]]:
+        """The objective at x (d,), and its standard error."""
+        found = yield self.sample(noises, x, state, weights)
+        objective = self.objective(state)
+        return measure(objective, objective.parts(found.rows))
 
-    def subjects(self, state: Arrays) -> list[dict[str, Any]]:
-        """What is compared: learned levels, those begun with, their stock form, and the rivals."""
-        return list_subjects(self.search, self.source, state, self.compare_steps, fixed=self.fixed)
+    def sample(self, noises: int, x: np.ndarray, state: Arrays, weights: Arrays) -> Stage:
+        """The samples of one evaluation at x (d,)."""
+        return self.plan.evaluate(state["seed_base"], noises, [self.space.levels(x)], weights)
 
-    def _last_row(self, state: Arrays, measured: tuple[float, float], nfe: int) -> Metrics:
-        values = zip(self.search.schedule.variables, state["x"], strict=True)
+    def choose(
+        self, candidates: Sequence[np.ndarray], state: Arrays, weights: Arrays
+    ) -> Stages[tuple[np.ndarray, tuple[float, float]]]:
+        """The best x of several on new noises, its objective and the standard error of that."""
+        levels = [self.space.levels(x) for x in candidates]
+        looked = yield self.plan.look(state["seed_base"], LOOKS, levels, weights)
+        objective = self.objective(state)
+        sets = of_points(objective, looked.rows, len(candidates))
+        found = [measure(objective, parts) for parts in sets]
+        best = int(np.argmin([value for value, _ in found]))
+        return candidates[best], found[best]
+
+    def end(
+        self, state: Arrays, found: tuple[float, float], stop: Stop, weights: Arrays
+    ) -> Stages[Update]:
+        """Compare the state's x, where the objective is `found`, with others; and stop."""
+        nfe = 0
+        if self.plan.compared:
+            subjects = self.subjects(state)
+            drawn = yield self.plan.compare(state["seed_base"], subjects, weights)
+            state, nfe = state | _compared(state, drawn, len(subjects)), drawn.nfe
+        return Update(state, self._last_row(state, found, nfe), stop)
+
+    def subjects(self, state: Arrays) -> list[Subject]:
+        """What is compared: learned levels, others of this schedule, and the stock schedulers."""
+        ours = {LEARNED: self.space.levels(state["x"])}
+        if "x_before" in state:
+            ours[NEAREST] = self.space.levels(state["x_before"])
+        ours |= self.more_subjects(ours[LEARNED])
+        return list_subjects(ours, self.components.info.scheduler, self.compare_steps)
+
+    def _last_row(self, state: Arrays, found: tuple[float, float], nfe: int) -> Metrics:
+        values = zip(self.space.schedule.variables, state["x"], strict=True)
         row = {f"config/{v.name}": float(x) for v, x in values}
         return row | {
-            "upper_loss": measured[0],
-            "upper_loss_se": measured[1],
+            "upper_loss": found[0],
+            "upper_loss_se": found[1],
             "fid_floor": Real.of(state, "objective").floor,
             "fid_second_floor": Real.of(state, "second").floor,
             "nfe_comparison": float(nfe),
         }
+
+
+def _compared(state: Arrays, drawn: Output, subjects: int) -> Arrays:
+    """What a state keeps of the comparison."""
+    return {
+        "comparison": compare(state, drawn.rows, subjects),
+        "comparison_steps": drawn.rows["steps"].reshape(subjects, -1)[:, 0],
+        "shown": drawn.rows["shown"],
+    }

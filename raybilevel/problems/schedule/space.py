@@ -1,4 +1,4 @@
-"""The upper level of the schedule problem: from variables to levels, and one step downhill.
+"""From the variables of a schedule to the noise levels that are visited.
 
 The search goes on in the unit box: every variable's scaled coordinate from its low (0) to its
 high (1).
@@ -90,7 +90,7 @@ def _ladder(k: int, first: float, last: float, power: float) -> Vector:
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class ScheduleSpace:
     """A schedule whose levels a sampler visits in `steps` steps.
 
     Attributes

@@ -25,7 +25,7 @@ from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.serialization import Serialized
 
 
-class Watch(Protocol):
+class StageWatch(Protocol):
     """Whom an executor tells how it is getting on."""
 
     def tick(self, workers: int, left: int) -> None:
@@ -59,7 +59,7 @@ class StageExecutor:
         problem: Serialized,
         scaling: ScalingConfig,
         seed: int,
-        watch: Watch,
+        watch: StageWatch,
         *,
         idle_s: float = _IDLE_S,
         group: WorkerGroup | None = None,

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import ray
 
-from raybilevel.problems.base import Arrays, Shard
-from raybilevel.problems.base import Worker as ProblemWorker
+from raybilevel.problems.base import Arrays, Shard, Worker
 from raybilevel.runtime.environment import Facts, hardware, make_deterministic
 from raybilevel.runtime.process_state import ProcessState
 from raybilevel.runtime.serialization import Serialized
@@ -42,10 +41,10 @@ class Loaded:
 
 
 @ray.remote(max_restarts=0)
-class Worker:
+class WorkerActor:
     """Owns one GPU, or one slot of CPUs."""
 
-    _worker: ProblemWorker | None
+    _worker: Worker | None
 
     def __init__(self, threads: int) -> None:
         fix_threads(threads)

@@ -16,7 +16,7 @@ from raybilevel.errors import RunError
 from raybilevel.problems.base import Shard
 from raybilevel.runtime.environment import Facts
 from raybilevel.runtime.execution.preemption import Preemptions
-from raybilevel.runtime.execution.worker import Loaded, Worker
+from raybilevel.runtime.execution.worker import Loaded, WorkerActor
 from raybilevel.runtime.execution.worker_events import (
     ShardDone,
     ShardFailed,
@@ -99,7 +99,7 @@ class WorkerGroup:
 
     def _request(self) -> WorkerHandle:
         scaling = self._scaling
-        options = Worker.options(  # type: ignore[attr-defined]
+        options = WorkerActor.options(  # type: ignore[attr-defined]
             num_cpus=scaling.cpus_per_worker, num_gpus=int(scaling.use_gpu)
         )
         actor = options.remote(scaling.cpus_per_worker)

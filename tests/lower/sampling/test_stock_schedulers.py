@@ -1,4 +1,4 @@
-"""The rivals are diffusers' own schedulers, set as their names say whatever the pipeline's own."""
+"""Stock schedulers are diffusers' own, set as their names say whatever the pipeline's own."""
 
 import json
 
@@ -14,7 +14,11 @@ from diffusers import (
     UNet2DModel,
 )
 
-from raybilevel.lower.sampling.stock_schedulers import rivals, sample_stock, stock_levels_visited
+from raybilevel.lower.sampling.stock_schedulers import (
+    sample_stock,
+    stock_levels_visited,
+    stock_schedulers,
+)
 
 SPACINGS = ["leading", "trailing", "linspace"]
 PLAIN = [*(f"ddim {s}" for s in SPACINGS), *(f"dpm++ {s}" for s in SPACINGS)]
@@ -73,7 +77,7 @@ def stock(unet, scheduler, steps, seed=3, count=4):
 
 
 def made(name, config):
-    """The rival of this name as a user of diffusers would make it."""
+    """The scheduler of this name as a user of diffusers would make it."""
     kind, what, *clipped = name.split()
     if kind == "ddim":
         return DDIMScheduler.from_config(config, timestep_spacing=what)
@@ -87,15 +91,15 @@ def made(name, config):
 
 
 def test_names_are_samplers_and_spacings_clipped_where_the_schedule_reaches_below():
-    assert list(rivals(LINEAR)) == PLAIN
-    assert list(rivals(COSINE)) == PLAIN + CLIPPED
-    assert list(rivals(ZERO)) == PLAIN + CLIPPED
+    assert list(stock_schedulers(LINEAR)) == PLAIN
+    assert list(stock_schedulers(COSINE)) == PLAIN + CLIPPED
+    assert list(stock_schedulers(ZERO)) == PLAIN + CLIPPED
 
 
 @pytest.mark.parametrize("config", [LINEAR, COSINE, ZERO], ids=["linear", "cosine", "zero"])
 def test_each_takes_as_many_steps_as_asked_for_or_says_how_many(unet, config):
     """Clipped, trailing goes on below the clip only: diffusers gives it fewer steps."""
-    for name, scheduler in rivals(config).items():
+    for name, scheduler in stock_schedulers(config).items():
         _, evaluations = sample_stock(unet, scheduler, noise(count=1), 10)
         assert evaluations == len(scheduler.timesteps)
         assert evaluations == 10 if name != "dpm++ trailing clipped" else 9 <= evaluations <= 10
@@ -103,7 +107,7 @@ def test_each_takes_as_many_steps_as_asked_for_or_says_how_many(unet, config):
 
 @pytest.mark.parametrize("name", PLAIN + CLIPPED)
 def test_images_are_those_of_the_stock_pipeline(unet, name):
-    images, _ = sample_stock(unet, rivals(COSINE)[name], noise(), 8)
+    images, _ = sample_stock(unet, stock_schedulers(COSINE)[name], noise(), 8)
     assert 0.05 < images.std() < 0.45
     expected = stock(unet, made(name, COSINE), 8)
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-5)
@@ -111,7 +115,7 @@ def test_images_are_those_of_the_stock_pipeline(unet, name):
 
 def test_images_are_in_the_unit_range_and_the_noise_is_left_alone(unet):
     x = noise()
-    images, _ = sample_stock(unet, rivals(LINEAR)["ddim trailing"], x, 5)
+    images, _ = sample_stock(unet, stock_schedulers(LINEAR)["ddim trailing"], x, 5)
     assert images.dtype == torch.float32
     assert images.min() >= 0
     assert images.max() <= 1
@@ -120,7 +124,7 @@ def test_images_are_in_the_unit_range_and_the_noise_is_left_alone(unet):
 
 def test_karras_sigmas_that_share_a_timestep_are_all_walked_where_stock_stumbles(unet):
     """Looked up by its timestep, the first of them is taken for the second, and one is lacking."""
-    scheduler = rivals(ZERO)["dpm++ karras"]
+    scheduler = stock_schedulers(ZERO)["dpm++ karras"]
     images, evaluations = sample_stock(unet, scheduler, noise(), 10)
     assert scheduler.timesteps[0] == scheduler.timesteps[1]
     assert evaluations == 10
@@ -130,7 +134,7 @@ def test_karras_sigmas_that_share_a_timestep_are_all_walked_where_stock_stumbles
 
 
 def test_a_rival_can_be_used_again(unet):
-    scheduler = rivals(LINEAR)["dpm++ trailing"]
+    scheduler = stock_schedulers(LINEAR)["dpm++ trailing"]
     first, _ = sample_stock(unet, scheduler, noise(), 6)
     sample_stock(unet, scheduler, noise(4), 3)
     again, _ = sample_stock(unet, scheduler, noise(), 6)
@@ -140,7 +144,7 @@ def test_a_rival_can_be_used_again(unet):
 @pytest.mark.parametrize("config", [LINEAR, COSINE, ZERO], ids=["linear", "cosine", "zero"])
 def test_visited_levels_rise_and_are_those_of_the_timesteps(config):
     visited = stock_levels_visited(config, 10)
-    assert list(visited) == [name for name in rivals(config) if name.startswith("dpm++")]
+    assert list(visited) == [name for name in stock_schedulers(config) if name.startswith("dpm++")]
     for name, levels in visited.items():
         scheduler = made(name, config)
         scheduler.set_timesteps(10)
@@ -165,7 +169,9 @@ OWN = {
 
 def drawn_by_rivals(unet, **own):
     config = config_of(DPMSolverMultistepScheduler(num_train_timesteps=100, **own))
-    return {n: sample_stock(unet, r, noise(count=2), 6)[0] for n, r in rivals(config).items()}
+    return {
+        n: sample_stock(unet, r, noise(count=2), 6)[0] for n, r in stock_schedulers(config).items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +190,6 @@ def test_a_pipelines_own_sampler_settings_do_not_leak_into_the_rivals(unet, plai
 
 def test_a_sigmoid_schedule_which_only_ddpm_knows_has_rivals_too(unet):
     own = DDPMScheduler(num_train_timesteps=100, beta_schedule="sigmoid")
-    for name, scheduler in rivals(config_of(own)).items():
+    for name, scheduler in stock_schedulers(config_of(own)).items():
         torch.testing.assert_close(scheduler.alphas_cumprod, own.alphas_cumprod)
         assert sample_stock(unet, scheduler, noise(), 4)[0].isfinite().all(), name

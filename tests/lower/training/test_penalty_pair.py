@@ -9,9 +9,9 @@ The noise is drawn anew each step, the same for z and y: what training is like.
 import numpy as np
 import torch
 
-from raybilevel.lower.training.optimizer_config import Recipe
-from raybilevel.lower.training.parameter_vector import FlatWeights
-from raybilevel.lower.training.penalty_pair import matched_steps
+from raybilevel.lower.training.optimizer_config import OptimizerConfig
+from raybilevel.lower.training.parameter_vector import ParameterVector
+from raybilevel.lower.training.penalty_pair import train_pair
 from raybilevel.lower.training.trainer import Learner, Trainer
 
 A = np.array([[1.0, 0.5], [-0.3, 1.2], [0.8, -0.6]])
@@ -31,7 +31,7 @@ class Vector(torch.nn.Module):
 def penalty_gradient(gamma, steps, start=None, other_draws=False, seed=0):
     """The hypergradient's estimate (2,) and its partial part, df/dq alone."""
     network = Vector()
-    flat = FlatWeights(network)
+    flat = ParameterVector(network)
     a, h, c, q = (torch.tensor(m, dtype=torch.float32) for m in (A, H, C, Q))
     draws = NOISE * torch.randn(steps, 3, generator=torch.Generator().manual_seed(seed))
 
@@ -52,14 +52,12 @@ def penalty_gradient(gamma, steps, start=None, other_draws=False, seed=0):
     def slopes():
         return (-a.T @ h @ (network.y - a @ q)).detach().double().numpy()[None]
 
-    recipe = Recipe(steps, learning_rate=0.05, warmup=1, weight_decay=0.0, clip=1e9)
+    config = OptimizerConfig(steps, learning_rate=0.05, warmup=1, weight_decay=0.0, clip=1e9)
     learner = Learner.begin(np.float32(A @ Q if start is None else start))
-    trainer = Trainer(flat, recipe)
-    m = matched_steps(trainer, learner, 0, list(draws), lower=lower, upper=upper, slopes=slopes)
+    trainer = Trainer(flat, config)
+    m = train_pair(trainer, learner, 0, list(draws), lower=lower, upper=upper, slopes=slopes)
     if other_draws:  # y as it would be, had it come another way
-        m2 = matched_steps(
-            trainer, learner, 0, list(-draws), lower=lower, upper=upper, slopes=slopes
-        )
+        m2 = train_pair(trainer, learner, 0, list(-draws), lower=lower, upper=upper, slopes=slopes)
         return Q + gamma * (m.slope_z - m2.slope_y)[0], Q
     return Q + gamma * (m.slope_z - m.slope_y)[0], Q
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from raybilevel.lower.training.optimizer_config import Recipe
-from raybilevel.lower.training.parameter_vector import FlatWeights
+from raybilevel.lower.training.optimizer_config import OptimizerConfig
+from raybilevel.lower.training.parameter_vector import ParameterVector
 from raybilevel.lower.training.trainer import Learner, Trainer
 
-RECIPE = Recipe(steps=20, learning_rate=0.05, warmup=5)
+CONFIG = OptimizerConfig(steps=20, learning_rate=0.05, warmup=5)
 
 
 def problem():
@@ -29,7 +29,7 @@ def adds(network, x, y, steps):
 
 def test_they_are_those_of_stock_adamw():
     network, x, y = problem()
-    trainer = Trainer(flat := FlatWeights(network), RECIPE)
+    trainer = Trainer(flat := ParameterVector(network), CONFIG)
     learner, losses = trainer.run(Learner.begin(flat.numpy()), 0, adds(network, x, y, range(20)))
     network, _, _ = problem()
     stock = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
@@ -39,7 +39,7 @@ def test_they_are_those_of_stock_adamw():
         loss = (network(x[i]) - y[i]).square().mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        stock.param_groups[0]["lr"] = RECIPE.rate(i)
+        stock.param_groups[0]["lr"] = CONFIG.rate(i)
         stock.step()
         expected.append(loss.item())
     assert losses == pytest.approx(expected, rel=1e-4)
@@ -50,7 +50,7 @@ def test_they_are_those_of_stock_adamw():
 
 def test_cut_in_two_they_have_the_same_bits():
     network, x, y = problem()
-    trainer = Trainer(flat := FlatWeights(network), RECIPE)
+    trainer = Trainer(flat := ParameterVector(network), CONFIG)
     start = Learner.begin(flat.numpy())
     whole, _ = trainer.run(start, 0, adds(network, x, y, range(20)))
     half, _ = trainer.run(start, 0, adds(network, x, y, range(8)))
@@ -60,7 +60,7 @@ def test_cut_in_two_they_have_the_same_bits():
 
 
 def test_the_rate_rises_and_falls_to_nothing():
-    rates = np.array([RECIPE.rate(i) for i in range(20)])
+    rates = np.array([CONFIG.rate(i) for i in range(20)])
     assert rates[0] == pytest.approx(0.01)
     assert rates.argmax() == 4
     assert np.all(np.diff(rates[4:]) < 0)
@@ -69,7 +69,7 @@ def test_the_rate_rises_and_falls_to_nothing():
 
 def test_large_gradients_are_cut():
     network = torch.nn.Linear(1, 1, bias=False)
-    trainer = Trainer(flat := FlatWeights(network), Recipe(10, clip=0.5))
+    trainer = Trainer(flat := ParameterVector(network), OptimizerConfig(10, clip=0.5))
 
     def steep():
         loss = (1e6 * network.weight).sum()

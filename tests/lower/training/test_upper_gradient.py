@@ -7,9 +7,9 @@ from schedule_toys import Pixels, tiny_unet
 
 from raybilevel.data import load
 from raybilevel.lower.sampling.level_sampler import LevelSampler
-from raybilevel.lower.training.parameter_vector import FlatWeights
+from raybilevel.lower.training.parameter_vector import ParameterVector
 from raybilevel.lower.training.unet import network_config, new_info
-from raybilevel.lower.training.upper_gradient import Linearised, UpperTerm
+from raybilevel.lower.training.upper_gradient import Linearised, UpperGradient
 from raybilevel.metrics.fid_kid import FrechetTo, Moments
 
 LEVELS = [-2.0, 0.5, 3.0]
@@ -31,7 +31,7 @@ def parts():
     )
     noise = sampler.noise(3, 32)
     to = FrechetTo(Moments.of(Few()(load("digits").images).numpy()))
-    return sampler, FlatWeights(unet), noise, to
+    return sampler, ParameterVector(unet), noise, to
 
 
 def moments(sampler, noise):
@@ -45,7 +45,7 @@ def linearised(sampler, noise, to):
 def test_through_all_steps_it_is_that_of_finite_differences(parts):
     sampler, flat, noise, to = parts
     f = linearised(sampler, noise, to)
-    UpperTerm(sampler, flat, Few(), grad_steps=3).truncated(f, noise, LEVELS, 0.5)
+    UpperGradient(sampler, flat, Few(), grad_steps=3).truncated(f, noise, LEVELS, 0.5)
     gradient, weights = flat.grad.numpy().copy(), flat.numpy()
     way = gradient / np.linalg.norm(gradient)
     h, values = 3e-4, []  # the sampler's clamp has kinks
@@ -60,7 +60,7 @@ def test_through_fewer_steps_it_points_roughly_the_same_way(parts):
     f, found = linearised(sampler, noise, to), []
     for grad_steps in (3, 1):
         flat.grad.zero_()
-        UpperTerm(sampler, flat, Few(), grad_steps).truncated(f, noise, LEVELS, 1.0)
+        UpperGradient(sampler, flat, Few(), grad_steps).truncated(f, noise, LEVELS, 1.0)
         found.append(flat.grad.clone())
     cosine = torch.nn.functional.cosine_similarity(*found, dim=0)
     assert 0.1 < cosine < 0.999
@@ -69,7 +69,7 @@ def test_through_fewer_steps_it_points_roughly_the_same_way(parts):
 def test_pairs_in_weight_space_have_its_slope_and_leave_the_weights_alone(parts):
     sampler, flat, noise, to = parts
     f = linearised(sampler, noise, to)
-    term = UpperTerm(sampler, flat, Few(), grad_steps=3)
+    term = UpperGradient(sampler, flat, Few(), grad_steps=3)
     term.truncated(f, noise, LEVELS, 1.0)
     gradient, weights = flat.grad.clone(), flat.numpy()
     way = torch.randn(len(gradient), generator=torch.Generator().manual_seed(1))
@@ -84,7 +84,7 @@ def test_pairs_in_weight_space_have_its_slope_and_leave_the_weights_alone(parts)
 def test_pairs_in_weight_space_are_the_gradient_on_average():
     """On a function whose gradient is known: 200 ways of a network of 3 weights."""
     network = torch.nn.Linear(3, 1, bias=False)
-    flat = FlatWeights(network)
+    flat = ParameterVector(network)
     wanted = torch.tensor([0.5, -2.0, 1.0])
 
     class Toy:
@@ -93,7 +93,7 @@ def test_pairs_in_weight_space_are_the_gradient_on_average():
         def solve(self, noise, levels, grad_steps):
             return network.weight * wanted
 
-    term = UpperTerm(Toy(), flat, lambda images: images, 1)
+    term = UpperGradient(Toy(), flat, lambda images: images, 1)
     f = Linearised(np.ones(3), np.zeros((3, 3)), CPU)
     generator = torch.Generator().manual_seed(0)
     ways = torch.randn(4000, 3, generator=generator)
@@ -119,7 +119,7 @@ def test_fid_to_first_order_is_fid_nearby(parts):
 def test_the_extractor_may_be_any_module(parts):
     sampler, flat, noise, _ = parts
     f = Linearised(np.ones(64), np.zeros((64, 64)), CPU)
-    value = UpperTerm(sampler, flat, Pixels(), 1).truncated(f, noise, LEVELS, 1.0)
+    value = UpperGradient(sampler, flat, Pixels(), 1).truncated(f, noise, LEVELS, 1.0)
     assert value.item() == pytest.approx(
         sampler.sample(noise, LEVELS).sum((1, 2, 3)).mean().item(), rel=1e-5
     )
@@ -130,4 +130,4 @@ def test_the_extractor_may_be_any_module(parts):
 )
 def test_what_a_gradient_costs(parts, grad_steps, by_pairs, nfe):
     sampler, flat, *_ = parts
-    assert UpperTerm(sampler, flat, Pixels(), grad_steps).nfe(3, by_pairs) == nfe
+    assert UpperGradient(sampler, flat, Pixels(), grad_steps).nfe(3, by_pairs) == nfe

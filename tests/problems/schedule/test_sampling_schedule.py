@@ -1,4 +1,4 @@
-"""The schedule problem without Ray: rounds, what they promise, what is left behind."""
+"""A sampling schedule without Ray: rounds, what they promise, what is left behind."""
 
 import json
 import pickle
@@ -8,9 +8,18 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_toys import Pixels, chunks_looked_at, save_pipeline, stock_and_ours, tiny_unet, tuning
+from schedule_toys import (
+    Pixels,
+    at,
+    chunks_looked_at,
+    save_pipeline,
+    stock_and_ours,
+    tiny_unet,
+    tuning,
+)
 
-from raybilevel import RunConfig, Variable
+from raybilevel import RunConfig, ScalingConfig, Variable, config_file
+from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.metrics.extractors import features
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
@@ -27,17 +36,19 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(model):
-    problem = tuning(model, sampling_steps=4, directions=3, compare_steps=[2])
+    problem = tuning(
+        model, sampling_steps=4, optimizer={"directions": 3}, comparison={"steps": [2]}
+    )
     return problem, *run_locally(problem, SEED)
 
 
 def test_a_run_begins_somewhere_good_updates_and_compares(played):
     problem, run, rows = played
     assert len(rows) == problem.planned_rounds(run.state) == 4
-    starts, stock = problem.rounds.starts()
-    assert len(starts) > stock > 0
-    assert any(np.array_equal(run.state["x_before"], x) for x in starts[:stock])
-    assert any(np.array_equal(run.state["x_start"], x) for x in starts)
+    starts = problem.rounds.starts()
+    assert len(starts.points) > starts.stock > 0
+    assert any(np.array_equal(run.state["x_before"], x) for x in starts.points[: starts.stock])
+    assert any(np.array_equal(run.state["x_start"], x) for x in starts.points)
     assert not np.array_equal(run.state["trace"][0], run.state["x_start"])
     assert run.stop is not None
 
@@ -53,7 +64,7 @@ def test_every_gradient_has_a_standard_error(played):
 def test_nfe_is_what_the_shards_cost(played):
     problem, _, rows = played
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
-    points = len(problem.rounds.starts()[0])
+    points = len(problem.rounds.starts().points)
     assert spent[0] == chunks_looked_at(points) * 16 * 4
     assert spent[1] == spent[2] == 2 * 3 * 32 * 4
     assert spent[3] == rows[3]["nfe_comparison"] + 2 * 8 * 16 * 4
@@ -61,8 +72,8 @@ def test_nfe_is_what_the_shards_cost(played):
 
 def test_levels_rise_and_stay_where_the_network_was_trained(played):
     problem, run, _ = played
-    levels = problem.search.levels(run.state["x"])
-    low, high = problem.source.info.bounds
+    levels = problem.space.levels(run.state["x"])
+    low, high = problem.components.info.bounds
     assert np.all(np.diff(levels) > 0)
     assert low <= levels[0]
     assert levels[-1] <= high
@@ -87,9 +98,9 @@ def test_the_comparison_is_of_everything_on_the_same_fresh_noises(played, tmp_pa
     assert np.isfinite(table.to_numpy(float)).all()
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
-def test_a_stock_pipeline_draws_the_learned_samples(model, tmp_path, sampler):
-    problem = tuning(model, sampler=sampler, updates=1)
+@pytest.mark.parametrize("solver", ["dpm++", "ddim"])
+def test_a_stock_pipeline_draws_the_learned_samples(model, tmp_path, solver):
+    problem = tuning(model, solver=solver, optimizer={"updates": 1})
     run, _ = run_locally(problem, SEED)
     images, ours = stock_and_ours(problem, run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
@@ -100,7 +111,7 @@ def test_what_is_exported_says_which_levels_and_which_timesteps(played, tmp_path
     problem, run, _ = played
     problem.export(run.state, tmp_path)
     lists = json.loads((tmp_path / "schedule.json").read_text())
-    assert lists["levels"] == problem.search.levels(run.state["x"]).tolist()
+    assert lists["levels"] == problem.space.levels(run.state["x"]).tolist()
     assert len(set(lists["timesteps"])) == 4
     assert sorted(lists["timesteps"], reverse=True) == lists["timesteps"]
     assert (tmp_path / "samples" / "learned-4.png").exists()
@@ -108,35 +119,35 @@ def test_what_is_exported_says_which_levels_and_which_timesteps(played, tmp_path
 
 @pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
 def test_parametric_schedules_are_tuned_too(model, schedule):
-    problem = tuning(model, schedule=schedule, directions=2)
+    problem = tuning(model, schedule=schedule)
     run, _ = run_locally(problem, SEED)
     assert [v.name for v in problem.variables] == {
         "cosine": ["start", "end", "tau"], "sigmoid": ["start", "end"]
     }[schedule]  # fmt: skip
     assert np.all(run.state["trace"][0] != run.state["x_start"])
-    assert np.all(np.diff(problem.search.levels(run.state["x"])) > 0)
+    assert np.all(np.diff(problem.space.levels(run.state["x"])) > 0)
 
 
 def test_kid_can_be_the_objective(model):
-    _, rows = run_locally(tuning(model, metric="kid", updates=1), SEED)
+    _, rows = run_locally(tuning(model, objective="kid", optimizer={"updates": 1}), SEED)
     assert rows[1]["upper_loss_se"] > 0
     assert np.isfinite(rows[-1]["upper_loss"])
 
 
-def test_a_trial_is_the_objective_at_fixed_levels(played):
+def test_an_evaluation_is_the_objective_at_fixed_levels(played):
     problem, _, _ = played
-    at = {v.name: v.init for v in problem.variables}
-    run, (row,) = run_locally(problem.trial(at), SEED)
+    end = at(problem)
+    run, (row,) = run_locally(problem.evaluation([end]), SEED)
     assert run.stop.status == "converged"
-    assert {name: row[f"config/{name}"] for name in at} == at
-    levels = problem.search.levels(np.array(list(at.values()))).tolist()
-    sampler, extractor = problem.source.sampler_on("cpu"), problem.source.extractor("cpu")
+    assert [row[f"config/{v.name}"] for v in problem.variables] == end["x"].tolist()
+    levels = problem.space.levels(end["x"]).tolist()
+    sampler, extractor = problem.components.sampler_on("cpu"), problem.components.extractor("cpu")
     images = [
         sampler.sample(sampler.noise(seed, 16), levels)
         for seed in sample_seeds(run.state["seed_base"], 0, 2)
     ]
     found = [Moments.of(features(extractor, i)) for i in images]
-    to = FrechetTo(Moments.of(features(extractor, problem.source.folds[0].images)))
+    to = FrechetTo(Moments.of(features(extractor, problem.components.folds[0].images)))
     value, se = jackknife(to, found, corrected=True)
     assert row["upper_loss"] == pytest.approx(float(value), rel=1e-3)
     assert row["upper_loss_se"] == pytest.approx(float(se), rel=1e-3)
@@ -147,7 +158,7 @@ def test_what_is_found_is_the_mean_of_the_last_updates_or_where_they_began(playe
     assert run.state["trace"].shape == (2, 4)
     found = np.array([rows[-1][f"config/{v.name}"] for v in problem.variables])
     assert np.array_equal(found, run.state["x"])
-    mean = problem.rounds.solver.average(run.state["trace"])  # the second half of two is one
+    mean = problem.rounds.optimizer.average(run.state["trace"])  # the second half of two is one
     assert np.allclose(mean, run.state["trace"][1])
     assert any(np.array_equal(found, x) for x in (mean, run.state["x_start"]))
 
@@ -159,8 +170,9 @@ def test_a_problem_travels_without_its_data(played):
 
 def test_few_samples_for_the_features_are_remarked_upon(model):
     (said,) = tuning(model).remarks()
-    assert said.startswith("samples_per_evaluation: FID on 32 samples of 64 features is rank-def")
-    assert tuning(model, samples_per_evaluation=65).remarks() == []
+    assert said.startswith("estimation.samples: FID on 32 samples of 64 features is rank-def")
+    enough = tuning(model, estimation={"samples": 65, "shard_size": None})
+    assert enough.remarks() == []
 
 
 def options(**changes):
@@ -171,9 +183,12 @@ def options(**changes):
     ("changes", "said"),
     [
         ({"sampling_steps": 41}, "sampling_steps is 41, but model '.*' takes from 1 to 40 of them"),
-        ({"compare_steps": [0]}, "compare_steps is 0, but model '.*' takes from 1 to 40 of them"),
         (
-            {"sampling_steps": 6, "sampler": "ddim"},
+            {"comparison": {"steps": [0]}},
+            "comparison.steps is 0, but model '.*' takes from 1 to 40 of them",
+        ),
+        (
+            {"sampling_steps": 6, "solver": "ddim"},
             "6, which does not divide the model's 40 training steps.*nearest that do are 5 and 8",
         ),
         (
@@ -182,16 +197,22 @@ def options(**changes):
         ),
         ({"schedule_options": {"low": 5.0, "high": -5.0}}, "low 5 >= high -5"),
         (options(bogus=1), "schedule_options do not fit schedule 'cosine'.*bogus"),
-        ({"samples_per_evaluation": 1}, "samples_per_evaluation is 1, but .* at least 4"),
-        ({"shard_size": 32}, "shard_size is 32; it must be at least 2 and cut the 32"),
-        ({"compare_samples": 5}, "compare_samples is 5; it must be at least 128"),
+        ({"estimation": {"samples": 1}}, "estimation.samples is 1, but .* at least 4"),
+        (
+            {"estimation": {"shard_size": 32}},
+            "estimation.shard_size is 32; it must be at least 2 and cut the 32",
+        ),
+        ({"comparison": {"samples": 5}}, "comparison.samples is 5; it must be at least 128"),
+        ({"optimizer": {"updates": 0}}, "optimizer.updates is 0: input should be greater"),
+        ({"estimation": {"sample": 9}}, "estimation.sample is not known"),
+        ({"solver": "euler"}, "solver is 'euler'; the known are 'dpm\\+\\+' .* and 'ddim'"),
+        (
+            {"solver": {"class": "DDIMScheduler", "options": {"eta": 1.0}}},
+            "solver is .*'eta': 1.0.*; the known are",
+        ),
+        ({"penalty": {"gamma": 3.0}}, "penalty is given, but model .* is pretrained, and nothing"),
         ({"data": "mnist5k"}, "images of 1 x 28 x 28, but model '.*' draws 1 x 8 x 8"),
         ({"data": "nowhere"}, "nowhere"),
-        ({"at": {"logsnr_0": -3.0}}, r"at names \['logsnr_0'\], but the variables are"),
-        (
-            {"at": {f"logsnr_{i}": -float(i) for i in range(2)}},
-            "at is .* which is outside the variables' bounds",
-        ),
         (options(tau={"init": 1.0}), "schedule_options.tau is .* but a variable has name, init"),
         (options(eps="small"), "schedule_options.eps is 'small'; it must be a number"),
         ({"extractor": "no.such:thing"}, "extractor is 'no.such:thing'"),
@@ -208,6 +229,11 @@ def test_bad_input_is_one_sentence(model, changes, said):
 def test_no_sampling_steps_are_refused(model):
     with pytest.raises(InputError, match="sampling_steps is 0: input should be greater"):
         tuning(model, sampling_steps=0)
+
+
+def test_a_solver_may_be_named_by_its_class(model):
+    given = {"class": "DPMSolverMultistepScheduler", "options": {}}
+    assert tuning(model, solver=given) == tuning(model, solver="dpm++")
 
 
 @pytest.mark.parametrize("kind", ["fourier", "learned"])
@@ -233,9 +259,9 @@ def test_data_of_few_images_are_refused(model, tmp_path):
 
 @pytest.mark.parametrize("samples", [4, 9, 25, 57])
 def test_every_chunk_has_samples_enough_for_a_variance(model, samples):
-    plan = tuning(model, samples_per_evaluation=samples, shard_size=None)._plan
-    stage = plan.evaluate(1, 0, {"seed_base": np.array(3)}, [np.zeros(2)])
-    counts = [shard.args["count"] for shard in stage.shards]
+    plan = tuning(model, estimation={"samples": samples, "shard_size": None}).plan
+    stage = plan.evaluate(np.array(3), 1, [np.zeros(2)], {})
+    counts = [shard.noise.count for shard in stage.shards]
     assert sum(counts) == samples
     assert min(counts) >= 2
     assert len(counts) >= 2
@@ -243,8 +269,8 @@ def test_every_chunk_has_samples_enough_for_a_variance(model, samples):
 
 def test_stock_schedulers_that_cannot_walk_so_many_steps_are_left_out(model):
     problem = tuning(model, sampling_steps=40)
-    state = {"x": problem.search.schedule.init, "x_before": problem.search.schedule.init}
-    names = {s["subject"] for s in problem.rounds.subjects(state)}
+    state = {"x": problem.space.schedule.init, "x_before": problem.space.schedule.init}
+    names = {subject.name for subject in problem.rounds.subjects(state)}
     assert "dpm++ leading" not in names
     assert "ddim trailing" in names
 
@@ -252,7 +278,9 @@ def test_stock_schedulers_that_cannot_walk_so_many_steps_are_left_out(model):
 def test_data_without_labels_do_with_an_extractor_of_ones_own(model, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", images=images)
-    problem = tuning(model, data=str(tmp_path / "d.npz"), extractor=Pixels, updates=1)
+    problem = tuning(
+        model, data=str(tmp_path / "d.npz"), extractor=Pixels, optimizer={"updates": 1}
+    )
     assert problem.remarks()[-1].startswith("second_extractor: data without labels have no second")
     _, rows = run_locally(problem, SEED)
     assert np.isfinite(rows[-1]["upper_loss"])
@@ -260,22 +288,21 @@ def test_data_without_labels_do_with_an_extractor_of_ones_own(model, tmp_path):
 
 def test_ends_are_scored_on_the_same_fresh_noises(played):
     problem, run, _ = played
-    at = {"x": np.array([v.init for v in problem.variables])}
-    ends = [run.state, at, run.state]
-    scored, rows = run_locally(problem.scoring(ends, 64), RunConfig(seed=77))
+    end = at(problem)
+    ends = [run.state, end, run.state]
+    scored, rows = run_locally(problem.evaluation(ends, 64), RunConfig(seed=77))
     first, other, again = scored.state["scores"]
     assert first == again != other
     assert rows[-1]["nfe_total"] == 3 * 64 * 4
-    trial = problem.trial(dict(zip((v.name for v in problem.variables), at["x"], strict=True)))
     alone, (line,) = run_locally(
-        trial.model_copy(update={"samples_per_evaluation": 64}), RunConfig(seed=77)
+        problem.but(estimation={"samples": 64}).evaluation([end]), RunConfig(seed=77)
     )
-    assert line["upper_loss"] == pytest.approx(other)
-    assert alone.ledger.nfe_total == 64 * 4 == 2 * problem.trial_cost().whole
+    assert line["upper_loss"] == other
+    assert alone.ledger.nfe_total == 64 * 4 == 2 * problem.evaluation_cost().whole
 
 
 def test_without_samples_to_compare_on_there_is_no_comparison(model, tmp_path):
-    problem = tuning(model, compare_samples=0)
+    problem = tuning(model, comparison={"samples": 0})
     run, rows = run_locally(problem, SEED)
     assert "comparison" not in run.state
     assert rows[-1]["nfe_comparison"] == 0
@@ -291,5 +318,19 @@ def test_any_point_of_the_box_stands_for_admissible_levels(model, values):
     x = np.clip(values, [v.low for v in problem.variables], [v.high for v in problem.variables])
     found = problem.admissible(dict(zip(names, x, strict=True)))
     levels = np.array([found[name] for name in names])
-    assert np.array_equal(levels, problem._schedule.project(np.sort(x)))
+    assert np.array_equal(levels, problem.tuned_schedule.project(np.sort(x)))
     assert np.all(np.diff(levels) > 0)
+
+
+def test_groups_come_back_from_yaml_and_the_comparison_alone_may_change(model):
+    problem = tuning(model, comparison={"steps": [3]})
+    config = Config(problem, ScalingConfig(), RunConfig(name="run"))
+    text = config_file.dump(config)
+    assert config_file.build(config_file.parse(text, "here"), "here") == config
+    old = config_file.to_tree(config)
+    assert old["estimation"] == {"samples": 32, "shard_size": 16}
+    longer = tuning(model, comparison={"samples": 256, "steps": [3, 4]})
+    config_file.check_same(old, Config(longer, config.scaling, config.run), "runs/run")
+    larger = tuning(model, estimation={"samples": 64})
+    with pytest.raises(InputError, match=r"estimation.samples is 64, but the run in runs/run was"):
+        config_file.check_same(old, Config(larger, config.scaling, config.run), "runs/run")

@@ -2,21 +2,40 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from schedule_toys import Pixels, chunks_looked_at, learning, stock_and_ours
+from schedule_toys import Pixels, at, chunks_looked_at, learning, stock_and_ours
 
-from raybilevel import RunConfig, ScheduleTuning
+from raybilevel import RunConfig, SamplingSchedule, Variable
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_info import read_levels
-from raybilevel.problems.base import Stage
+from raybilevel.problems.base import Output, Stage
+from raybilevel.problems.schedule.shards import Train
 from raybilevel.runtime.reduce import Reduction
 from raybilevel.runtime.rounds import run_locally
 
 SEED = RunConfig(seed=5)
+
+
+def answered(worker, stage: Stage) -> Output:
+    """What a stage is reduced to, in this process."""
+    tree = Reduction(len(stage.shards))
+    for i, shard in enumerate(stage.shards):
+        tree.put(i, worker.run(shard, stage.broadcast, 1))
+    return tree.result()
+
+
+def ended(round_, answer):
+    """The update of a round whose stages are answered so."""
+    output = None
+    while True:
+        try:
+            stage = round_.send(output)
+        except StopIteration as end:
+            return end.value
+        output = answer(stage)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +70,7 @@ def test_nfe_is_three_a_training_sample_and_one_a_level(played):
     problem, _, rows = played
     spent = np.diff([0, *(row["nfe_total"] for row in rows)])
     train = 2 * 3 * 16 * 3
-    points = len(problem.rounds.starts()[0])
+    points = len(problem.rounds.starts().points)
     looks = chunks_looked_at(points) * 16 * 2
     pairs = 2 * 2 * 32 * 2
     evaluation = 32 * 2
@@ -65,7 +84,7 @@ def test_the_average_of_weights_is_what_is_sampled_from(played):
     weights, average = run.state["weights"], run.state["average"]
     assert weights.dtype == average.dtype == np.float32
     assert not np.array_equal(weights, average)
-    stage = problem.stage(problem.training_rounds + 1, run.state, [])
+    stage = next(problem.run_round(problem.training.rounds + 1, run.state))
     assert np.array_equal(stage.broadcast["sampled"], average)
 
 
@@ -80,12 +99,8 @@ def test_the_network_can_be_tuned_for_other_numbers_of_steps_later(played, tmp_p
     problem, run, _ = played
     problem.export(run.state, tmp_path)
     info = read_levels(tmp_path / "network")
-    assert np.allclose(info.logsnr, problem.source.info.logsnr, atol=0.02)
-    again = ScheduleTuning(
-        model=str(tmp_path / "network"), data="digits", sampling_steps=2, at={
-            v.name: float(x) for v, x in zip(problem.variables, run.state["x"], strict=True)
-        },
-    )  # fmt: skip
+    assert np.allclose(info.logsnr, problem.components.info.logsnr, atol=0.02)
+    again = SamplingSchedule(model=str(tmp_path / "network"), data="digits", sampling_steps=2)
     state = {"x": run.state["x"]}
     ours, theirs = problem.samples(run.state, 4, 9, "cpu"), again.samples(state, 4, 9, "cpu")
     assert (ours - theirs).abs().max() < 1e-3
@@ -98,21 +113,37 @@ def test_what_is_compared_are_the_learned_and_the_initial_levels_and_stock(playe
     assert {"learned", "initial schedule", "ddim trailing", "dpm++ leading"} <= set(table.index)
     assert np.isfinite(table.to_numpy(float)).all()
     lists = json.loads((tmp_path / "schedule.json").read_text())
-    assert lists["levels"] == problem.search.levels(run.state["x"]).tolist()
+    assert lists["levels"] == problem.space.levels(run.state["x"]).tolist()
+
+
+FIXED = {"start": 0.1, "end": 0.95, "tau": 1.2}
+
+
+def fixed(**changes):
+    """A training on a cosine schedule that stays as it is."""
+    start, end, tau = (
+        Variable(name, value, low, high)
+        for (name, value), (low, high) in zip(
+            FIXED.items(), [(0.0, 0.4), (0.8, 1.0), (0.5, 2.0)], strict=True
+        )
+    )
+    return learning(
+        schedule="cosine", schedule_options={"start": start, "end": end, "tau": tau},
+        optimizer={"updates": 0}, **changes,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("conditioning", ["noise_level", "step"])
-def test_a_trial_trains_at_a_fixed_schedule_and_says_how_it_goes(conditioning, tmp_path):
-    problem = learning(conditioning=conditioning, schedule="cosine")
-    at = {"start": 0.1, "end": 0.95, "tau": 1.2}
-    run, rows = run_locally(problem.trial(at), SEED)
-    assert all(row[f"config/{name}"] == x for row in rows for name, x in at.items())
+def test_without_updates_it_trains_on_the_schedule_as_given(conditioning, tmp_path):
+    problem = fixed(conditioning=conditioning)
+    run, rows = run_locally(problem, SEED)
+    assert all(row[f"config/{name}"] == x for row in rows for name, x in FIXED.items())
     assert [np.isfinite(row["upper_loss"]) for row in rows[1:9]] == 2 * [False, False, True] + 2 * [
         False
     ]
     assert run.stop.status == "converged"
     assert not len(run.state["trace"])
-    images, ours = stock_and_ours(problem.trial(at), run.state, tmp_path)
+    images, ours = stock_and_ours(problem, run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
     lists = json.loads((tmp_path / "schedule.json").read_text())
     assert lists["before"] == lists["levels"]
@@ -123,12 +154,9 @@ def test_a_trial_trains_at_a_fixed_schedule_and_says_how_it_goes(conditioning, t
 @pytest.mark.parametrize("conditioning", ["noise_level", "step"])
 def test_stock_schedulers_and_our_sampler_see_the_same_network(conditioning):
     """DDIM with trailing spacing walks the schedule's own levels, wherever it is fixed."""
-    problem = learning(conditioning=conditioning, schedule="cosine", sampler="ddim")
-    problem.check()
-    trial = problem.trial({"start": 0.1, "end": 0.95, "tau": 1.2})
-    run, _ = run_locally(trial, SEED)
-    table = trial.rounds.subjects(run.state)
-    names = [s["subject"] for s in table]
+    problem = fixed(conditioning=conditioning, solver="ddim")
+    run, _ = run_locally(problem, SEED)
+    names = [subject.name for subject in problem.rounds.subjects(run.state)]
     shown = np.split(run.state["shown"], len(names))
     ours, stock = shown[names.index("learned")], shown[names.index("ddim trailing")]
     assert np.abs(ours.astype(int) - stock.astype(int)).max() <= 1
@@ -136,7 +164,7 @@ def test_stock_schedulers_and_our_sampler_see_the_same_network(conditioning):
 
 @pytest.mark.parametrize("z_step", ["truncated", "zeroth_order"])
 def test_the_penalty_adds_its_term_and_says_its_share(z_step):
-    problem = learning(z_step=z_step, gamma=(10.0, 1000.0))
+    problem = learning(penalty={"z_step": z_step, "gamma": (10.0, 1000.0)})
     run, rows = run_locally(problem, SEED)
     minded = [row for row in rows if "penalty_share" in row]
     assert [row["gamma"] for row in minded] == pytest.approx([10, 1000])
@@ -146,18 +174,14 @@ def test_the_penalty_adds_its_term_and_says_its_share(z_step):
 
 @pytest.mark.parametrize("z_step", ["truncated", "zeroth_order"])
 def test_y_trains_as_if_there_were_no_z(z_step):
-    problem = learning(z_step=z_step, gamma=10.0)
+    problem = learning(penalty={"z_step": z_step, "gamma": 10.0})
     state = run_locally(problem, RunConfig(seed=5, max_rounds=6))[0].state
     worker = problem.worker("cpu")
-    asked = problem.stage(6, state, [])
-    looked = [worker.run(s, asked.broadcast, 0) for s in asked.shards]
-    tree = Reduction(len(looked))
-    for i, out in enumerate(looked):
-        tree.put(i, out)
-    shard = problem.stage(6, state, [tree.result()]).shards[0]
-    broadcast = problem.stage(6, state, [tree.result()]).broadcast
-    alone = replace(shard, args={k: shard.args[k] for k in ("first", "count")})
-    both, one = worker.run(shard, broadcast, 7), worker.run(alone, broadcast, 7)
+    round_ = problem.run_round(6, state)
+    stage = round_.send(answered(worker, next(round_)))
+    pair, broadcast = stage.shards[0], stage.broadcast
+    alone = Train(pair.first, pair.count)
+    both, one = worker.run(pair, broadcast, 7), worker.run(alone, broadcast, 7)
     for name in ("weights", "mean", "square"):
         assert np.array_equal(both.sums[name], one.sums[name])
     assert not np.array_equal(both.sums["weights_z"], both.sums["weights"])
@@ -169,54 +193,43 @@ def test_a_round_whose_loss_is_not_finite_is_not_applied_and_the_third_ends_the_
     problem = learning()
     state = run_locally(problem, RunConfig(seed=5, max_rounds=2))[0].state
     worker = problem.worker("cpu")
-    stage = problem.stage(2, state, [])
+    stage = next(problem.run_round(2, state))
     broken = {**stage.broadcast, "weights": np.full_like(state["weights"], np.nan)}
     out = worker.run(stage.shards[0], broken, 1)
     for refused in (1, 2, 3):
-        update = problem.stage(2, state, [out])
+        update = ended(problem.run_round(2, state), lambda stage: out)
         assert int(update.state["rounds_refused"]) == refused
         assert np.array_equal(update.state["weights"], state["weights"])
         assert (update.stop is not None) == (refused == 3)
         state = update.state
     assert "not finite in 3 rounds in a row" in update.stop.reason
-    fine = problem.stage(2, state, [worker.run(s, stage.broadcast, 1) for s in stage.shards[:1]])
+    fine = ended(problem.run_round(2, state), lambda stage: answered(worker, stage))
     assert int(fine.state["rounds_refused"]) == 0
 
 
 def test_a_look_that_comes_to_nothing_leaves_the_schedule_where_it_is():
-    problem = learning(updates=1)
+    problem = learning(optimizer={"updates": 1})
     state = run_locally(problem, RunConfig(seed=5, max_rounds=4))[0].state
     refused = {**state, "rounds_refused": np.array(1)}  # as round 4, the look, would have left it
     worker = problem.worker("cpu")
-    done = []
-    for _ in range(2):
-        stage = problem.stage(8, refused, done)
-        tree = Reduction(len(stage.shards))
-        for shard in stage.shards:
-            tree.put(shard.index, worker.run(shard, stage.broadcast, 1))
-        done.append(tree.result())
-    update = problem.stage(8, refused, done)
-    assert np.array_equal(update.state["x_start"], problem._schedule.init)
+    update = ended(problem.run_round(8, refused), lambda stage: answered(worker, stage))
+    assert np.array_equal(update.state["x_start"], problem.tuned_schedule.init)
     assert len(update.state["trace"]) == 1
 
 
 def test_a_run_whose_updates_all_came_to_nothing_is_no_optimum():
-    problem = learning(updates=1)
+    problem = learning(optimizer={"updates": 1})
     state = run_locally(problem, RunConfig(seed=5, max_rounds=8))[0].state
     worker = problem.worker("cpu")
-    done = []
-    while isinstance(step := problem.stage(9, state, done), Stage):  # as if round 8 were refused
-        tree = Reduction(len(step.shards))
-        for shard in step.shards:
-            tree.put(shard.index, worker.run(shard, step.broadcast, 1))
-        done.append(tree.result())
-    assert step.stop.status == "budget"
-    assert "none of the 1 updates was made" in step.stop.reason
+    # as if round 8 were refused
+    update = ended(problem.run_round(9, state), lambda stage: answered(worker, stage))
+    assert update.stop.status == "budget"
+    assert "none of the 1 updates was made" in update.stop.reason
 
 
 def test_a_compiled_training_promises_no_bits():
     assert learning().exact
-    assert not learning(compile=True).exact
+    assert not learning(training={"compile": True}).exact
 
 
 class Rounded(Pixels):
@@ -227,40 +240,59 @@ class Rounded(Pixels):
 
 
 def test_updates_are_spread_over_the_rounds_left_with_the_last_in_the_last():
-    course = learning(training_rounds=20, warmup=9, updates=4)._course
-    assert [r for r in range(21) if course._update(r)] == [13, 15, 18, 20]
-    assert [course._update(r) for r in (13, 15, 18, 20)] == [1, 2, 3, 4]
+    problem = learning(training={"rounds": 20, "warmup": 9}, optimizer={"updates": 4})
+    training = problem.joint_training
+    assert [r for r in range(21) if training.update_of(r)] == [13, 15, 18, 20]
+    assert [training.update_of(r) for r in (13, 15, 18, 20)] == [1, 2, 3, 4]
 
 
 def test_each_variable_may_have_a_step_of_its_own():
-    problem = learning(schedule="cosine", step_size={"tau": 0.1})
-    assert problem._step_sizes.tolist() == [0.005, 0.005, 0.1]
+    problem = learning(schedule="cosine", optimizer={"step_size": {"tau": 0.1}})
+    assert problem.step_sizes.tolist() == [0.005, 0.005, 0.1]
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"network": {"block_out_channels": [8, 8, 8, 8, 8]}}, "halve images 4 times, but images"),
-        ({"batch_size": 2000}, "batch_size is 2000, but data 'digits' has 1437 images to train on"),
-        ({"z_step": "truncated"}, "z_step is 'truncated' without gamma"),
         (
-            {"z_step": "truncated", "gamma": 3.0, "extractor": Rounded},
+            {"training": {"batch_size": 2000}},
+            "batch_size is 2000, but data 'digits' has 1437 images to train on",
+        ),
+        ({"penalty": {"z_step": "truncated"}}, "z_step is 'truncated' without gamma"),
+        (
+            {"penalty": {"z_step": "truncated", "gamma": 3.0}, "extractor": Rounded},
             "z_step is 'truncated', which needs the features' gradient .*Rounded.* passes none on",
         ),
-        ({"gamma": 3.0}, "gamma is 3.0, but z_step 'none' has no penalty"),
-        ({"gamma": -1.0, "z_step": "truncated"}, "gamma is -1.0; it must be above 0 and finite"),
         (
-            {"z_step": "truncated", "gamma": 3.0, "metric": "kid"},
-            "z_step is 'truncated' with metric 'kid'",
+            {"penalty": {"gamma": 3.0}},
+            "penalty.gamma is 3.0 without z_step; give z_step 'truncated'",
+        ),
+        (
+            {"penalty": {"gamma": -1.0, "z_step": "truncated"}},
+            "gamma is -1.0; it must be above 0 and finite",
+        ),
+        (
+            {"penalty": {"z_step": "truncated", "gamma": 3.0}, "objective": "kid"},
+            "penalty is given with objective 'kid', but it needs the gradient of objective 'fid'",
         ),
         (
             {"prediction_type": "epsilon", "schedule_options": {"zero_terminal_snr": True}},
             "zero_terminal_snr needs prediction_type 'v_prediction' or 'sample'",
         ),
-        ({"updates": 9}, "updates is 9, but of training_rounds 8 a warmup of 3 and one look lea"),
+        (
+            {"optimizer": {"updates": 9}},
+            "updates is 9, but of training.rounds 8 a warmup of 3 and one look lea",
+        ),
         ({"mixed_precision": "fp16"}, "mixed_precision is 'fp16', which training does without"),
-        ({"step_size": {"nobody": 0.1}}, r"step_size names \[.*'nobody'.*but the variables are"),
-        ({"model": "digits"}, "model 'digits' is pretrained, and nothing is trained"),
+        (
+            {"optimizer": {"step_size": {"nobody": 0.1}}},
+            r"step_size names \[.*'nobody'.*but the variables are",
+        ),
+        (
+            {"model": "digits"},
+            "model is 'digits', but TrainingSchedule trains a network of its own",
+        ),
         ({"sampling_steps": 1001}, "sampling_steps is 1001, but the network takes from 1 to 1000"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
@@ -271,19 +303,39 @@ def test_bad_input_is_one_sentence(changes, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_trial_costs_what_it_says():
-    problem = learning(compare_samples=0)
-    trial = problem.trial({v.name: v.init for v in problem.variables})
-    run, rows = run_locally(trial, SEED)
-    assert run.ledger.nfe_total == problem.trial_cost().whole
+def test_an_evaluation_costs_what_it_says():
+    problem = learning()
+    evaluation = problem.evaluation([at(problem)])
+    run, rows = run_locally(evaluation, SEED)
+    assert len(rows) == evaluation.planned_rounds(run.state)
+    assert run.ledger.nfe_total == problem.evaluation_cost().whole
     results = [row["nfe_total"] for row in rows if np.isfinite(row["upper_loss"])]
-    assert max(np.diff([0, *results])) == problem.trial_cost().unit
+    assert max(np.diff([0, *results])) == problem.evaluation_cost().unit
+
+
+def test_an_evaluation_trains_at_its_x_what_has_no_network(played):
+    """Its first end as a search's trial would; its second beside it, on the same samples."""
+    problem, trained, _ = played
+    end = at(problem, logsnr_0=-5.0)
+    both, rows = run_locally(problem.evaluation([trained.state, end]), SEED)
+    alone, own = run_locally(problem.evaluation([end]), SEED)
+    losses = [[row["lower_loss"] for row in each if "lower_loss" in row] for each in (rows, own)]
+    assert [len(each) for each in losses] == [8, 8]
+    assert all(row["config/logsnr_0"] == -5.0 for row in own)
+    assert [np.isfinite(row["upper_loss"]) for row in own] == [
+        False, False, False, True, False, False, True, False, False, True
+    ]  # fmt: skip
+    assert len(both.state["scores"]) == 2
+    # draws depend on the round, so the second end's training is another one of the same x
+    assert losses[0][0] != losses[1][0]
+    assert alone.state["scores"].tolist() == [own[-1]["upper_loss"]]
+    assert alone.stop.status == both.stop.status == "converged"
 
 
 def test_ends_of_trainings_are_scored_with_their_networks(played):
     problem, run, _ = played
     other = {"x": run.state["x"], "average": run.state["weights"]}
-    scored, _ = run_locally(problem.scoring([run.state, other], 64), RunConfig(seed=77))
+    scored, _ = run_locally(problem.evaluation([run.state, other], 64), RunConfig(seed=77))
     first, second = scored.state["scores"]
     assert first != second
     assert np.isfinite([first, second]).all()

@@ -1,0 +1,111 @@
+"""`SamplingSchedule`: which noise levels a trained diffusion model should be sampled at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import model_validator
+
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_info import nearest_timesteps
+from raybilevel.problems.base import Arrays, Cost, Problem, Update
+from raybilevel.problems.schedule.comparison import ROUNDED
+from raybilevel.problems.schedule.convergence import why_stop
+from raybilevel.problems.schedule.evaluation import SamplingEvaluation
+from raybilevel.problems.schedule.export import write_levels
+from raybilevel.problems.schedule.network import Pretrained
+from raybilevel.problems.schedule.problem import ScheduleProblem
+from raybilevel.problems.schedule.sampling_rounds import Stages
+from raybilevel.problems.schedule.worker import ScheduleWorker
+
+_OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penalty")
+
+
+class SamplingSchedule(ScheduleProblem):
+    """Tune the noise levels that a pretrained model is sampled at; nothing is trained.
+
+    Its other arguments are those of `ScheduleProblem`.
+
+    Parameters
+    ----------
+    model
+        A diffusers pipeline directory: unconditional, in pixel space, with a `UNet2DModel` of
+        positional time embedding; or "digits" or "mnist5k-16", small models that come along.
+    """
+
+    model: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trains_nothing(cls, given: Any) -> Any:
+        for name in _OF_TRAINING:
+            if isinstance(given, Mapping) and name in given:
+                raise InputError(
+                    f"{name} is given, but model '{given.get('model')}' is pretrained, and "
+                    "nothing is trained; leave it out, or take TrainingSchedule"
+                )
+        return given
+
+    @property
+    def _network(self) -> Pretrained:
+        return Pretrained(self.model)
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return self._network.info.bounds
+
+    def worker(self, device: str) -> ScheduleWorker:
+        """Load the network, the data and the extractors."""
+        return ScheduleWorker(self.components, self.objective, device)
+
+    def run_round(self, round_: int, state: Arrays) -> Stages[Update]:
+        """Round 0 finds where to begin, each other one makes an update; the last compares."""
+        if round_ == 0:
+            seen = yield from self.rounds.see(state)
+            return (yield from self.rounds.begin(seen, {}))
+        if round_ <= self.optimizer.updates:
+            return (yield from self.rounds.update(round_, round_, state, {}))
+        return (yield from self._end(state))
+
+    def _end(self, state: Arrays) -> Stages[Update]:
+        """Take the mean of the last updates, or where they began if that is better; and compare."""
+        rounds = self.rounds
+        candidates = [rounds.optimizer.average(state["trace"]), state["x_start"]]
+        x, found = yield from rounds.choose(candidates, state, {})
+        state = state | {"x": x}
+        stop = why_stop(self.variables, self.space.to_unit(x), state["gradients"])
+        return (yield from rounds.end(state, found, stop, {}))
+
+    def _more_subjects(self, learned: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The levels of the timesteps nearest to the learned ones, for DPM-Solver++."""
+        if self.solver != "dpm++":
+            return {}
+        info = self.components.info
+        return {ROUNDED: info.logsnr[nearest_timesteps(info, learned)]}
+
+    def export(self, state: Arrays, directory: Path) -> None:
+        """A stock pipeline, levels and nearest timesteps, comparison, and samples."""
+        super().export(state, directory)
+        lists: dict[str, Sequence[float]] = {**self._level_lists(state)}
+        if self.solver == "dpm++":
+            levels = self.space.levels(state["x"])
+            lists["timesteps"] = nearest_timesteps(self.components.info, levels)
+        write_levels(directory, lists)
+
+    def evaluation(self, ends: Sequence[Arrays], samples: int | None = None) -> Problem:
+        """The objective at each end's levels."""
+        sized = self._sized(samples)
+        return SamplingEvaluation(sized, ends, sized.rounds)
+
+    def evaluation_cost(self) -> Cost:
+        """One estimate of the objective."""
+        nfe = self.estimation.samples * self.sampling_steps
+        return Cost(nfe, nfe)
+
+    def planned_rounds(self, state: Arrays) -> int:
+        """The first look, the updates, and the comparison."""
+        return self.optimizer.updates + 2
