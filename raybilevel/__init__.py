@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from raybilevel.tuner import BilevelTuner
     from raybilevel.upper.variables import Variable
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "BilevelTuner": "raybilevel.tuner",

@@ -10,24 +10,16 @@ from typing import Any
 import numpy as np
 import yaml
 
+import raybilevel
 from raybilevel.config.settings import RunConfig, ScalingConfig, Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
-from raybilevel.problems.reward.problem import RewardTuning
-from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
-from raybilevel.problems.schedule.training_schedule import TrainingSchedule
+from raybilevel.problems.kinds import class_of, kind_of
 
-PROBLEMS: dict[str, type[Settings]] = {
-    "reward": RewardTuning,
-    "sampling_schedule": SamplingSchedule,
-    "training_schedule": TrainingSchedule,
-}
+FORMAT = 2
+"""Of run directories and configuration files; 1 is that of raybilevel 0.1."""
 
 _CALLABLE = "<callable "
-_FREE = {
-    "scaling.num_workers", "scaling.min_workers_timeout_s", "run.max_rounds", "run.max_nfe",
-    "run.storage_path", "run.storage_timeout_s", "run.detach", "run.callbacks",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,8 +32,13 @@ class Config:
 
     @property
     def kind(self) -> str:
-        """The problem's name in YAML."""
-        return next(name for name, cls in PROBLEMS.items() if isinstance(self.problem, cls))
+        """The problem's name in YAML: a registered one, or "package.module:Class"."""
+        return kind_of(self.problem)
+
+    @property
+    def label(self) -> str:
+        """The problem's name as a folder's, for runs that are given none."""
+        return self.kind.rpartition(":")[2].rpartition(".")[2]
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -111,15 +108,25 @@ def _set(tree: dict[str, Any], override: str) -> None:
 def build(tree: Mapping[str, Any], where: str) -> Config:
     """The configuration that a mapping describes."""
     arguments = _named(tree, where)
-    kind = arguments.pop("problem", None)
-    if not isinstance(kind, str) or kind not in PROBLEMS:
-        raise InputError(f"{where}: problem is {kind!r}; it must be one of {', '.join(PROBLEMS)}")
+    check_format(arguments.pop("format", FORMAT), where)
+    make = class_of(arguments.pop("problem", None), where)
     scaling = _block(arguments.pop("scaling", None), "scaling", where)
     run = _block(arguments.pop("run", None), "run", where)
     _refuse_callables({**arguments, "run": run}, where)
-    problem = PROBLEMS[kind](**arguments)
-    assert isinstance(problem, Problem), "what is registered as a problem is one"
+    problem = make(**arguments)
+    assert isinstance(problem, Problem), "class_of gives classes of problems"
     return Config(problem, ScalingConfig(**scaling), RunConfig(**run))
+
+
+def check_format(given: Any, where: str) -> None:
+    """Refuse what another version of raybilevel wrote, and this one does not read."""
+    if given == FORMAT:
+        return
+    wrote = "raybilevel 0.1 wrote" if given == 1 else "another raybilevel wrote"
+    raise InputError(
+        f"{where} has format {given!r}, which {wrote}, but raybilevel {raybilevel.__version__} "
+        f"reads format {FORMAT} alone; use the version that wrote it, or run it again"
+    )
 
 
 def _block(value: Any, name: str, where: str) -> dict[str, Any]:
@@ -149,9 +156,15 @@ def _refuse_callables(arguments: Mapping[str, Any], where: str) -> None:
                 )
 
 
-def dump(config: Config) -> str:
-    """The configuration as YAML, every default spelt out; callables by name, for reading only."""
-    return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
+def dump(config: Config, **blocks: Any) -> str:
+    """The configuration as YAML, every default spelt out; callables by name, for reading only.
+
+    Parameters
+    ----------
+    blocks : what is stored beside it.
+    """
+    tree = {"format": FORMAT, **to_tree(config), **blocks}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -194,24 +207,3 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def check_same(old: Mapping[str, Any], new: Config, where: str) -> None:
-    """Refuse to go on with a run under another configuration than it was begun with.
-
-    What no earlier round depends on may change: the number of workers, budgets, and what the
-    problem calls resumable.
-
-    Raises
-    ------
-    InputError
-        Naming the first key that differs.
-    """
-    free = _FREE | new.problem.resumable
-    before, now = dict(leaves(old)), dict(leaves(to_tree(new)))
-    for key in sorted(before.keys() | now.keys()):
-        if key not in free and before.get(key) != now.get(key):
-            raise InputError(
-                f"{key} is {now.get(key)!r}, but the run in {where} was begun with "
-                f"{before.get(key)!r}; put it back or give another run.name"
-            )

@@ -11,6 +11,7 @@ from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.storage import RunDirectory
+from raybilevel.stored_config import stored_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,15 +39,15 @@ class Result:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What `summary.json` holds: status, reason, best_params, upper_loss, costs, versions."""
-        self._check_there()
+        self._check_readable()
         if not self.directory.has("summary.json"):
             raise InputError(f"the run in {self.path} has not ended: it has no summary.json")
         summary: dict[str, Any] = json.loads(self.directory.read("summary.json"))
         return summary
 
-    def _check_there(self) -> None:
-        if not self.directory.exists():
-            raise InputError(f"{self.path} is no run directory: it has no config.yaml")
+    def _check_readable(self) -> None:
+        """Raise `InputError` if there is no run, or one of another format."""
+        self.config  # noqa: B018 - reading it is the check
 
     @property
     def status(self) -> str:
@@ -70,20 +71,19 @@ class Result:
 
     def get_dataframe(self) -> pd.DataFrame:
         """The history: a row a round, with Tune's column names where Tune has one."""
+        self._check_readable()
         frame: pd.DataFrame = self.directory.read_table("history")
         return frame
 
     @cached_property
     def kind(self) -> str:
-        """The problem's name in YAML, such as "reward"."""
+        """The problem's name in YAML: a registered one, or "package.module:Class"."""
         return str(self.config["problem"])
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """What `config.yaml` holds: every argument, resolved."""
-        self._check_there()
-        where = f"{self.path}/config.yaml"
-        return config_file.parse(self.directory.read("config.yaml").decode(), where)
+        return stored_config(self.directory)
 
     @cached_property
     def problem(self) -> Problem:
@@ -101,6 +101,7 @@ class Result:
     @cached_property
     def state(self) -> Arrays:
         """The run's state at its end: for the reward problem with the pool."""
+        self._check_readable()
         checkpoint = Checkpoints(self.directory).read()
         if checkpoint is None:
             raise InputError(f"the run in {self.path} has no checkpoint yet")
@@ -119,6 +120,7 @@ class Result:
         """
         from diffusers import DiffusionPipeline
 
+        self._check_readable()
         if not self.directory.has("pipeline/model_index.json"):
             raise InputError(f"the run in {self.path} holds no pipeline: its model is a callable")
         return DiffusionPipeline.from_pretrained(

@@ -15,6 +15,7 @@ from raybilevel.imports import search_here
 from raybilevel.problems.base import Problem
 from raybilevel.result import Result
 from raybilevel.runtime.storage import RunDirectory, absolute
+from raybilevel.stored_config import check_same, stored_config
 
 if TYPE_CHECKING:
     from raybilevel.runtime.shared_driver import SharedDriver
@@ -43,7 +44,7 @@ class BilevelTuner:
         watch: Callable[[Any], None] | None = None,
     ) -> None:
         config = Config(problem, scaling or ScalingConfig(), run or RunConfig())
-        named = config.run.with_name(f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}")
+        named = config.run.with_name(f"{config.label}-{time.strftime('%Y%m%d-%H%M%S')}")
         placed = named.model_copy(update={"storage_path": absolute(named.storage_path)})
         self._config = Config(problem, config.scaling, placed)
         self._address, self._watch = address, watch
@@ -130,7 +131,7 @@ class BilevelTuner:
         """Watch the run that goes on already."""
         from raybilevel.runtime.client import follow
 
-        config_file.check_same(stored_config(directory), self._config, directory.path)
+        check_same(stored_config(directory), self._config, directory.path)
         follow(driver, self._config.run, directory.name, watch)
 
     def _begin(self, directory: RunDirectory, watch: Callable[[Any], None], may_grow: bool) -> None:
@@ -163,7 +164,7 @@ class BilevelTuner:
                     f"the run directory {directory.path} exists; go on with it (--resume, "
                     "BilevelTuner.restore) or give another run.name"
                 )
-            config_file.check_same(stored_config(directory), config, directory.path)
+            check_same(stored_config(directory), config, directory.path)
         search_here()
         config.problem.check()
 
@@ -171,18 +172,3 @@ class BilevelTuner:
 def _name(config: Config) -> str:
     assert config.run.name is not None, "a tuner's run has a name"
     return config.run.name
-
-
-def stored_config(directory: RunDirectory) -> dict[str, Any]:
-    """The configuration that a run directory was begun with, as a mapping.
-
-    Raises
-    ------
-    InputError
-        If the directory holds no run.
-    """
-    if not directory.exists():
-        raise InputError(f"{directory.path} is no run directory: it has no config.yaml")
-    return config_file.parse(
-        directory.read("config.yaml").decode(), f"{directory.path}/config.yaml"
-    )

@@ -6,9 +6,11 @@ import sys
 import pytest
 import ray
 from commands import each
+from packages import register, write_module
 
 from raybilevel.callbacks import named
 from raybilevel.cli import main as cli
+from raybilevel.errors import InputError
 
 GOOD = {
     "model": "toys:gaussian",
@@ -125,6 +127,101 @@ def test_an_unknown_problem(refused, run_in, problem):
     sentence = refused()
     assert sentence.startswith("c.yaml: problem is ")
     assert sentence.endswith("it must be one of reward, sampling_schedule, training_schedule")
+
+
+@pytest.fixture
+def site(run_in, monkeypatch):
+    """A folder of other people's packages."""
+    folder = run_in / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def test_two_packages_that_register_one_problem(refused, run_in, site):
+    register(site, "one-package", "problems", "theirs", "one:Theirs")
+    register(site, "another-package", "problems", "theirs", "another:Theirs")
+    write(run_in, yaml_of(problem="theirs"))
+    sentence = refused()
+    assert sentence.startswith("the problem 'theirs' is registered by two packages, ")
+    assert "one-package (one:Theirs)" in sentence
+    assert "another-package (another:Theirs)" in sentence
+    assert sentence.endswith("; uninstall one of them")
+
+
+def test_a_package_that_registers_a_name_of_ours(refused, run_in, site):
+    register(site, "one-package", "rewards", "ink", "one:make")
+    write(run_in, yaml_of(upper_reward="ink + 1.0 * novelty"))
+    assert "'ink' is registered by two packages, raybilevel (" in refused()
+
+
+@pytest.mark.parametrize("thing", ["Settings", "GOOD", "Theirs(Problem)"])
+def test_a_registered_object_that_is_no_problem(refused, run_in, site, thing):
+    name = f"no_problem_{len(thing)}"
+    register(site, "one-package", "problems", "theirs", f"{name}:Theirs")
+    text = f"""
+        from raybilevel.config.settings import Settings
+        from raybilevel.problems.base import Problem
+        GOOD = 3
+        {"class Theirs(Problem): pass" if "(" in thing else f"Theirs = {thing}"}
+    """
+    write_module(site, name, text)
+    write(run_in, yaml_of(problem="theirs"))
+    assert refused() == (
+        f"c.yaml: problem is 'theirs', the problem 'theirs' of package one-package at "
+        f"'{name}:Theirs', but that is no Problem; it must be a class derived from Settings and "
+        "Problem"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("toys:KILL", "problem is 'toys:KILL', but that is no Problem; it must be a class derived"),
+        ("toys:Nobody", "problem is 'toys:Nobody', but module 'toys' has no 'Nobody'"),
+        ("__main__:Nobody", "is '__main__:Nobody', a class that no module has; put it into a mod"),
+    ],
+)
+def test_an_import_path_that_leads_to_no_problem(refused, run_in, path, said):
+    write(run_in, yaml_of(problem=path))
+    assert said in refused()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import nomodule_at_all", "fails: No module named 'nomodule_at_all'"),
+        ("def f(:", "is no Python"),
+        ("1 / 0", "failed on its import: ZeroDivisionError: division by zero ("),
+        ("Ours = 1", "has no 'Theirs'"),
+    ],
+    ids=["missing module", "no Python", "raises", "missing name"],
+)
+def test_a_registered_name_that_cannot_be_imported(refused, run_in, site, text, said):
+    name = f"broken_entry_{len(text)}"
+    register(site, "one-package", "problems", "theirs", f"{name}:Theirs")
+    write_module(site, name, text)
+    write(run_in, yaml_of(problem="theirs"))
+    sentence = refused()
+    assert sentence.startswith("the problem 'theirs' of package one-package ")
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("theirs = 3", "the reward 'theirs' of package one-package is 3, but it must be make("),
+        ("def theirs(device): return 3", "'theirs' was made as 3, but it must be a function of"),
+        ("def theirs(device, q): return len", "but it is used as theirs(q)"),
+    ],
+    ids=["no function", "makes none", "other arguments"],
+)
+def test_a_registered_reward_that_is_none(refused, run_in, site, text, said):
+    name = f"broken_reward_{len(text)}"
+    register(site, "one-package", "rewards", "theirs", f"{name}:theirs")
+    write_module(site, name, text)
+    write(run_in, yaml_of(upper_reward="theirs"))
+    assert said in refused()
 
 
 def test_a_model_directory_that_is_not_there(refused, run_in):
@@ -293,6 +390,60 @@ def test_going_on_with_another_configuration(refused, run_in):
     assert refused("run", "c.yaml", "pool_size=128", "--resume").startswith(said)
 
 
+@pytest.fixture
+def first_edition(run_in):
+    """A run of raybilevel 0.1 that has ended, as it left it."""
+    begin(run_in)
+    folder = run_in / "runs" / "mine"
+    stored = (folder / "config.yaml").read_text().removeprefix("format: 2\n")
+    (folder / "config.yaml").write_text(stored)
+    summary = {"reason": "it was", "rounds": 2, "versions": {"raybilevel": "0.1.0"}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "driver.json").write_text("{}")
+    return folder
+
+
+OLD = (
+    "has format 1, which raybilevel 0.1 wrote, but raybilevel 0.2.0.dev0 reads format 2 alone; use "
+    "the version that wrote it, or run it again"
+)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "c.yaml", "--resume"), ("report", "runs/mine"), ("status", "mine")]
+)
+def test_a_run_of_the_first_edition(refused, first_edition, arguments):
+    assert refused(*arguments) == f"{first_edition} {OLD}"
+
+
+def test_a_result_of_the_first_edition(first_edition):
+    from raybilevel import BilevelTuner, Result
+    from raybilevel.runtime.storage import RunDirectory
+
+    result = Result(RunDirectory.at("runs/mine"))
+    for read in (
+        lambda: BilevelTuner.restore("runs/mine"),
+        lambda: result.status,
+        lambda: result.state,
+        lambda: result.problem,
+        lambda: result.samples(1),
+        result.get_dataframe,
+        result.pipeline,
+    ):
+        with pytest.raises(InputError, match=r"has format 1, which raybilevel 0\.1 wrote"):
+            read()
+
+
+def test_a_comparison_of_the_first_edition(refused, run_in, first_edition):
+    write(run_in, compared() + "run: {name: mine}\n")
+    assert refused("compare", "c.yaml", "--resume") == f"{first_edition} {OLD}"
+
+
+def test_a_file_of_another_format(refused, run_in):
+    write(run_in, yaml_of(format=3))
+    assert refused().startswith("c.yaml has format 3, which another raybilevel wrote, but rayb")
+
+
 def test_a_report_of_nothing(refused, run_in):
     assert refused("report", "nowhere") == (
         f"{run_in}/nowhere is no run directory: it has no config.yaml"
@@ -425,6 +576,14 @@ def compared(**changes):
 def test_a_comparison_that_cannot_be(refused, run_in, text, said):
     write(run_in, text)
     assert said in refused("compare", "c.yaml")
+
+
+def test_a_registered_search_that_cannot_be_imported(refused, run_in, site):
+    register(site, "one-package", "searches", "theirs", "no_module_of_theirs:search")
+    write(run_in, compared(searches="[theirs]"))
+    sentence = refused("compare", "c.yaml")
+    assert sentence.startswith("the search 'theirs' of package one-package is 'no_module_of_th")
+    assert sentence.endswith("fails: No module named 'no_module_of_theirs'")
 
 
 def test_a_search_without_its_package(refused, run_in, monkeypatch):

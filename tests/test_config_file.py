@@ -11,6 +11,7 @@ import yaml
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable, config_file
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError
+from raybilevel.stored_config import check_same
 
 
 def tuning(**changes):
@@ -125,7 +126,7 @@ def test_going_on_with_another_configuration_names_the_key(changes, scaling, run
     old = config_file.to_tree(config())
     new = Config(tuning(**changes), ScalingConfig(**scaling), RunConfig(**({"name": "run"} | run)))
     with pytest.raises(InputError) as caught:
-        config_file.check_same(old, new, "runs/run")
+        check_same(old, new, "runs/run")
     assert str(caught.value).startswith(key)
     assert "runs/run was begun with" in str(caught.value)
 
@@ -137,4 +138,4 @@ def test_workers_budgets_and_the_pools_limit_may_change():
         ScalingConfig(num_workers=(1, 2)),
         RunConfig(name="run", max_rounds=3, max_nfe=9, storage_path="elsewhere"),
     )
-    config_file.check_same(old, new, "runs/run")
+    check_same(old, new, "runs/run")

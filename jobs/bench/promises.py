@@ -89,7 +89,7 @@ PROMISES = [
     ),
     Promise(
         "nobody goes on with a run under another seed",
-        "config_file.py", "before.get(key) != now.get(key)", "False",
+        "stored_config.py", "before.get(key) != now.get(key)", "False",
         "test_tuner.py::test_restoring_with_another_seed_names_it",
     ),
     # --- what fails, what is lost -----------------------------------------------------------------

@@ -24,6 +24,7 @@ from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.report.standing import FOLLOWED
 from raybilevel.runtime.storage import RunDirectory, absolute
 from raybilevel.runtime.writer import Say
+from raybilevel.stored_config import check_same, stored_config
 from raybilevel.tuner import BilevelTuner
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Comparison:
     @property
     def directory(self) -> RunDirectory:
         """Where everything is written."""
-        run = self.config.run.with_name(f"compare-{self.config.kind}")
+        run = self.config.run.with_name(f"compare-{self.config.label}")
         return RunDirectory(absolute(run.storage_path), str(run.name))
 
     @cached_property
@@ -77,7 +78,8 @@ class Comparison:
         self._check_address()
         with ray_session(self.address) as may_grow:
             check_resources(self.config.scaling, may_grow)
-            self.directory.write("config.yaml", self._dump().encode())
+            stored = config_file.dump(self.config, compare=self._compare_tree())
+            self.directory.write("config.yaml", stored.encode())
             try:
                 self._make(say)
             except (Interrupted, KeyboardInterrupt):
@@ -118,9 +120,9 @@ class Comparison:
             )
 
     def _check_same(self, directory: RunDirectory) -> None:
-        old = config_file.parse(directory.read("config.yaml").decode(), directory.path)
+        old = stored_config(directory)
         stored = old.pop("compare", None) or {}
-        config_file.check_same(old, self.config, directory.path)
+        check_same(old, self.config, directory.path)
         if stored | _FREE != self._compare_tree() | _FREE:
             raise InputError(
                 f"compare is another in {directory.path}, which was begun with {stored}; put it "
@@ -130,12 +132,6 @@ class Comparison:
     def _compare_tree(self) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(self.compare.model_dump_json())
         return tree
-
-    def _dump(self) -> str:
-        import yaml
-
-        tree = config_file.to_tree(self.config) | {"compare": self._compare_tree()}
-        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
     # --- methods ----------------------------------------------------------------------------------
 

@@ -10,18 +10,14 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from raybilevel import config_file
+from raybilevel.config import registry
 from raybilevel.config.settings import Settings
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError
-from raybilevel.report.standing import DEFAULT
-
-TUNED = ("grid", "random", "tpe", "gp", "asha", "pbt", "pb2")
-"""Searches of Ray Tune."""
 
 POOLED = ("pool-grid", "pool-tpe")
 """Searches on one shared pool, by reweighting: for the reward problem."""
 
-SEARCHES = (DEFAULT, *TUNED, *POOLED)
 STAGED = ("asha", "pbt", "pb2")
 """Those that live on results before a trial's end."""
 
@@ -34,9 +30,10 @@ class CompareConfig(Settings):
     Parameters
     ----------
     searches
-        Names of `SEARCHES`: "default", the problem's initial values untuned; Ray Tune's "grid",
-        "random", Optuna's "tpe" and "gp", "asha" over random points, "pbt", "pb2"; for the reward
-        problem "pool-grid" and "pool-tpe", which share one pool by reweighting.
+        Names: "default", the problem's initial values untuned; Ray Tune's "grid", "random",
+        Optuna's "tpe" and "gp", "asha" over random points, "pbt", "pb2"; those that other packages
+        register; for the reward problem "pool-grid" and "pool-tpe", which share one pool by
+        reweighting.
     seeds
         Every method runs with as many seeds, from `run.seed` on.
     trials, budget
@@ -70,10 +67,9 @@ class CompareConfig(Settings):
     @model_validator(mode="after")
     def _known(self) -> Self:
         for name in self.searches:
-            if name not in SEARCHES:
-                raise InputError(
-                    f"compare.searches has '{name}'; the known are {', '.join(SEARCHES)}"
-                )
+            if name not in POOLED and registry.find("searches", name) is None:
+                known = ", ".join((*registry.names("searches"), *POOLED))
+                raise InputError(f"compare.searches has '{name}'; the known are {known}")
         if (self.trials is None) == (self.budget is None):
             raise InputError(
                 "compare needs either trials, what each search may spend in whole trials, or "
@@ -82,8 +78,11 @@ class CompareConfig(Settings):
         return self
 
     def check_packages(self) -> None:
-        """Refuse searches whose packages are not there."""
+        """Refuse searches whose packages are not there, or cannot be imported."""
         for name in self.searches:
+            entry = registry.find("searches", name)
+            if entry is not None and not entry.ours:
+                entry.load()
             if name in _OPTUNA and find_spec("optuna") is None:
                 raise InputError(
                     f"compare.searches has '{name}', which needs optuna: pip install "

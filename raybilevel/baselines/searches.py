@@ -1,4 +1,7 @@
-"""Ray Tune's searches by name, each as `TuneConfig` wants it."""
+"""Ray Tune's searches, each as `TuneConfig` wants it: a function each, `Ask -> Search`.
+
+Their names are in `raybilevel.config.registry`, beside those that other packages register.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,10 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from raybilevel.baselines.budget import BudgetedRandom
 from raybilevel.baselines.space import grid_axes, initial, tune_space
 from raybilevel.baselines.trial import METRIC
+from raybilevel.config import registry
+from raybilevel.errors import InputError
 from raybilevel.problems.base import Cost
 from raybilevel.upper.variables import Variable
-
-POPULATIONS = ("pbt", "pb2")
-"""Searches whose trials take up each other's checkpoints."""
 
 _REDUCTION = 3  # of ASHA's rungs
 _FEWEST, _MOST = 4, 10  # random points that Optuna begins with, a quarter of the trials
@@ -61,29 +63,45 @@ class Search:
     space : `param_space`; None where the searcher knows it.
     samples : `num_samples`, at most.
     search_alg, scheduler : None for Tune's own.
+    population : whether trials take up each other's checkpoints, all of them at the same time.
     """
 
     space: dict[str, Any] | None
     samples: int
     search_alg: Any = None
     scheduler: Any = None
+    population: bool = False
 
 
 def make_search(name: str, ask: Ask) -> Search:
-    """The search `name` of `TUNED`, or "default"."""
-    return _MAKE[name](ask)
+    """The registered search `name`.
+
+    Raises
+    ------
+    InputError
+        If another package registers something else by that name.
+    """
+    entry = registry.find("searches", name)
+    assert entry is not None, "the comparison's configuration was checked"
+    search = entry.load()(ask)
+    if not isinstance(search, Search):
+        raise InputError(f"{entry} gave {search!r}, but it must be a function Ask -> Search")
+    return search
 
 
-def _default(ask: Ask) -> Search:
+def default(ask: Ask) -> Search:
+    """The initial values, untuned."""
     return Search(initial(ask.variables), 1)
 
 
-def _grid(ask: Ask) -> Search:
+def grid(ask: Ask) -> Search:
+    """All points of a grid."""
     axes = zip(ask.variables, grid_axes(ask.variables, ask.grid_points), strict=True)
     return Search({v.name: tune.grid_search(axis) for v, axis in axes}, 1)
 
 
-def _random(ask: Ask) -> Search:
+def random(ask: Ask) -> Search:
+    """Points evenly from the box, after the initial one."""
     return Search(None, ask.trials * ask.results, _points(ask))
 
 
@@ -108,12 +126,18 @@ def _optuna(sampler: str) -> Callable[[Ask], Search]:
     return make
 
 
-def _asha(ask: Ask) -> Search:
+tpe = _optuna("TPESampler")
+gp = _optuna("GPSampler")
+
+
+def asha(ask: Ask) -> Search:
+    """Random points, of which a third goes on at every rung."""
     scheduler = ASHAScheduler(max_t=ask.results, grace_period=1, reduction_factor=_REDUCTION)
     return Search(None, ask.trials * ask.results, _points(ask), scheduler)
 
 
-def _pbt(ask: Ask) -> Search:
+def pbt(ask: Ask) -> Search:
+    """Population-based training."""
     space = tune_space(ask.variables)
 
     def inside(config: dict[str, Any]) -> dict[str, Any]:
@@ -124,17 +148,19 @@ def _pbt(ask: Ask) -> Search:
         time_attr="training_iteration", perturbation_interval=1, hyperparam_mutations=space,
         custom_explore_fn=inside, synch=True,
     )  # fmt: skip
-    return Search(space, ask.trials, _population(ask), scheduler)
+    return Search(space, ask.trials, _population(ask), scheduler, population=True)
 
 
-def _pb2(ask: Ask) -> Search:
+def pb2(ask: Ask) -> Search:
+    """Population-based bandits."""
     from ray.tune.schedulers.pb2 import PB2
 
     scheduler = PB2(
         time_attr="training_iteration", perturbation_interval=1, synch=True,
         hyperparam_bounds={v.name: [v.low, v.high] for v in ask.variables},
     )  # fmt: skip
-    return Search(tune_space(ask.variables), ask.trials, _population(ask), scheduler)
+    space = tune_space(ask.variables)
+    return Search(space, ask.trials, _population(ask), scheduler, population=True)
 
 
 def _population(ask: Ask) -> BasicVariantGenerator:
@@ -143,21 +169,9 @@ def _population(ask: Ask) -> BasicVariantGenerator:
     return BasicVariantGenerator(points_to_evaluate=first, random_state=ask.seed)
 
 
-_MAKE: dict[str, Callable[[Ask], Search]] = {
-    "default": _default,
-    "grid": _grid,
-    "random": _random,
-    "tpe": _optuna("TPESampler"),
-    "gp": _optuna("GPSampler"),
-    "asha": _asha,
-    "pbt": _pbt,
-    "pb2": _pb2,
-}
-
-
-def tune_config(name: str, search: Search, concurrent: int) -> tune.TuneConfig:
+def tune_config(search: Search, concurrent: int) -> tune.TuneConfig:
     """For as many trials at once; a population is limited by the cluster alone."""
-    limit = None if name in POPULATIONS else concurrent
+    limit = None if search.population else concurrent
     return tune.TuneConfig(
         metric=METRIC, mode="min", num_samples=search.samples, search_alg=search.search_alg,
         scheduler=search.scheduler, max_concurrent_trials=limit, reuse_actors=True,

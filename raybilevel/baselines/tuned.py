@@ -15,7 +15,7 @@ import numpy as np
 from ray import tune
 
 from raybilevel.baselines.outcome import Outcome, end_of, records
-from raybilevel.baselines.searches import POPULATIONS, Ask, make_search, tune_config
+from raybilevel.baselines.searches import Ask, make_search, tune_config
 from raybilevel.baselines.steps import SearchWatch, Steps, watching
 from raybilevel.baselines.trial import ADMITTED, METRIC, TrialRun, read_end
 from raybilevel.config.settings import ScalingConfig
@@ -36,7 +36,7 @@ class SearchSpec:
 
     Attributes
     ----------
-    name : of `TUNED`, or "default".
+    name : of a registered search.
     problem, scaling : what, and with how much of the cluster a trial.
     budget : NFE.
     seed : of the search and of the trials.
@@ -88,12 +88,12 @@ def _new(spec: SearchSpec, trainable: Any) -> tune.Tuner:
         storage_filesystem=place.remote, verbose=0,
         failure_config=tune.FailureConfig(max_failures=_FAILURES),
         checkpoint_config=tune.CheckpointConfig(
-            num_to_keep=None if spec.name in POPULATIONS else 1,
+            num_to_keep=None if found.population else 1,
             checkpoint_frequency=int(staged), checkpoint_at_end=staged,
         ),
         callbacks=[Steps()],
     )  # fmt: skip
-    config = tune_config(spec.name, found, spec.scaling.num_workers[1])
+    config = tune_config(found, spec.scaling.num_workers[1])
     return tune.Tuner(trainable, param_space=found.space, tune_config=config, run_config=run)
 
 

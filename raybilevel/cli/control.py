@@ -1,4 +1,4 @@
-"""Runs that go on elsewhere: how they stand, and how to stop one."""
+"""Detached runs: how they stand, and how to stop one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def driver_of(directory: RunDirectory, address: str | None) -> Iterator[Any | No
     Raises
     ------
     InputError
-        If the cluster does not answer: the run may be going on there all the same.
+        If the cluster does not answer, so that nobody can say whether the run is still there.
     """
     from raybilevel.runtime.client import find_driver
     from raybilevel.runtime.ray_session import ray_session
@@ -88,12 +88,12 @@ def status(directory: RunDirectory, address: str | None) -> list[str]:
 
 
 def stop(directory: RunDirectory, address: str | None) -> str:
-    """End a run that goes on; what is checkpointed stays. Returns a sentence on where it stands.
+    """End a detached run; what is checkpointed stays. Returns a sentence on where it stands.
 
     Raises
     ------
     InputError
-        If it does not go on.
+        If no driver works on it.
     """
     import ray
 

@@ -93,7 +93,7 @@ Run = Annotated[
 
 @app.command()
 def status(run: Run, address: Cluster = None) -> None:
-    """Say how a run stands that goes on elsewhere."""
+    """Say how a detached run stands."""
     from raybilevel.cli import control
 
     for line in control.status(control.find(run), address):
@@ -102,7 +102,7 @@ def status(run: Run, address: Cluster = None) -> None:
 
 @app.command()
 def stop(run: Run, address: Cluster = None) -> None:
-    """End a run that goes on elsewhere; its checkpoints stay."""
+    """End a detached run; its checkpoints stay."""
     from raybilevel.cli import control
 
     typer.echo(control.stop(control.find(run), address))

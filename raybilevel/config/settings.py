@@ -25,7 +25,13 @@ def one_sentence(error: ValidationError, where: str) -> str:
 
 
 class Settings(BaseModel):
-    """A frozen group of named settings; `InputError` with one sentence where one is wrong."""
+    """A frozen group of named settings; `InputError` with one sentence where one is wrong.
+
+    A pydantic model: fields are annotated class attributes, checks are pydantic validators that
+    raise `InputError` or `ValueError`. The fields of a problem are what YAML names and what a run
+    directory stores, so they are numbers, strings, `Variable`s, lists and mappings of them, or
+    callables, which are never stored and asked for again where a run goes on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 

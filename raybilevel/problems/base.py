@@ -121,7 +121,15 @@ class Worker(Protocol):
 
 
 class Problem(ABC):
-    """What is tuned. Picklable; knows no Ray."""
+    """What is tuned. Picklable; knows no Ray.
+
+    A problem of another package is a class derived from `Settings` and `Problem`, whose fields are
+    its arguments in Python and in YAML. A field may not have the name of a method here, such as
+    `samples`. YAML names it by its import path "package.module:Class", or by the name that its
+    package registers as an entry point of the group `raybilevel.problems`. `raybilevel compare`
+    asks for `evaluation` and `evaluation_cost`; `raybilevel report` shows history, best parameters
+    and what `export` wrote to `pictures/*.png`.
+    """
 
     #: fields that may differ when a run is resumed, since no earlier round depends on them
     resumable: ClassVar[frozenset[str]] = frozenset()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from raybilevel.report import timeline
-from raybilevel.report.page import FILE, Page, write_page
+from raybilevel.report import default, timeline
+from raybilevel.report.page import FILE, Page, Picture, write_page
 from raybilevel.report.table import print_lines
 from raybilevel.result import Result
+from raybilevel.runtime.storage import RunDirectory
 
 _REPORTS = {
     "reward": "raybilevel.report.reward",
@@ -17,14 +18,27 @@ _REPORTS = {
 
 
 def finish(result: Result) -> None:
-    """Draw the run's pictures and its page into its directory, print its table to stdout."""
-    report = import_module(_REPORTS[result.kind])
+    """Draw the run's pictures and its page into its directory, print its table to stdout.
+
+    A problem without a report here has the default one; what it exported as `pictures/*.png` is
+    shown on the page.
+    """
+    has_one = result.kind in _REPORTS
+    report = import_module(_REPORTS[result.kind]) if has_one else default
     report.draw(result)
     lines, history = report.lines(result), result.get_dataframe()
     result.directory.write(timeline.PICTURE.file, timeline.picture(history))
     lines += timeline.lines(history)
     title = f"{result.directory.name}: {result.kind}, {result.status}"
-    write_page(
-        result.directory, Page(title, lines, (*report.PICTURES, timeline.PICTURE), report.WORDS)
-    )
+    known = (*report.PICTURES, timeline.PICTURE)
+    pictures = (*known, *_exported(result.directory, known))
+    table = () if has_one else default.table(history)
+    write_page(result.directory, Page(title, lines, pictures, report.WORDS, table))
     print_lines([*lines, ("", f"{result.path}/{FILE}")])
+
+
+def _exported(directory: RunDirectory, known: tuple[Picture, ...]) -> list[Picture]:
+    """Pictures that the problem itself wrote."""
+    files = {f"pictures/{name}": name for name in directory.list("pictures")}
+    drawn = {picture.file for picture in known}
+    return [Picture(f, name) for f, name in files.items() if f not in drawn and f.endswith(".png")]

@@ -11,6 +11,7 @@ from raybilevel.report.figure import png, scale_of
 from raybilevel.report.page import FILE, Page, Picture, write_page
 from raybilevel.report.standing import DEFAULT, FOLLOWED, regrets, standings
 from raybilevel.report.table import Line, print_lines
+from raybilevel.stored_config import stored_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,15 +49,21 @@ _MOST = 12  # variables that a picture has room for
 
 
 def is_one(directory: RunDirectory) -> bool:
-    """Whether a directory is a comparison's; `InputError` where it has not ended."""
-    if not directory.exists() or directory.has("scores.parquet"):
-        return directory.has("scores.parquet")
-    if b"\ncompare:" in directory.read("config.yaml"):
+    """Whether a directory is a comparison's.
+
+    Raises
+    ------
+    InputError
+        If there is nothing, or of another format, or a comparison that has not ended.
+    """
+    if "compare" not in stored_config(directory):
+        return False
+    if not directory.has("scores.parquet"):
         raise InputError(
             f"the comparison in {directory.path} has not ended; go on with raybilevel compare "
             "--resume"
         )
-    return False
+    return True
 
 
 def finish(directory: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""Rewards: the built-in ones by name, and how a user's own are found and run.
+"""Rewards: registered ones by name, and how a user's own are found and run.
 
 A reward maps images (N, C, H, W) in [0, 1] to (N,) numbers, more being better. Nothing else is
 asked of it: no gradient, no torch.
@@ -12,10 +12,10 @@ import numpy as np
 
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve
-from raybilevel.rewards.builtin import BUILT_IN, Reward
+from raybilevel.rewards.builtin import Reward
 from raybilevel.rewards.spec import parse
 
-__all__ = ["BUILT_IN", "Reward", "evaluate", "load_reward"]
+__all__ = ["Reward", "evaluate", "load_reward"]
 
 
 def load_reward(spec: str | Reward, where: str, device: str = "cpu") -> Reward:
@@ -24,7 +24,8 @@ def load_reward(spec: str | Reward, where: str, device: str = "cpu") -> Reward:
     Parameters
     ----------
     spec
-        A built-in ("ink", "jpeg_size(quality=75)", "class_log_prob(3)"), a weighted sum of them
+        A name, of one that comes along or that another package registers ("ink",
+        "jpeg_size(quality=75)", "class_log_prob(3)"), a weighted sum of them
         ("legibility + 0.5 * novelty"), an import path "package.module:name", or a callable, which
         is returned as it is.
     where

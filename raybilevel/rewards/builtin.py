@@ -1,4 +1,7 @@
-"""The rewards that come with raybilevel: a factory each, `(device, *arguments) -> reward`."""
+"""The rewards that come with raybilevel: a factory each, `(device, *arguments) -> reward`.
+
+Their names are in `raybilevel.config.registry`, beside those that other packages register.
+"""
 
 from __future__ import annotations
 
@@ -153,16 +156,3 @@ def _check_digits(images: Tensor, name: str) -> None:
 def _check_label(label: int, name: str) -> None:
     if label not in range(10):
         raise InputError(f"{name} has label {label!r}, but a digit's label is from 0 to 9")
-
-
-BUILT_IN: dict[str, Callable[..., Reward]] = {
-    "ink": ink,
-    "ink_error": ink_error,
-    "jpeg_size": jpeg_size,
-    "legibility": legibility,
-    "proxy_legibility": proxy_legibility,
-    "novelty": novelty,
-    "realism": realism,
-    "class_log_prob": class_log_prob,
-    "proxy_logit": proxy_logit,
-}

@@ -1,32 +1,61 @@
-"""The little language of built-in rewards: `legibility + 0.5 * novelty - class_log_prob(3)`."""
+"""The little language of rewards by name: `legibility + 0.5 * novelty - class_log_prob(3)`."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from raybilevel.config import registry
 from raybilevel.errors import InputError
-from raybilevel.rewards.builtin import BUILT_IN, Reward
+from raybilevel.rewards.builtin import Reward
 
 
 @dataclass(frozen=True)
 class Term:
-    """A built-in reward with its arguments, times a weight."""
+    """A registered reward with its arguments, times a weight."""
 
     name: str
     args: tuple[Any, ...] = ()
     kwargs: tuple[tuple[str, Any], ...] = ()
     weight: float = 1.0
 
+    @property
+    def factory(self) -> Callable[..., Reward]:
+        """What makes the reward from a device and the arguments.
+
+        Raises
+        ------
+        InputError
+            If there is none of the name, or another package registers what cannot be called.
+        """
+        entry = registry.find("rewards", self.name)
+        if entry is None:
+            raise InputError(
+                f"there is no built-in '{self.name}', only "
+                f"{', '.join(registry.names('rewards'))}; a reward of your own is written "
+                "'package.module:name'"
+            )
+        factory: Callable[..., Reward] = entry.load()
+        if not callable(factory):
+            raise InputError(f"{entry} is {factory!r}, but it must be make(device, ...) -> reward")
+        return factory
+
     def make(self, device: str) -> Reward:
         """Build the reward, without its weight."""
-        return BUILT_IN[self.name](device, *self.args, **dict(self.kwargs))
+        reward = self.factory(device, *self.args, **dict(self.kwargs))
+        if not callable(reward):
+            raise InputError(
+                f"the reward '{self.name}' was made as {reward!r}, but it must be a function of "
+                "images"
+            )
+        return reward
 
 
 def parse(spec: str, where: str) -> list[Term]:
-    """Read a weighted sum of built-in rewards; arguments and weights are Python literals.
+    """Read a weighted sum of registered rewards; arguments and weights are Python literals.
 
     Raises
     ------
@@ -70,12 +99,11 @@ def _scaled(factor: float, node: ast.expr) -> list[Term]:
 
 
 def _check(term: Term, named: str) -> None:
-    if term.name not in BUILT_IN:
-        raise InputError(
-            f"{named}, but there is no built-in '{term.name}', only {', '.join(BUILT_IN)}; "
-            "a reward of your own is written 'package.module:name'"
-        )
-    signature = inspect.signature(BUILT_IN[term.name])
+    try:
+        factory = term.factory
+    except InputError as error:
+        raise InputError(f"{named}, but {error}") from error
+    signature = inspect.signature(factory)
     try:
         signature.bind("cpu", *term.args, **dict(term.kwargs))
     except TypeError as error:

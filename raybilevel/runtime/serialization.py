@@ -11,6 +11,8 @@ from typing import Any
 
 from ray import cloudpickle
 
+from raybilevel.config import registry
+
 _PIECE = 64 * 1024  # bytes; Ray sends arguments of up to 100 kB with the call itself
 
 
@@ -33,7 +35,8 @@ class Serialized:
     @classmethod
     def dump(cls, content: Any) -> Serialized:
         """Serialize an object in the process that can import what is in it."""
-        return cls(cloudpickle.dumps(content), (str(Path.cwd()), *filter(None, sys.path)))
+        data = cloudpickle.dumps((content, registry.looked_up()))
+        return cls(data, (str(Path.cwd()), *filter(None, sys.path)))
 
     @property
     def digest(self) -> str:
@@ -52,11 +55,14 @@ class Serialized:
     def load(self) -> Any:
         """The object, in the sender's directory where this machine has it.
 
-        Its modules are looked for where the sender's are, last of all.
+        Its modules are looked for where the sender's are, last of all; registered names mean what
+        they mean to the sender.
         """
         if Path(self.search_path[0]).is_dir():
             os.chdir(self.search_path[0])
         sys.path.extend(
             path for path in self.search_path if path not in sys.path and Path(path).exists()
         )
-        return cloudpickle.loads(self.data)
+        content, names = cloudpickle.loads(self.data)
+        registry.hand_over(names)
+        return content

@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from raybilevel.config import registry
 from raybilevel.data import load
 from raybilevel.errors import InputError
-from raybilevel.rewards import BUILT_IN, evaluate, load_reward
+from raybilevel.rewards import evaluate, load_reward
 
 HERE = "upper_reward"
 ARGUMENTS = {"class_log_prob": "(3)", "proxy_logit": "(3)", "ink_error": "(0.3)"}
@@ -24,7 +25,7 @@ def run(spec, images):
     return evaluate(load_reward(spec, HERE), images, HERE)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", registry.names("rewards"))
 def test_every_built_in_gives_a_finite_number_per_image_that_its_neighbours_do_not_change(
     name, digits
 ):

@@ -35,7 +35,7 @@ from raybilevel.problems.schedule.settings import (
 from raybilevel.problems.schedule.shard_plan import ShardPlan
 from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
 from raybilevel.problems.seeds import seed_base
-from raybilevel.schedules import Schedule
+from raybilevel.schedules import Schedule, ScheduleName
 from raybilevel.upper.variables import Variable
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ScheduleProblem(Settings, Problem):
         Network evaluations a sample, N.
     schedule
         "knots": each of the N levels is a variable; "cosine" or "sigmoid": N levels evenly spaced
-        in the time of such a schedule.
+        in the time of such a schedule; or the name of one that another package registers, likewise.
     schedule_options
         Arguments of `raybilevel.schedules.knots`, `cosine` or `sigmoid`: bounds as
         `Variable(name, init, low, high)`, or as numbers for knots.
@@ -82,7 +82,7 @@ class ScheduleProblem(Settings, Problem):
     data: str
     solver: SolverName = "dpm++"
     sampling_steps: int = Field(default=10, ge=1)
-    schedule: Literal["knots", "cosine", "sigmoid"] = "knots"
+    schedule: ScheduleName = "knots"
     schedule_options: dict[str, Any] = Field(default_factory=dict)
     objective: ObjectiveName = "fid"
     extractor: ExtractorSpec = None

@@ -6,7 +6,7 @@ high (1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,7 +36,7 @@ def make_schedule(
 
     Parameters
     ----------
-    kind : "cosine", "sigmoid" or "knots".
+    kind : a registered schedule: "knots", "cosine", "sigmoid", or another package's.
     steps : knots, one for each level that is visited.
     bounds : least and greatest log-SNR that the network knows: the default bounds of knots.
     options : arguments of the schedule's function, such as `{"tau": Variable(...)}`.
@@ -49,8 +49,7 @@ def make_schedule(
     options = {name: _option(name, value) for name, value in options.items()}
     try:
         if kind != "knots":
-            make: Callable[..., Schedule] = getattr(schedules, kind)
-            return make(**options)
+            return schedules.load_schedule(kind)(**options)
         low, high = max(bounds[0], _LOWEST), min(bounds[1], -_LOWEST)
         gap = min(_GAP, _CROWDED * (high - low) / steps)
         return schedules.knots(steps, **{"low": low, "high": high, "gap": gap, **options})
