@@ -7,12 +7,13 @@ KubeRay's API reference for ray.io/v1 (docs.ray.io/en/master/kuberay/references/
 """
 
 import shlex
-import tomllib
 from typing import Annotated, Literal
 
 import yaml
 from cluster.common import DRIVER, ROOT, check_text, demand, pins
 from pydantic import BaseModel, ConfigDict, Field
+
+import raybilevel
 
 
 class _Strict(BaseModel):
@@ -211,7 +212,7 @@ def _groups(spec):
 
 
 def _version():
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return raybilevel.__version__
 
 
 def _check_head(head):

@@ -20,7 +20,7 @@ BOTH = {
     "the old autoscaler": ("version: v2", "version: v1"),
     "another Ray": ('rayVersion: "2.60.0"', 'rayVersion: "2.59.0"'),
     "another image on workers": (
-        "raybilevel:0.1.0 # from cluster/Dockerfile\n",
+        "raybilevel:0.2.0.dev0 # from cluster/Dockerfile\n",
         "raybilevel:0.0.9\n",
     ),
     "no token": ("mode: token", "mode: disabled"),

@@ -25,8 +25,8 @@ CHANGES = {
     "an account that nobody makes": ("create raybilevel-worker\n", "create worker\n"),
     "another client than the head's": ("client==2.202.0 google", "client==2.201.0 google"),
     "another image than the manifests'": (
-        "-t YOUR-REGISTRY/raybilevel:0.1.0",
-        "-t me/raybilevel:0.1.0",
+        "-t YOUR-REGISTRY/raybilevel:0.2.0.dev0",
+        "-t me/raybilevel:0.2.0.dev0",
     ),
     "another cluster's token": ("secret raybilevel ", "secret ray "),
     "a token in the page": ('RAY_AUTH_TOKEN="$(kubectl', 'RAY_AUTH_TOKEN="b6f2" # $(kubectl'),
