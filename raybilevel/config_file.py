@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-import raybilevel
 from raybilevel.config.settings import RunConfig, ScalingConfig, Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
@@ -124,8 +123,8 @@ def check_format(given: Any, where: str) -> None:
         return
     wrote = "raybilevel 0.1 wrote" if given == 1 else "another raybilevel wrote"
     raise InputError(
-        f"{where} has format {given!r}, which {wrote}, but raybilevel {raybilevel.__version__} "
-        f"reads format {FORMAT} alone; use the version that wrote it, or run it again"
+        f"{where} has format {given!r}, which {wrote}, but this version reads format {FORMAT} "
+        "alone; use the version that wrote it, or run it again"
     )
 
 
