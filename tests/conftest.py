@@ -19,10 +19,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 LONGEST = (
     "nodes/test_nodes.py",  # first: its process has joined no other Ray yet
     "submit/test_submit.py",
-    "baselines/test_compare.py",
-    "test_soak.py",
-    "runtime/test_exact.py",
     "baselines/test_trainings.py",
+    "baselines/test_compare.py",
+    "runtime/test_exact.py",
+    "test_soak.py",
+    "test_schedule_run.py",
     "cli/test_control.py",
     "runtime/test_executor.py",
     "runtime/test_client.py",

@@ -1,4 +1,4 @@
-"""Searches on one shared pool, by reweighting: the strongest cheap rivals of the reward problem."""
+"""Searches on one shared pool, by reweighting: the cheapest baselines of the reward problem."""
 
 from __future__ import annotations
 

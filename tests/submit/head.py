@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -71,8 +72,15 @@ class Head:
         """Wait for the head; Ray puts the machine's own address for a loopback one."""
         from ray._private.services import get_node_ip_address
 
-        self.wait(lambda: self.ray("job", "list", check=False).returncode == 0)
+        self.wait(self._answers)
         return str(get_node_ip_address())
+
+    def _answers(self) -> bool:
+        try:
+            self._client.list_jobs()
+        except (ConnectionError, RuntimeError):  # nobody listens, or not yet for jobs
+            return False
+        return True
 
     def wait(self, so_far: Callable[[], bool], seconds: float = _STARTS) -> None:
         """Wait until something is so."""
@@ -99,6 +107,16 @@ class Head:
         words = ["--working-dir", str(folder), "--submission-id", name, "--no-wait"]
         self.ray("job", "submit", *words, "--", *command)
         return name
+
+    def begin(self, folder: Path, name: str, *command: str) -> str:
+        """The same as `submit` without a process of its own for the command; returns the id."""
+        return str(
+            self._client.submit_job(
+                entrypoint=shlex.join(command),
+                submission_id=name,
+                runtime_env={"working_dir": str(folder)},
+            )
+        )
 
     @cached_property
     def _client(self) -> JobSubmissionClient:

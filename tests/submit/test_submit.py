@@ -91,7 +91,7 @@ def configure(here, text, name):
 
 def submit(head, here, job, name, *words, attempt=1):
     command = ["python", f"jobs/{job}.py", "--config", f"{name}.yaml", *words]
-    return head.submit(here, f"{job}-{name}-{attempt}", *command)
+    return head.begin(here, f"{job}-{name}-{attempt}", *command)
 
 
 def rounds(here, name):
@@ -117,7 +117,7 @@ def test_a_job_that_is_stopped_half_way_and_submitted_again_ends_with_the_same_b
 
 def test_a_model_is_pretrained_by_a_job_and_tuned_by_another(head, here):
     words = ["jobs/pretrain.py", "--output", f"{here}/kept/model", "--steps", "5"]
-    job = head.submit(here, "pretrain", "python", *words)
+    job = head.begin(here, "pretrain", "python", *words)
     assert head.ended(job) == "SUCCEEDED", head.logs(job)
     assert "over the last 5 steps" in head.ray("job", "logs", job).stdout
     hurry(here)

@@ -150,8 +150,8 @@ class PoolSolver:
         x = self._values(z)
         slopes = self._box.slopes(x)
         gradient = e.gradient[self._objective.columns] * slopes
-        bent = np.diag(np.where(self._is_log, gradient, 0.0))  # second derivatives of exp
-        h = self._objective.hessian(x, e) * np.outer(slopes, slopes) + bent
+        of_scale = np.diag(np.where(self._is_log, gradient, 0.0))  # x = exp(z) is curved itself
+        h = self._objective.hessian(x, e) * np.outer(slopes, slopes) + of_scale
         return Point(e.value, gradient, h)
 
     def _influence(self, z: np.ndarray) -> np.ndarray:

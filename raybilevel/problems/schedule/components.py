@@ -83,13 +83,12 @@ class Components:
                 "z_step 'zeroth_order'"
             )
 
-    def sampler_on(self, device: str) -> LevelSampler:
-        """What draws images with any levels."""
+    def sampler_on(self, device: str, unet: Any = None) -> LevelSampler:
+        """What draws images with any levels, by the network as it begins where none is given."""
         from raybilevel.lower.sampling.level_sampler import LevelSampler
 
-        return LevelSampler(
-            self.info, self.network.unet(), self.solver, device, self.mixed_precision
-        )
+        unet = self.network.unet() if unet is None else unet
+        return LevelSampler(self.info, unet, self.solver, device, self.mixed_precision)
 
     def extractor(self, device: str) -> Any:
         """The objective's feature extractor."""

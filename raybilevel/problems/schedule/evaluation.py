@@ -9,8 +9,9 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Problem, Update
 from raybilevel.problems.evaluation import Evaluation, evaluated
-from raybilevel.problems.schedule.joint_training import JointTraining, average_of, first_state
+from raybilevel.problems.schedule.joint_training import JointTraining
 from raybilevel.problems.schedule.network import Untrained
+from raybilevel.problems.schedule.network_training import average_of, first_state
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 
 _NOISES = 0  # the number of the set that all ends are evaluated on

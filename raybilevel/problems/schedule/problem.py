@@ -18,10 +18,10 @@ from pydantic import Field, field_validator
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.solvers import solver_name
-from raybilevel.metrics.fid_kid import few_samples_warning
 from raybilevel.problems.base import Arrays, Problem
+from raybilevel.problems.schedule.checks import check_steps, remarks_on
 from raybilevel.problems.schedule.components import Components, ExtractorSpec
-from raybilevel.problems.schedule.export import check_divides, write_comparison, write_pipeline
+from raybilevel.problems.schedule.export import write_comparison, write_pipeline
 from raybilevel.problems.schedule.network import Network
 from raybilevel.problems.schedule.objective import ObjectiveName
 from raybilevel.problems.schedule.optimizer import TwoPointOptimizer
@@ -217,9 +217,8 @@ class ScheduleProblem(Settings, Problem):
 
     def check(self) -> None:
         """Refuse numbers of steps that cannot be, and models, data, extractors that do not fit."""
-        info = self.components.info
-        self.tuned_schedule.check_prediction(info.prediction_type)
-        self._check_steps(len(info.logsnr))
+        self.tuned_schedule.check_prediction(self.components.info.prediction_type)
+        check_steps(self.components, self.sampling_steps, self.comparison.steps)
         if isinstance(self.optimizer.step_size, Mapping):
             named = sorted(self.optimizer.step_size)
             if not set(named) <= set(self._names):
@@ -228,37 +227,15 @@ class ScheduleProblem(Settings, Problem):
                 )
         self.components.check()
 
-    def _check_steps(self, most: int) -> None:
-        given = [("sampling_steps", self.sampling_steps)]
-        given += [("comparison.steps", steps) for steps in self.comparison.steps]
-        for name, steps in given:
-            if not 1 <= steps <= most:
-                raise InputError(
-                    f"{name} is {steps}, but {self.components.network} takes from 1 to {most} of "
-                    "them"
-                )
-        if self.solver == "ddim":
-            check_divides(self.sampling_steps, most)
-
     def remarks(self) -> list[str]:
         """Warnings: fewer samples than features, and no second extractor."""
-        train, _ = self.components.folds
-        features = self.components.extractor("cpu")(train.images[:2]).shape[1]
         counts = {
             "estimation.samples": self.estimation.samples if self.objective == "fid" else None,
             "comparison.samples": self.comparison.samples or None,
-            "data": len(train.images),
+            "data": len(self.components.folds[0].images),
         }
-        warnings = {
-            name: few_samples_warning(count, features)
-            for name, count in counts.items()
-            if count is not None
-        }
-        said = [f"{name}: {warning}" for name, warning in warnings.items() if warning is not None]
-        if self.components.has_second:
-            return said
-        return [*said, "second_extractor: data without labels have no second one, so its columns "
-                "repeat the objective's; give one"]  # fmt: skip
+        given = {name: count for name, count in counts.items() if count is not None}
+        return remarks_on(self.components, given)
 
     # --- what is left behind ----------------------------------------------------------------------
 
@@ -279,11 +256,7 @@ class ScheduleProblem(Settings, Problem):
         """`n` images (n, C, H, W), as the exported pipeline draws them from one generator."""
         import torch
 
-        from raybilevel.lower.sampling.level_sampler import LevelSampler
-
-        unet = self.components.network.trained(state)
-        info = self.components.info
-        sampler = LevelSampler(info, unet, self.solver, device, self.mixed_precision)
+        sampler = self.components.sampler_on(device, self.components.network.trained(state))
         levels = self.space.levels(state["x"]).tolist()
         batches = sampler.noise(seed, n).split(_BATCH)
         return torch.cat([sampler.sample(noise, levels).cpu() for noise in batches])

@@ -23,8 +23,9 @@ from raybilevel.problems.schedule.comparison import INITIAL
 from raybilevel.problems.schedule.components import images_of
 from raybilevel.problems.schedule.evaluation import TrainingEvaluation
 from raybilevel.problems.schedule.export import write_levels
-from raybilevel.problems.schedule.joint_training import JointTraining, first_state
+from raybilevel.problems.schedule.joint_training import JointTraining
 from raybilevel.problems.schedule.network import Untrained, usual_scheduler
+from raybilevel.problems.schedule.network_training import NetworkTraining, first_state
 from raybilevel.problems.schedule.problem import ScheduleProblem
 from raybilevel.problems.schedule.sampling_rounds import Stages
 from raybilevel.problems.schedule.training_settings import (
@@ -119,10 +120,14 @@ class TrainingSchedule(ScheduleProblem):
         """Which rounds do what."""
         training, updates = self.training, self.optimizer.updates
         gamma = None if self.penalty is None else self.penalty.ramp
+        rounds = self.rounds
         return JointTraining(
-            self.rounds, self._spec, training.rounds, training.shards, training.inner_steps,
-            training.warm_rounds(updates), updates, gamma,
-            training.average_decay, training.evaluate_every,
+            rounds,
+            NetworkTraining(
+                rounds, self._spec, training.shards, training.inner_steps, training.average_decay
+            ),
+            training.rounds, training.warm_rounds(updates), updates, gamma,
+            training.evaluate_every,
         )  # fmt: skip
 
     def check(self) -> None:
