@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +123,8 @@ def check_format(given: Any, where: str) -> None:
         return
     wrote = "raybilevel 0.1 wrote" if given == 1 else "another raybilevel wrote"
     raise InputError(
-        f"{where} has format {given!r}, which {wrote}, but raybilevel {version('raybilevel')} "
-        f"reads format {FORMAT} alone; use the version that wrote it, or run it again"
+        f"{where} has format {given!r}, which {wrote}, but this version reads format {FORMAT} "
+        "alone; use the version that wrote it, or run it again"
     )
 
 

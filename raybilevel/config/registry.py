@@ -49,8 +49,8 @@ _OURS: dict[str, dict[str, str]] = {
         "sigmoid": "raybilevel.schedules.cosine_sigmoid:sigmoid",
     },
     "solvers": {
-        "dpm++": "raybilevel.lower.sampling.solvers:sample_dpmpp_2m",
-        "ddim": "raybilevel.lower.sampling.solvers:sample_ddim",
+        "dpm++": "raybilevel.lower.sampling.solvers:DPMPP_2M",
+        "ddim": "raybilevel.lower.sampling.solvers:DDIM",
     },
     "searches": {
         name: f"raybilevel.baselines.searches:{name}"

@@ -10,13 +10,11 @@ import torch
 
 from raybilevel.lower.sampling.level_info import LevelInfo
 from raybilevel.lower.sampling.level_sampler import asked_steps
-from raybilevel.lower.sampling.solvers import SolverName
+from raybilevel.lower.sampling.solvers import Solver, load_solver
 from raybilevel.schedules.scheduler_config import float32_betas, stock_levels
 
 
-def bake(
-    unet: Any, target: Path, solver: SolverName, info: LevelInfo, config: dict[str, Any]
-) -> None:
+def bake(unet: Any, target: Path, solver: str, info: LevelInfo, config: dict[str, Any]) -> None:
     """Write a stock pipeline that samples as the learned schedule says.
 
     The betas go into the scheduler. The network keeps its weights, but for its time embedding:
@@ -27,36 +25,34 @@ def bake(
     ----------
     unet : the network, of positional time embedding.
     target : the pipeline directory that is written.
-    solver : "dpm++" is a `DDPMPipeline` with `DPMSolverMultistepScheduler`, "ddim" a
-        `DDIMPipeline`; both visit the levels with `num_inference_steps=N` alone.
+    solver : a registered one: "dpm++" is a `DDPMPipeline` with `DPMSolverMultistepScheduler`,
+        "ddim" a `DDIMPipeline`; both visit the levels with `num_inference_steps=N` alone.
     config : `Schedule.scheduler_config` with as many steps as are to be exported.
     """
     from diffusers import DDIMPipeline, DDPMPipeline
 
-    scheduler = _scheduler(solver, info, config)
+    found = load_solver(solver)
+    scheduler = _scheduler(found, info, config)
     baked = _with_table(unet, info, dict(scheduler.config))
-    pipeline = DDPMPipeline if solver == "dpm++" else DDIMPipeline
+    # a DDIMPipeline makes any scheduler DDIM
+    pipeline = DDIMPipeline if found.scheduler == "DDIMScheduler" else DDPMPipeline
     pipeline(baked, scheduler).save_pretrained(str(target), safe_serialization=True)
 
 
-def _scheduler(solver: SolverName, info: LevelInfo, config: dict[str, Any]) -> Any:
-    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+def _scheduler(solver: Solver, info: LevelInfo, config: dict[str, Any]) -> Any:
+    import diffusers
 
-    common = {
-        **config,
-        "prediction_type": info.prediction_type,
-        "timestep_spacing": "trailing",
-        "steps_offset": 0,
+    clip: dict[str, Any] = {
+        "clip_sample": info.clip is not None,
+        "clip_sample_range": 1.0 if info.clip is None else info.clip,
     }
-    if solver == "dpm++":
-        return DPMSolverMultistepScheduler(
-            **common, solver_order=2, algorithm_type="dpmsolver++", final_sigmas_type="zero"
-        )
-    return DDIMScheduler(
-        **common,
-        clip_sample=info.clip is not None,
-        clip_sample_range=1.0 if info.clip is None else info.clip,
-        set_alpha_to_one=True,
+    return getattr(diffusers, solver.scheduler)(
+        **config,
+        **solver.options,
+        **(clip if solver.clips else {}),
+        prediction_type=info.prediction_type,
+        timestep_spacing="trailing",
+        steps_offset=0,
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from raybilevel.lower.sampling.level_info import LevelInfo, read_levels
 from raybilevel.lower.sampling.pixel import load_pipeline, prepare
-from raybilevel.lower.sampling.solvers import SOLVERS, SolverName
+from raybilevel.lower.sampling.solvers import load_solver
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels
 
@@ -26,8 +26,8 @@ class LevelSampler:
     info : what the network was trained on.
     unet : the network, which is moved to its device.
     solver
-        "dpm++" or "ddim". DDIM clips the predicted clean image where `info` says so;
-        DPM-Solver++ never does, as in diffusers.
+        "dpm++", "ddim", or one that another package registers. DDIM clips the predicted clean
+        image where `info` says so; DPM-Solver++ never does, as in diffusers.
     device, mixed_precision
         As `PixelSampler` takes them.
 
@@ -40,14 +40,15 @@ class LevelSampler:
         self,
         info: LevelInfo,
         unet: torch.nn.Module,
-        solver: SolverName = "dpm++",
+        solver: str = "dpm++",
         device: str = "cpu",
         mixed_precision: str = "no",
     ) -> None:
         self.info = info
         self.unet, self.device = prepare(unet, device, mixed_precision)
-        self._solve = SOLVERS[solver]
-        self._clip = info.clip if solver == "ddim" else None
+        found = load_solver(solver)
+        self._solve = found.walk
+        self._clip = info.clip if found.clips else None
 
     @classmethod
     def open(cls, directory: Path | str, *args: Any, **options: Any) -> Self:

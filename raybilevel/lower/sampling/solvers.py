@@ -8,14 +8,14 @@ The last step goes to clean images: alpha 1, sigma 0. k levels cost k network ev
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from raybilevel.config import registry
 from raybilevel.errors import InputError
-
-SolverName = Literal["dpm++", "ddim"]
 
 Predict = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps x (N, ...) and its log-SNR (1,) to (x0, eps), each (N, ...)."""
@@ -52,19 +52,58 @@ def sample_dpmpp_2m(predict: Predict, x: Tensor, logsnr: Tensor) -> Tensor:
     raise AssertionError("a sampler visits at least one level")
 
 
-SOLVERS: dict[SolverName, Callable[[Predict, Tensor, Tensor], Tensor]] = {
-    "dpm++": sample_dpmpp_2m,
-    "ddim": sample_ddim,
-}
+@dataclass(frozen=True)
+class Solver:
+    """A way from noise to images over a list of levels, and the stock scheduler that steps so.
 
-CLASSES: dict[str, SolverName] = {
+    Attributes
+    ----------
+    walk : maps `Predict`, noise x (N, ...) and levels logsnr (k,) to clean images (N, ...).
+    scheduler : a class of diffusers' that gives the same images from trailing timesteps at the same
+        levels, in a `DDIMPipeline` if it is `DDIMScheduler`, else in a `DDPMPipeline`.
+    options : of that class, but for the levels.
+    clips : whether the predicted clean image is clipped where the model asks for it.
+    """
+
+    walk: Callable[[Predict, Tensor, Tensor], Tensor]
+    scheduler: str
+    options: Mapping[str, Any]
+    clips: bool = False
+
+
+DPMPP_2M = Solver(
+    sample_dpmpp_2m,
+    "DPMSolverMultistepScheduler",
+    {"solver_order": 2, "algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"},
+)
+DDIM = Solver(sample_ddim, "DDIMScheduler", {"set_alpha_to_one": True}, clips=True)
+
+
+def load_solver(name: str) -> Solver:
+    """The registered solver `name`.
+
+    Raises
+    ------
+    InputError
+        If there is none, its import fails, or it is no `Solver`.
+    """
+    entry = registry.find("solvers", name)
+    if entry is None:
+        raise InputError(_unknown(name))
+    solver: Solver = entry.load()
+    if not isinstance(solver, Solver):
+        raise InputError(f"{entry} is {solver!r}, but it must be a Solver")
+    return solver
+
+
+CLASSES: dict[str, str] = {
     "DPMSolverMultistepScheduler": "dpm++",
     "DDIMScheduler": "ddim",
 }
 """Names of diffusers' classes that step as these do."""
 
 
-def solver_name(given: Any) -> SolverName:
+def solver_name(given: Any) -> str:
     """The solver that a name, or a mapping {class, options}, stands for.
 
     Raises
@@ -76,10 +115,15 @@ def solver_name(given: Any) -> SolverName:
         options = given.get("options") or {}
         if set(given) <= {"class", "options"} and not options and given.get("class") in CLASSES:
             return CLASSES[given["class"]]
-    elif isinstance(given, str) and given in SOLVERS:
+    elif isinstance(given, str) and registry.find("solvers", given) is not None:
         return given
-    classes = " and ".join(f"'{name}' ({cls}, without options)" for cls, name in CLASSES.items())
-    raise InputError(f"solver is {given!r}; the known are {classes}")
+    raise InputError(_unknown(given))
+
+
+def _unknown(given: Any) -> str:
+    classes = {name: f" ({cls}, without options)" for cls, name in CLASSES.items()}
+    known = " and ".join(f"'{n}'{classes.get(n, '')}" for n in registry.names("solvers"))
+    return f"solver is {given!r}; the known are {known}"
 
 
 def _to_clean(logsnr: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

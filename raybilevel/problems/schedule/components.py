@@ -11,7 +11,6 @@ from raybilevel import data
 from raybilevel.data import Dataset
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_info import LevelInfo
-from raybilevel.lower.sampling.solvers import SolverName
 from raybilevel.problems.schedule.network import Network
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Components:
 
     network: Network
     data: str
-    solver: SolverName
+    solver: str
     mixed_precision: str
     extractor_spec: ExtractorSpec
     second_spec: ExtractorSpec

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.solvers import SolverName, solver_name
+from raybilevel.lower.sampling.solvers import solver_name
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.problems.schedule.checks import check_steps, remarks_on
 from raybilevel.problems.schedule.components import Components, ExtractorSpec
@@ -53,8 +53,9 @@ class ScheduleProblem(Settings, Problem):
         What the samples should look like: "digits", "mnist5k", "mnist5k-16", or a path to idx
         files, npz, parquet or a folder of images. A fifth is held out of the objective.
     solver
-        "dpm++" (DPM-Solver++(2M)) or "ddim": what is tuned, and exported. Or {class, options},
-        the class a name of diffusers' for one of the two.
+        "dpm++" (DPM-Solver++(2M)), "ddim", or the name of one that another package registers: what
+        is tuned, and exported. Or {class, options}, the class a name of diffusers' for one of the
+        first two.
     sampling_steps
         Network evaluations a sample, N.
     schedule
@@ -80,7 +81,7 @@ class ScheduleProblem(Settings, Problem):
     resumable: ClassVar[frozenset[str]] = frozenset({"comparison.samples", "comparison.steps"})
 
     data: str
-    solver: SolverName = "dpm++"
+    solver: str = "dpm++"
     sampling_steps: int = Field(default=10, ge=1)
     schedule: ScheduleName = "knots"
     schedule_options: dict[str, Any] = Field(default_factory=dict)
@@ -94,7 +95,7 @@ class ScheduleProblem(Settings, Problem):
 
     @field_validator("solver", mode="before")
     @classmethod
-    def _solver_name(cls, given: Any) -> SolverName:
+    def _solver_name(cls, given: Any) -> str:
         return solver_name(given)
 
     # --- what is tuned ----------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from diffusers import (
 )
 from safetensors.torch import load_file
 
+from raybilevel.config import registry
 from raybilevel.lower.sampling.export import bake
 from raybilevel.lower.sampling.level_info import read_levels
 from raybilevel.lower.sampling.level_sampler import LevelSampler, asked_step
 from raybilevel.lower.sampling.pixel import load_pipeline
-from raybilevel.lower.sampling.solvers import SOLVERS
 from raybilevel.problems.schedule.export import exported_steps, stock_config
 from raybilevel.schedules import LOGSNR_FLOOR
 
@@ -111,7 +111,7 @@ def source(request, tmp_path_factory):
     return save(tmp_path_factory.mktemp("source"), MODELS[request.param])
 
 
-@pytest.mark.parametrize("sampler", SOLVERS)
+@pytest.mark.parametrize("sampler", registry.names("solvers"))
 def test_the_reloaded_pipeline_draws_our_images(source, tmp_path, sampler):
     info = read_levels(source)
     levels = some_levels(info, 10, 1)
@@ -142,7 +142,7 @@ def test_zero_terminal_snr_levels_reach_below_all_but_the_last_trained_one(tmp_p
     assert info.bounds[0] == LOGSNR_FLOOR
     levels = np.array([-12.0, -3.0, 0.0, 3.0])
     assert levels[0] < info.logsnr[-2]
-    for sampler in SOLVERS:
+    for sampler in registry.names("solvers"):
         target = baked(source, tmp_path / sampler, sampler, levels)
         torch.testing.assert_close(
             ours(source, sampler, levels), stock(target, 4), rtol=0, atol=1e-4
@@ -155,14 +155,14 @@ def test_crowded_levels_are_drawn_as_ours(tmp_path):
     source = save(tmp_path / "source", MODELS["epsilon"])
     low, high = read_levels(source).bounds
     levels = np.array([low, low + 0.05, low + 0.1, 1.0, high - 0.5, high - 0.25])
-    for sampler in SOLVERS:
+    for sampler in registry.names("solvers"):
         target = baked(source, tmp_path / sampler, sampler, levels)
         torch.testing.assert_close(
             ours(source, sampler, levels), stock(target, 6), rtol=0, atol=2e-4
         )
 
 
-@pytest.mark.parametrize("sampler", SOLVERS)
+@pytest.mark.parametrize("sampler", registry.names("solvers"))
 def test_weights_are_the_same_to_the_bit_but_for_the_table_of_times(tmp_path, sampler):
     source = save(tmp_path / "source", MODELS["v"])
     info = read_levels(source)
@@ -181,7 +181,7 @@ def test_weights_are_the_same_to_the_bit_but_for_the_table_of_times(tmp_path, sa
     torch.testing.assert_close(table[visited], expected, rtol=0, atol=1e-2)
 
 
-@pytest.mark.parametrize("sampler", SOLVERS)
+@pytest.mark.parametrize("sampler", registry.names("solvers"))
 def test_the_pipeline_is_stock_and_says_all_that_it_depends_on(tmp_path, sampler):
     source = save(tmp_path / "source", MODELS["sample"])
     target = baked(source, tmp_path / "target", sampler, some_levels(read_levels(source), 5, 5))
@@ -239,7 +239,9 @@ except ImportError as error:
 def test_a_process_that_cannot_import_raybilevel_draws_our_images(tmp_path):
     source = save(tmp_path / "source", MODELS["epsilon"])
     levels = some_levels(read_levels(source), 5, 6)
-    targets = [baked(source, tmp_path / sampler, sampler, levels) for sampler in SOLVERS]
+    targets = [
+        baked(source, tmp_path / sampler, sampler, levels) for sampler in registry.names("solvers")
+    ]
     script, elsewhere = tmp_path / "stranger.py", tmp_path / "elsewhere"
     script.write_text(STRANGER)
     elsewhere.mkdir()
@@ -254,6 +256,6 @@ def test_a_process_that_cannot_import_raybilevel_draws_our_images(tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.strip() == "nobody has heard of it"
-    for sampler, target in zip(SOLVERS, targets, strict=True):
+    for sampler, target in zip(registry.names("solvers"), targets, strict=True):
         drawn = torch.from_numpy(np.load(f"{target}.npy"))
         torch.testing.assert_close(drawn, ours(source, sampler, levels), rtol=0, atol=1e-4)

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
+from raybilevel.config import registry
 from raybilevel.lower.sampling.level_info import LevelInfo
 from raybilevel.lower.sampling.level_sampler import LevelSampler, asked_step
-from raybilevel.lower.sampling.solvers import SOLVERS
+from raybilevel.lower.sampling.solvers import load_solver
 from raybilevel.metrics.fid_kid import FrechetTo, Moments
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels
@@ -178,7 +179,7 @@ def test_dpmpp_at_stock_levels_draws_what_the_stock_pipeline_does(tmp_path, kind
     assert ((images > 0) & (images < 1)).float().mean() > 0.2
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", registry.names("solvers"))
 def test_images_of_a_thousand_trained_steps_with_colours_and_oblong(tmp_path, name):
     scheduler = DDIMScheduler(prediction_type="v_prediction")  # noise all but alone at the first
     shape = {"sample_size": (8, 16), "in_channels": 3, "out_channels": 3, "add_attention": True}
@@ -197,7 +198,7 @@ def test_noise_is_what_the_stock_pipeline_draws(directory):
     assert torch.equal(LevelSampler.open(directory).noise(SEED, COUNT), noise)
 
 
-@pytest.fixture(scope="module", params=SOLVERS)
+@pytest.fixture(scope="module", params=registry.names("solvers"))
 def sampler(directory, request):
     return LevelSampler.open(directory, request.param)
 
@@ -243,7 +244,7 @@ def test_outside_the_trained_range_the_network_is_asked_at_its_end(sampler):
     assert steps[1] != round(steps[1])
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", registry.names("solvers"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_predicted_adds_up_to_the_noisy_image(tmp_path, kind, name):
     scheduler = DDIMScheduler(num_train_timesteps=100, prediction_type=kind, clip_sample=False)
@@ -287,7 +288,7 @@ def fid(features, reference):
     return shift @ shift + cov.trace() + values.sum() - 2 * overlap
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", registry.names("solvers"))
 def test_two_point_gradients_of_fid_are_those_of_forward_mode(tmp_path, name):
     """The schedule problem in small: d FID / d levels, through sampler, network and asked step."""
     scheduler = DDIMScheduler(num_train_timesteps=100, beta_end=0.03, clip_sample=False)
@@ -300,7 +301,7 @@ def test_two_point_gradients_of_fid_are_those_of_forward_mode(tmp_path, name):
     reference = Moments.of(0.5 + 0.3 * rng.standard_normal((200, 4)))
 
     def features(levels):
-        x = SOLVERS[name](sampler.predict, noise, levels)
+        x = load_solver(name).walk(sampler.predict, noise, levels)
         return avg_pool2d(x, 4).flatten(1)
 
     def value(point):

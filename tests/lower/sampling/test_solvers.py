@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from packages import register, write_module
 
-from raybilevel.lower.sampling.solvers import SOLVERS, sample_ddim, sample_dpmpp_2m
+from raybilevel.config import registry
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.solvers import (
+    DDIM,
+    load_solver,
+    sample_ddim,
+    sample_dpmpp_2m,
+    solver_name,
+)
 
 KINDS = ["epsilon", "sample", "v_prediction"]
 
@@ -118,7 +127,7 @@ def test_the_error_falls_at_the_theoretical_order(name, order):
     steps, errors = [20, 40, 80, 160, 320], []
     for n in steps:
         logsnr = torch.linspace(-6, 6, n, dtype=torch.float64)
-        end = SOLVERS[name](data.predict, x, logsnr)
+        end = load_solver(name).walk(data.predict, x, logsnr)
         assert end.dtype == torch.float64
         errors.append((end - data.flow(x, logsnr[:1], logsnr[-1:])).abs().max().item())
     # n levels are n - 1 strides, and the step to the clean image
@@ -126,7 +135,7 @@ def test_the_error_falls_at_the_theoretical_order(name, order):
     assert slope == pytest.approx(-order, abs=0.1)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", registry.names("solvers"))
 def test_a_level_costs_one_evaluation_and_is_asked_in_order(name):
     logsnr, asked = torch.linspace(-5, 5, 7, dtype=torch.float64), []
 
@@ -134,15 +143,15 @@ def test_a_level_costs_one_evaluation_and_is_asked_in_order(name):
         asked.append(level.item())
         return denoise(x, level)
 
-    SOLVERS[name](predict, noise(), logsnr)
+    load_solver(name).walk(predict, noise(), logsnr)
     assert asked == logsnr.tolist()
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", registry.names("solvers"))
 def test_one_level_gives_the_predicted_clean_image(name):
     logsnr = torch.tensor([-3.0], dtype=torch.float64)
     expected = denoise(noise(), logsnr)[0]
-    torch.testing.assert_close(SOLVERS[name](denoise, noise(), logsnr), expected)
+    torch.testing.assert_close(load_solver(name).walk(denoise, noise(), logsnr), expected)
 
 
 def test_second_order_beats_first_at_the_same_cost():
@@ -150,6 +159,40 @@ def test_second_order_beats_first_at_the_same_cost():
     logsnr = torch.linspace(-6, 6, 20, dtype=torch.float64)
     truth = data.flow(x, logsnr[:1], logsnr[-1:])
     first, second = (
-        (SOLVERS[name](data.predict, x, logsnr) - truth).abs().max() for name in ("ddim", "dpm++")
+        (load_solver(name).walk(data.predict, x, logsnr) - truth).abs().max()
+        for name in ("ddim", "dpm++")
     )
     assert math.log(first / second) > 1
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+THEIRS = """
+    from raybilevel.lower.sampling.solvers import DDIM
+    theirs = DDIM
+    walk = DDIM.walk
+"""
+
+
+def test_a_solver_that_another_package_registers_is_taken_by_its_name(site):
+    register(site, "their-solvers", "solvers", "theirs", "their_solvers:theirs")
+    write_module(site, "their_solvers", THEIRS)
+    assert solver_name("theirs") == "theirs"
+    assert load_solver("theirs") is DDIM
+
+
+def test_a_solver_that_nobody_registers_lists_the_known():
+    for look_up in (load_solver, solver_name):
+        with pytest.raises(InputError, match=r"solver is 'heun'; the known are 'dpm\+\+' \(DPM"):
+            look_up("heun")
+
+
+def test_what_is_registered_must_be_a_solver(site):
+    register(site, "their-walks", "solvers", "theirs", "their_walks:walk")
+    write_module(site, "their_walks", THEIRS)
+    with pytest.raises(InputError, match=r"package their-walks is .*, but it must be a Solver"):
+        load_solver("theirs")
