@@ -23,6 +23,7 @@ LONGEST = (
     "baselines/test_compare.py",
     "runtime/test_exact.py",
     "test_soak.py",
+    "test_outside_package.py",
     "test_schedule_run.py",
     "cli/test_control.py",
     "runtime/test_executor.py",
