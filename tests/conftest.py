@@ -23,6 +23,7 @@ LONGEST = (
     "baselines/test_compare.py",
     "runtime/test_exact.py",
     "test_soak.py",
+    "test_outside_package.py",
     "test_schedule_run.py",
     "cli/test_control.py",
     "runtime/test_executor.py",
@@ -34,14 +35,16 @@ LONGEST = (
 class Files(LoadScopeScheduling):
     """A file goes to one worker, which gets the next when it is at its last test.
 
-    xdist gives it another while two are left, and those may take minutes.
+    xdist gives it another while two are left, and those may take minutes. And where several workers
+    died, it gives tests to those in their place before they have collected any, which ends it all.
     """
 
     def _split_scope(self, nodeid):
         return nodeid.split("::")[0]
 
     def _reschedule(self, node):
-        if self._pending_of(self.assigned_work[node]) <= 1 or not self.workqueue:
+        at_last = self._pending_of(self.assigned_work[node]) <= 1 or not self.workqueue
+        if at_last and node in self.registered_collections:
             super()._reschedule(node)
 
 
