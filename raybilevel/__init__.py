@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from raybilevel.config.settings import RunConfig, ScalingConfig
     from raybilevel.problems.reward.problem import RewardTuning
     from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
-    from raybilevel.problems.schedule.training_schedule import TrainingSchedule
+    from raybilevel.problems.schedule.training.problem import TrainingSchedule
     from raybilevel.result import Result
     from raybilevel.tuner import BilevelTuner
     from raybilevel.upper.variables import Variable
@@ -23,7 +23,7 @@ _HOMES = {
     "RunConfig": "raybilevel.config.settings",
     "SamplingSchedule": "raybilevel.problems.schedule.sampling_schedule",
     "ScalingConfig": "raybilevel.config.settings",
-    "TrainingSchedule": "raybilevel.problems.schedule.training_schedule",
+    "TrainingSchedule": "raybilevel.problems.schedule.training.problem",
     "Variable": "raybilevel.upper.variables",
 }
 

@@ -86,13 +86,13 @@ def report(
         finish(Result(directory))
 
 
-Run = Annotated[
+RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run directory, or a run's name below runs/.")
 ]
 
 
 @app.command()
-def status(run: Run, address: Cluster = None) -> None:
+def status(run: RunArgument, address: Cluster = None) -> None:
     """Say how a detached run stands."""
     from raybilevel.cli import control
 
@@ -101,7 +101,7 @@ def status(run: Run, address: Cluster = None) -> None:
 
 
 @app.command()
-def stop(run: Run, address: Cluster = None) -> None:
+def stop(run: RunArgument, address: Cluster = None) -> None:
     """End a detached run; its checkpoints stay."""
     from raybilevel.cli import control
 

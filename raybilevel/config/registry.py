@@ -36,7 +36,7 @@ _OURS: dict[str, dict[str, str]] = {
     "problems": {
         "reward": "raybilevel.problems.reward.problem:RewardTuning",
         "sampling_schedule": "raybilevel.problems.schedule.sampling_schedule:SamplingSchedule",
-        "training_schedule": "raybilevel.problems.schedule.training_schedule:TrainingSchedule",
+        "training_schedule": "raybilevel.problems.schedule.training.problem:TrainingSchedule",
     },
     "rewards": {
         name: f"raybilevel.rewards.builtin:{name}"

@@ -13,13 +13,13 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Metrics, Status, Stop, Update
 from raybilevel.problems.schedule.convergence import why_stop
-from raybilevel.problems.schedule.network_training import (
+from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
+from raybilevel.problems.schedule.training.network_training import (
     Learned,
     NetworkTraining,
     average_of,
     refused,
 )
-from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 
 
 @dataclass(frozen=True, eq=False)

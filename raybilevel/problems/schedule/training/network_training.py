@@ -11,7 +11,7 @@ from raybilevel.problems.schedule.objective import Fid
 from raybilevel.problems.schedule.optimizer import PenaltyTerm
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 from raybilevel.problems.schedule.shards import Train, TrainPair
-from raybilevel.problems.schedule.training_spec import LEARNER, SAMPLED, TrainingSpec
+from raybilevel.problems.schedule.training.spec import LEARNER, SAMPLED, TrainingSpec
 
 _PATIENCE = 3  # rounds in a row whose training may come to nothing
 

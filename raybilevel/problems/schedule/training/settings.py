@@ -12,7 +12,7 @@ from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.training.optimizer_config import OptimizerConfig
 from raybilevel.problems.schedule.settings import OptimizerSettings
-from raybilevel.problems.schedule.training_spec import ZStep
+from raybilevel.problems.schedule.training.spec import ZStep
 
 _LOOKED = 1  # round that looks for where to begin
 _WARMUP = 100  # steps until the learning rate is at its highest, or a tenth of a short training

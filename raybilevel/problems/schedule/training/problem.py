@@ -21,20 +21,20 @@ from raybilevel.lower.training.unet import WIDEST, network_config
 from raybilevel.problems.base import Arrays, Cost, Problem, Update
 from raybilevel.problems.schedule.comparison import INITIAL
 from raybilevel.problems.schedule.components import images_of
-from raybilevel.problems.schedule.evaluation import TrainingEvaluation
 from raybilevel.problems.schedule.export import write_levels
-from raybilevel.problems.schedule.joint_training import JointTraining
 from raybilevel.problems.schedule.network import Untrained, usual_scheduler
-from raybilevel.problems.schedule.network_training import NetworkTraining, first_state
 from raybilevel.problems.schedule.problem import ScheduleProblem
 from raybilevel.problems.schedule.sampling_rounds import Stages
-from raybilevel.problems.schedule.training_settings import (
+from raybilevel.problems.schedule.training.evaluation import TrainingEvaluation
+from raybilevel.problems.schedule.training.joint_training import JointTraining
+from raybilevel.problems.schedule.training.network_training import NetworkTraining, first_state
+from raybilevel.problems.schedule.training.settings import (
     Penalty,
     TrainingOptimizer,
     TrainingSettings,
 )
-from raybilevel.problems.schedule.training_spec import TrainingSpec
-from raybilevel.problems.schedule.training_worker import TrainingWorker
+from raybilevel.problems.schedule.training.spec import TrainingSpec
+from raybilevel.problems.schedule.training.worker import TrainingWorker
 
 _TRAINING_NFE = 3  # a sample: forward once, and backward for twice as much
 

@@ -18,7 +18,7 @@ from raybilevel.problems.base import Arrays, Output, Shard
 from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.objective import ObjectiveName
 from raybilevel.problems.schedule.shards import Train, TrainPair
-from raybilevel.problems.schedule.training_spec import LEARNER, SAMPLED, TrainingSpec
+from raybilevel.problems.schedule.training.spec import LEARNER, SAMPLED, TrainingSpec
 from raybilevel.problems.schedule.worker import ScheduleWorker
 from raybilevel.schedules import Schedule
 

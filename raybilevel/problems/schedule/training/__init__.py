@@ -1,0 +1,1 @@
+"""The schedule problem whose network is trained in the same run."""
