@@ -131,7 +131,7 @@ def test_samples_follow_the_tuned_distribution(whole):
     """The tuned distribution is N(1 / lambda, 1) x N(0, 1)."""
     samples = whole.samples(4000, seed=1)
     assert samples.shape == (4000, 2)
-    p = whole.problem.solver(whole.state).exact(whole.state["x"]).tilts[0]
+    (p,) = whole.problem.objective(whole.state).at(whole.state["x"]).exact.tilts
     error = 4 * (1 / p.ess + 1 / 4000) ** 0.5
     assert abs(float(samples[:, 0].mean()) - 1 / whole.best_params["lambda"]) < error
     assert abs(float(samples[:, 0].std()) - 1) < error
