@@ -204,7 +204,7 @@ PROMISES = [
     ),
     Promise(
         "what is exported draws our images with stock classes",
-        "lower/sampling/export.py", 'timestep_spacing": "trailing"', 'timestep_spacing": "leading"',
+        "lower/sampling/export.py", '"trailing",\n        steps_offset', '"leading", steps_offset',
         "lower/sampling/test_export.py::test_the_reloaded_pipeline_draws_our_images",
     ),
     Promise(
