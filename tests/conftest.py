@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 # before anything imports torch: the suite's numbers do not depend on the machine's cores
@@ -68,17 +69,25 @@ def cache(tmp_path_factory, worker_id):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def ray_starts(tmp_path_factory, worker_id):
+    """A lock to start a Ray under: four at once on two cores outlast Ray's own patience of 30 s."""
+    base = tmp_path_factory.getbasetemp()
+    return FileLock((base if worker_id == "master" else base.parent) / "ray-starts.lock")
+
+
+@pytest.fixture(scope="session")
+def cluster(ray_starts):
     """A local Ray with room for four workers, whatever the machine has; returns its address."""
     import ray
 
-    context = ray.init(
-        address="local",
-        num_cpus=8,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    with ray_starts:
+        context = ray.init(
+            address="local",
+            num_cpus=8,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     yield context.address_info["gcs_address"]
     ray.shutdown()
 

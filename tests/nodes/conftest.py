@@ -7,10 +7,11 @@ from raybilevel.testing.nodes import SpotCluster
 
 
 @pytest.fixture(scope="module")
-def joined():
+def joined(ray_starts):
     """One for a module, before this process joins the session's, which would end by leaving it."""
     assert not ray.is_initialized(), "tests of nodes come first; tests/conftest.py sees to it"
-    cluster = SpotCluster()
+    with ray_starts:
+        cluster = SpotCluster()
     yield cluster
     cluster.close()
 
