@@ -19,7 +19,7 @@ from raybilevel.config.settings import RunConfig
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError, Interrupted
 from raybilevel.imports import search_here
-from raybilevel.problems.base import Problem
+from raybilevel.problems.base import Arrays, Problem
 from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.report.standing import FOLLOWED
 from raybilevel.runtime.storage import RunDirectory, absolute
@@ -173,9 +173,9 @@ class Comparison:
         problem = self.config.problem
         assert isinstance(problem, RewardTuning), "the plan was checked"
         pool = pool_problem(problem, self.plan.budget)
-        drawn = self._evaluate(pool, f"run-pool-{seed}", seed, driver)
+        place = self._evaluate(pool, f"run-pool-{seed}", seed, driver)
         return search_pool(
-            method, problem, drawn.get_dataframe(), drawn.state, seed=seed,
+            method, problem, place.read_table("history"), _last_state(place), seed=seed,
             grid_points=self.plan.grid_points(method), evaluations=self.compare.evaluations,
         )  # fmt: skip
 
@@ -199,22 +199,23 @@ class Comparison:
         ends, places = distinct(outcomes)
         samples = self.compare.score_samples
         say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
-        state = self._scored(self.plan.problem.evaluation(ends, samples), driver).state
+        state = _last_state(self._scored(self.plan.problem.evaluation(ends, samples), driver))
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)
         self.directory.write_frame("scores.parquet", scores)  # last: with it, all is there
 
-    def _scored(self, problem: Problem, driver: SharedDriver) -> Result:
+    def _scored(self, problem: Problem, driver: SharedDriver) -> RunDirectory:
         """Run a scoring: anew, as what is scored may be more than last time."""
         place = self.directory.below("runs", "scoring")
         if place.list(""):
             place.delete_folder("")
         return self._evaluate(problem, place.name, self.config.run.seed + _SCORED_FROM, driver)
 
-    def _evaluate(self, problem: Problem, name: str, seed: int, driver: SharedDriver) -> Result:
+    def _evaluate(
+        self, problem: Problem, name: str, seed: int, driver: SharedDriver
+    ) -> RunDirectory:
         """Run an evaluation, or go on with one that was begun, below the comparison's directory."""
-        from raybilevel.result import Result
         from raybilevel.runtime.run_spec import RunSpec
 
         place, patience = self.directory.below("runs", name), self.config.run.storage_timeout_s
@@ -222,7 +223,16 @@ class Comparison:
             name=name, storage_path=place.storage_path, seed=seed, storage_timeout_s=patience
         )
         driver.drive(RunSpec(problem, self.config.scaling, run, name), _unseen)
-        return Result(place, problem)
+        return place
+
+
+def _last_state(place: RunDirectory) -> Arrays:
+    """The state that a run ended with."""
+    from raybilevel.runtime.checkpoints import Checkpoints
+
+    checkpoint = Checkpoints(place).read()
+    assert checkpoint is not None, "a run that has ended has a checkpoint"
+    return checkpoint.state
 
 
 def _is_search(which: tuple[str, int]) -> bool:
