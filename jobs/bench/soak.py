@@ -169,17 +169,17 @@ class Weather:
         return self.cluster.nodes[self.rng.integers(len(self.cluster.nodes))]
 
     def worker(self) -> str:
-        return self._kill_one("WorkerActor")
+        return self._kill_one("worker", "WorkerActor")
 
     def driver(self) -> str:
-        return self._kill_one("Driver")
+        return self._kill_one("driver", "Driver")
 
-    def _kill_one(self, kind: str) -> str:
+    def _kill_one(self, name: str, kind: str) -> str:
         pids = actor_pids(kind)
         if not pids:
-            return f"no {kind.lower()} there"
+            return f"no {name} there"
         kill_actor(int(self.rng.choice(pids)))
-        return f"{kind.lower()} killed"
+        return f"{name} killed"
 
     def storm(self) -> str:
         for pid in actor_pids("WorkerActor"):

@@ -25,6 +25,7 @@ from raybilevel.metrics.extractors import features
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.runtime.rounds import run_locally
+from raybilevel.stored_config import check_same
 
 SEED = RunConfig(seed=5)
 
@@ -330,7 +331,7 @@ def test_groups_come_back_from_yaml_and_the_comparison_alone_may_change(model):
     old = config_file.to_tree(config)
     assert old["estimation"] == {"samples": 32, "shard_size": 16}
     longer = tuning(model, comparison={"samples": 256, "steps": [3, 4]})
-    config_file.check_same(old, Config(longer, config.scaling, config.run), "runs/run")
+    check_same(old, Config(longer, config.scaling, config.run), "runs/run")
     larger = tuning(model, estimation={"samples": 64})
     with pytest.raises(InputError, match=r"estimation.samples is 64, but the run in runs/run was"):
-        config_file.check_same(old, Config(larger, config.scaling, config.run), "runs/run")
+        check_same(old, Config(larger, config.scaling, config.run), "runs/run")
