@@ -100,8 +100,13 @@ class PoolPoint:
 
     @property
     def lower_loss(self) -> float:
-        """-E[r2] + lambda KL(p_x || p0), which is -lambda log Z."""
-        return -float(self.objective.coefficients.at(self.x)[0]) * self.exact.tilts[0].log_z
+        """-E[r2] + lambda KL(p_x || p0), which is -lambda log E_{p0}[exp(r2 / lambda)].
+
+        The tilt is r2 / lambda up to a constant, on which log Z depends and the KL does not.
+        """
+        lambda_, *weights = self.objective.coefficients.at(self.x)
+        p = self.exact.tilts[0]
+        return float(lambda_ * p.kl - p.mean(self.objective.pool.lower @ np.array(weights)))
 
     def mean(self, h: np.ndarray) -> tuple[float, float]:
         """E[h] under p_x and its standard error, for h (n,)."""
