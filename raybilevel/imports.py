@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import traceback
@@ -53,6 +54,22 @@ def resolve(path: str, where: str) -> Any:
     if not hasattr(module, name):
         raise InputError(f"{where} is '{path}', but module '{module_name}' has no '{name}'")
     return getattr(module, name)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Leave Python's cyclic garbage collector out while packages are imported.
+
+    Modules are made of objects that stay. The collector would go through all that are there again
+    and again: ray, torch and diffusers take 5.3 CPU seconds to import with it, and 4.3 without.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from raybilevel.callbacks import Listener, prepare
 from raybilevel.config.settings import RunConfig, ScalingConfig
 from raybilevel.config_file import Config, leaves, to_tree
 from raybilevel.errors import InputError
-from raybilevel.imports import search_here
+from raybilevel.imports import collector_paused, search_here
 from raybilevel.problems.base import Problem
 from raybilevel.result import Result
 from raybilevel.runtime.storage import RunDirectory, absolute
@@ -166,7 +166,8 @@ class BilevelTuner:
                 )
             check_same(stored_config(directory), config, directory.path)
         search_here()
-        config.problem.check()
+        with collector_paused():
+            config.problem.check()
 
 
 def _name(config: Config) -> str:

@@ -10,6 +10,7 @@ from ray import tune
 
 from raybilevel.callbacks import Row
 from raybilevel.config.settings import RunConfig
+from raybilevel.imports import collector_paused
 from raybilevel.problems.base import Output, Problem, Worker
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.environment import make_deterministic
@@ -41,7 +42,8 @@ class TrialRun(tune.Trainable):
         fix_threads(threads)
         make_deterministic(device)
         self._problem: Problem = serialized.load()
-        self._worker: Worker = self._problem.worker(device)
+        with collector_paused():
+            self._worker: Worker = self._problem.worker(device)
         fix_threads(threads)
         self._threads, self._seed = threads, seed
         self.reset_config(config)

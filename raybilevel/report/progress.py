@@ -46,7 +46,7 @@ def display(
 
 
 def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
-    """What writes a line to stderr: of those that begin alike (up to a colon) one now and then."""
+    """What writes a line to stderr: of a search's results the first, and then one now and then."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, markup=False)
@@ -54,9 +54,11 @@ def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
 
     def say(line: str) -> None:
         subject, now = line.partition(":")[0], time.monotonic()
-        if now - spoke.get(subject, -math.inf) >= every or " NFE, least" not in line:
-            console.print(line, soft_wrap=True)
+        if " NFE, least" in line:
+            if now - spoke.get(subject, -math.inf) < every:
+                return
             spoke[subject] = now
+        console.print(line, soft_wrap=True)
 
     return say
 

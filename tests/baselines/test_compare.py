@@ -123,7 +123,7 @@ def test_a_search_whose_first_file_is_broken_begins_anew(tmp_path):
 
 def test_interrupted_it_says_how_to_go_on_and_finds_what_it_would_have(quiet, run_in):
     """With the quiet one's problem in a file; in one trial at a time, three of them."""
-    settle(run_in, "patient", nap=0.2)
+    settle(run_in, "patient", nap=1.0)
     with (run_in / "patient.py").open("a") as file:
         file.write("\nmodel.nfe_per_sample = 3\n")
     text = yaml.safe_load((run_in / "c.yaml").read_text())

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from raybilevel.report.progress import display, live_line, row_line, status_line
+from raybilevel.report.progress import display, live_line, plain_lines, row_line, status_line
 from raybilevel.runtime.run_status import Progress
 
 ROW = {
@@ -65,3 +65,20 @@ def test_a_watch_of_the_users_own_gets_the_progress_instead(capfd):
         show(progress(rows=[ROW]))
     assert len(seen) == 1
     assert capfd.readouterr().err == ""
+
+
+def test_of_a_searchs_results_the_first_is_said_at_once_and_the_next_when_some_time_has_passed(
+    capsys,
+):
+    say = plain_lines(every=1000)
+    for line in (
+        "tpe, seed 0: begins",
+        *(f"tpe, seed 0: {n} trials, 9 NFE, least 1" for n in (1, 2)),
+    ):
+        say(line)
+    say("tpe, seed 0: 9 NFE, 1 worker-seconds")
+    said = capsys.readouterr().err
+    assert "begins" in said
+    assert "1 trials" in said
+    assert "2 trials" not in said
+    assert "worker-seconds" in said

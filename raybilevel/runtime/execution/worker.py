@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import ray
 
+from raybilevel.imports import collector_paused
 from raybilevel.problems.base import Arrays, Shard, Worker
 from raybilevel.runtime.environment import Facts, hardware, make_deterministic
 from raybilevel.runtime.process_state import ProcessState
@@ -63,7 +64,8 @@ class WorkerActor:
                 return None
             self._problem, self._worker = problem.digest, None  # frees its memory first
             make_deterministic(device)
-            self._worker = problem.load().worker(device)
+            with collector_paused():
+                self._worker = problem.load().worker(device)
             fix_threads(self._threads)  # loading imported torch, and may have changed its mind
         return Loaded(hardware(device), ray.get_runtime_context().get_node_id())
 

@@ -1,0 +1,88 @@
+"""What a process imports, and what it leaves out until it is used: everybody waits for it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+STAGES = """
+import json, sys
+
+HEAVY = "ray torch diffusers accelerate scipy sklearn pandas pyarrow matplotlib".split()
+
+def note(name):
+    print(json.dumps([name, [module for module in HEAVY if module in sys.modules]]))
+
+import raybilevel
+note("raybilevel")
+import raybilevel.cli.main, raybilevel.config_file, raybilevel.report, raybilevel.tuner
+note("the command")
+from raybilevel import RewardTuning
+own = {"lower_reward": "users_own:mean", "upper_reward": "users_own:mean"}
+RewardTuning(model="users_own:draw", **own).worker("cpu")
+note("a worker whose model is a callable")
+from raybilevel.lower.pretrained import pretrained
+pretrained("digits")
+note("the directory of a model in the cache")
+from raybilevel.rewards import load_reward
+load_reward("novelty + proxy_logit(3)", "lower_reward")
+note("rewards that know the digits")
+RewardTuning(model=str(pretrained("digits")), **own).worker("cpu")
+note("a worker that samples a pipeline")
+"""
+
+OWN = """
+import torch
+
+def draw(seeds):
+    return torch.tensor(seeds).double()[:, None]
+
+def mean(samples):
+    return samples.flatten(1).mean(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """By stage of one process that goes on, the heavy packages that it has imported so far."""
+    from raybilevel.data import load
+    from raybilevel.lower.training.pretrain import pretrain
+    from raybilevel.rewards.digits_classifier import proxy_classifier
+
+    cache = tmp_path_factory.mktemp("cache")
+    pretrain(cache / "digits-ddim-v2", load("digits").images, steps=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAYBILEVEL_CACHE", str(cache))
+        proxy_classifier()
+    (cache / "users_own.py").write_text(OWN)
+    done = subprocess.run(
+        [sys.executable, "-c", STAGES], capture_output=True, text=True, check=False,
+        env={**os.environ, "RAYBILEVEL_CACHE": str(cache), "PYTHONPATH": str(cache)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {stage: set(modules) for stage, modules in map(json.loads, done.stdout.splitlines())}
+
+
+def test_the_package_imports_nothing_heavy(imported):
+    assert imported["raybilevel"] == set()
+
+
+def test_the_command_needs_no_torch_and_no_ray_until_something_runs(imported):
+    assert imported["the command"] <= {"scipy"}
+
+
+def test_a_worker_whose_model_is_a_callable_needs_torch_alone(imported):
+    assert imported["a worker whose model is a callable"] <= {"torch", "scipy"}
+
+
+def test_what_is_in_the_cache_is_found_without_what_made_it(imported):
+    for stage in ("the directory of a model in the cache", "rewards that know the digits"):
+        assert imported[stage] <= {"torch", "scipy"}
+
+
+def test_a_worker_that_samples_needs_diffusers_and_neither_scikit_learn_nor_pandas(imported):
+    sampling = imported["a worker that samples a pipeline"]
+    assert "diffusers" in sampling  # the stages are told apart
+    assert not sampling & {"ray", "sklearn", "pandas", "pyarrow", "matplotlib"}
