@@ -65,14 +65,24 @@ def assert_as_if_nothing_had_happened(going, problem):
     assert not list(differences(going.directory, *run_locally(problem, RunConfig(seed=5))))
 
 
+def state_with_demand_for(count, seconds=60):
+    """The cluster's state as the autoscaler reads it, once Ray has told it of so many that wait."""
+    client = ray._private.worker.global_worker.gcs_client
+    until = time.monotonic() + seconds
+    while True:
+        state = get_cluster_resource_state(client)
+        if [demand.count for demand in state.pending_resource_requests] == [count]:
+            return state
+        assert time.monotonic() < until, state.pending_resource_requests
+        time.sleep(0.05)
+
+
 def test_workers_that_do_not_fit_are_demand_that_the_autoscaler_sees(nodes, tmp_path):
     node = nodes.add(1)
     going = Going(Descent(rounds=30, mishap=nap), tmp_path, (1, 4))
     going.at(inside(0))
-    client = ray._private.worker.global_worker.gcs_client
-    state = get_cluster_resource_state(client)
+    state = state_with_demand_for(3)
     (demand,) = state.pending_resource_requests
-    assert demand.count == 3
     assert dict(demand.request.resources_bundle) == {"CPU": 1.0}
     assert node.node_id in {n.node_id.hex() for n in state.node_states}
     nodes.add(3)
