@@ -12,6 +12,7 @@ import yaml
 
 from raybilevel.config.settings import RunConfig, ScalingConfig, Settings
 from raybilevel.errors import InputError
+from raybilevel.imports import search_beside
 from raybilevel.problems.base import Problem
 from raybilevel.problems.kinds import class_of, kind_of
 
@@ -54,6 +55,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
 def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The mapping in a configuration file, with `key=value` overrides on top.
 
+    Modules that lie beside the file can be imported from then on.
+
     Raises
     ------
     InputError
@@ -65,7 +68,12 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a YAML file") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text; give a YAML file in UTF-8") from None
-    tree = parse(text, str(path))
+    search_beside(path)
+    return overridden(parse(text, str(path)), overrides)
+
+
+def overridden(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The mapping, with `key=value` overrides set in it."""
     for override in overrides:
         _set(tree, override)
     return tree

@@ -6,8 +6,9 @@ import gc
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ def search_here() -> None:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
+
+
+def search_beside(file: Path) -> None:
+    """Let imports see the folder of a file, after the current directory."""
+    search_here()
+    folder = str(file.absolute().parent)
+    if folder not in sys.path:
+        sys.path.insert(1, folder)
+
+
+def before_library(search_path: Sequence[str]) -> list[str]:
+    """The folders of a `sys.path` that come before Python's own: what lies there is found first."""
+    own = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    return list(takewhile(lambda path: not path.endswith(own), search_path))
 
 
 def resolve(path: str, where: str) -> Any:

@@ -12,7 +12,7 @@ from raybilevel.runtime.storage import RunDirectory
 
 _FREE = {
     "scaling.num_workers", "scaling.min_workers_timeout_s", "run.max_rounds", "run.max_nfe",
-    "run.storage_path", "run.storage_timeout_s", "run.detach", "run.callbacks",
+    "run.name", "run.storage_path", "run.storage_timeout_s", "run.detach", "run.callbacks",
 }  # fmt: skip
 
 _FIRST_FORMAT = 1  # whose directories do not say it

@@ -488,12 +488,17 @@ def test_a_cluster_smaller_than_min_that_does_not_grow(refused, run_in, cluster)
     assert sentence.endswith("ask for fewer, or join a larger cluster with --address")
 
 
-def test_an_address_where_no_cluster_answers(run_in, tmp_path_factory):
+def test_no_ray_that_could_be_joined_or_started(run_in, tmp_path_factory):
     # processes of their own: this one may have joined a cluster already
     write(run_in, yaml_of())
     addresses = ("nonsense", "127.0.0.1:1")
     commands = [(("run", "c.yaml", "--address", address), {}) for address in addresses]
-    said = each(tmp_path_factory.mktemp("said") / "each", *commands)
+    own = (("run", "c.yaml"), {"RAY_ADDRESS": "", "RAY_TMPDIR": "/dev/null"})
+    *said, not_started = each(tmp_path_factory.mktemp("said") / "each", *commands, own)
+    assert not_started.returncode == 2
+    (sentence,) = not_started.stderr.splitlines()
+    assert sentence.startswith("raybilevel: Ray cannot start on this machine: ")
+    assert "Not a directory: '/dev/null" in sentence
     for address, done in zip(addresses, said, strict=True):
         assert done.returncode == 2
         (sentence,) = done.stderr.splitlines()

@@ -1,7 +1,9 @@
 """A configuration goes to YAML and back, and a resumed one is held to the first."""
 
 import math
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +96,16 @@ def test_overrides_go_on_top_of_the_file(tmp_path):
     assert read.run.name == "b"
     assert read.scaling.num_workers == (2, 3)
     assert read.problem.gamma == math.inf
+
+
+def test_modules_beside_the_file_are_found_whatever_directory_is_current(run_in, monkeypatch):
+    folder = run_in / "far" / "away"
+    folder.mkdir(parents=True)
+    (folder / "beside_the_file.py").write_text("def reward(samples): return samples[:, 1]\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    text = FILE.replace("lower_reward: ink", "lower_reward: beside_the_file:reward")
+    (folder / "c.yaml").write_text(text.replace("upper_reward: ink", "upper_reward: toys:first"))
+    config_file.read(Path("far/away/c.yaml")).problem.check()
 
 
 @pytest.mark.parametrize(

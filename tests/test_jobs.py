@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from raybilevel import RewardTuning, config_file
-from raybilevel.baselines.config import read_comparison
+from raybilevel.baselines.config import comparison_of
 from raybilevel.cli.demo import reward_demo, schedule_demo
 from raybilevel.upper.variables import Variable
 
@@ -24,7 +24,7 @@ def test_there_are_configurations():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_configuration_is_a_problem_of_a_named_run(path):
     if path.name.startswith("compare_"):
-        config, compare = read_comparison(path)
+        config, compare = comparison_of(config_file.read_tree(path), str(path))
         assert compare.searches
     else:
         config = config_file.read(path)

@@ -1,6 +1,7 @@
 """A run from Python: what it leaves, how it goes on, and what its budgets mean."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,9 +47,11 @@ def short(cluster, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(short):
-    """The same run, restored by its path alone and gone on with to its end."""
-    run = RunConfig(name="mine", seed=3)
-    return BilevelTuner.restore(short[0].path, run=run, watch=lambda progress: None).fit()
+    """The same run, renamed, restored by its path alone and gone on with to its end."""
+    path = Path(short[0].path)
+    moved = path.rename(path.with_name("moved"))
+    run = RunConfig(seed=3)
+    return BilevelTuner.restore(str(moved), run=run, watch=lambda progress: None).fit()
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -90,19 +89,19 @@ class CompareConfig(Settings):
                 )
 
 
-def read_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Config, CompareConfig]:
-    """Read a configuration file with a `compare:` block.
+def comparison_of(tree: Mapping[str, Any], where: str) -> tuple[Config, CompareConfig]:
+    """The comparison that a mapping with a `compare` block describes.
 
     Raises
     ------
     InputError
-        What `config_file.read` raises; and if the block is missing.
+        What `config_file.build` raises; and if the block is missing.
     """
-    tree = config_file.read_tree(path, overrides)
-    block = tree.pop("compare", None)
+    arguments = dict(tree)
+    block = arguments.pop("compare", None)
     if not isinstance(block, dict):
         raise InputError(
-            f"{path} has no compare block; add one, such as "
+            f"{where} has no compare block; add one, such as "
             "'compare: {searches: [random, tpe], trials: 8}'"
         )
-    return config_file.build(tree, str(path)), CompareConfig(**block)
+    return config_file.build(arguments, where), CompareConfig(**block)

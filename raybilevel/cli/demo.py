@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import typer
-
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Problem
 from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
 from raybilevel.report import finish
+from raybilevel.terminal import say
 from raybilevel.tuner import BilevelTuner
 from raybilevel.upper.variables import Variable
 
@@ -53,5 +52,5 @@ def run_demo(name: str, address: str | None = None) -> None:
     """
     if name not in DEMOS:
         raise InputError(f"there is no demo '{name}'; the demos are {', '.join(DEMOS)}")
-    typer.echo("a small model of handwritten digits is trained once, in a minute or two", err=True)
+    say("a small model of handwritten digits is trained once, in a minute or two", stderr=True)
     finish(BilevelTuner(DEMOS[name](), address=address).fit())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from raybilevel.errors import InputError, Interrupted, RunError
+from raybilevel.terminal import accept_all_signs, say
 
 # typer brings a click of its own, or takes the one that is installed
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
@@ -19,6 +19,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Given = Annotated[
+    str, typer.Argument(help="YAML file, see jobs/configs; or, to go on, a run's directory.")
+]
 Cluster = Annotated[
     str | None, typer.Option(help="Ray cluster to look on; default the one it was begun on.")
 ]
@@ -29,7 +32,7 @@ Address = Annotated[
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML file; see jobs/configs.")],
+    config: Given,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="key=value", help="On top of the file.")
     ] = None,
@@ -38,10 +41,11 @@ def run(
 ) -> None:
     """Run a configuration."""
     from raybilevel import config_file
+    from raybilevel.cli.given import read_given
     from raybilevel.report import finish
     from raybilevel.tuner import BilevelTuner
 
-    parts = config_file.read(config, overrides or [])
+    parts = config_file.build(read_given(config, overrides or [], resume=resume), config)
     tuner = BilevelTuner(parts.problem, parts.scaling, parts.run, address=address)
     finish((tuner.resuming() if resume else tuner).fit())
 
@@ -49,7 +53,7 @@ def run(
 @app.command()
 def compare(
     config: Annotated[
-        Path, typer.Argument(help="YAML file with a compare block; see jobs/configs.")
+        str, typer.Argument(help="YAML file with a compare block, or a comparison's directory.")
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="key=value", help="On top of the file.")
@@ -59,11 +63,12 @@ def compare(
 ) -> None:
     """Put the bilevel method beside Ray Tune's searches, at the same budget."""
     from raybilevel.baselines.compare import Comparison
-    from raybilevel.baselines.config import read_comparison
+    from raybilevel.baselines.config import comparison_of
+    from raybilevel.cli.given import read_given
     from raybilevel.report.comparison import finish
     from raybilevel.report.progress import plain_lines
 
-    parts, block = read_comparison(config, overrides or [])
+    parts, block = comparison_of(read_given(config, overrides or [], resume=resume), config)
     comparison = Comparison(parts, block, address)
     finish(comparison.run(plain_lines(), resume=resume))
 
@@ -97,7 +102,7 @@ def status(run: RunArgument, address: Cluster = None) -> None:
     from raybilevel.cli import control
 
     for line in control.status(control.find(run), address):
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -105,7 +110,7 @@ def stop(run: RunArgument, address: Cluster = None) -> None:
     """End a detached run; its checkpoints stay."""
     from raybilevel.cli import control
 
-    typer.echo(control.stop(control.find(run), address))
+    say(control.stop(control.find(run), address))
 
 
 @app.command()
@@ -121,6 +126,7 @@ def demo(
 
 def main() -> None:
     """Run the command line; errors become one sentence on standard error."""
+    accept_all_signs()
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except _UsageError as error:
@@ -140,6 +146,6 @@ def _one_line(text: str) -> str:
 
 def _end(error: Exception, code: int) -> None:
     for details in getattr(error, "__notes__", []) if code == 1 else []:
-        print(details, file=sys.stderr)  # noqa: T201 - the run's own traceback
-    print(f"raybilevel: {error}", file=sys.stderr)  # noqa: T201
+        say(details, stderr=True)  # the run's own traceback
+    say(f"raybilevel: {error}", stderr=True)
     sys.exit(code)

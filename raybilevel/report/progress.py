@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from raybilevel.terminal import console
+
 if TYPE_CHECKING:
     from raybilevel.callbacks import Row
     from raybilevel.runtime.run_status import Progress
@@ -26,16 +28,14 @@ def display(
     if watch is not None:
         yield watch
         return
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        yield _Plain(console.print).show
+    stderr = console(stderr=True, markup=False)
+    if not stderr.is_terminal:
+        yield _Plain(stderr.print).show
         return
     from rich.live import Live
 
-    with Live("starting Ray", console=console, transient=True, refresh_per_second=8) as live:
-        plain = _Plain(console.print)
+    with Live("starting Ray", console=stderr, transient=True, refresh_per_second=8) as live:
+        plain = _Plain(stderr.print)
         plain.idle = math.inf  # the live line says what goes on
 
         def show(progress: Progress) -> None:
@@ -47,9 +47,7 @@ def display(
 
 def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
     """What writes a line to stderr: of a search's results the first, and then one now and then."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, markup=False)
+    stderr = console(stderr=True, markup=False)
     spoke: dict[str, float] = {}
 
     def say(line: str) -> None:
@@ -58,7 +56,7 @@ def plain_lines(every: float = _OFTEN) -> Callable[[str], None]:
             if now - spoke.get(subject, -math.inf) < every:
                 return
             spoke[subject] = now
-        console.print(line, soft_wrap=True)
+        stderr.print(line, soft_wrap=True)
 
     return say
 

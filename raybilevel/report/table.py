@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from raybilevel.terminal import console
+
 Line = tuple[str, str]
 """A name and what there is to say."""
 
 
 def print_lines(lines: Sequence[Line]) -> None:
     """Print a run's lines, names in bold."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(soft_wrap=True, highlight=False)
+    stdout = console(soft_wrap=True)
     for name, text in lines:
-        console.print(Text.assemble((f"{name:<16}", "bold"), text))
+        stdout.print(Text.assemble((f"{name:<16}", "bold"), text))
 
 
 def with_error(m: Mapping[str, Any], name: str) -> str:

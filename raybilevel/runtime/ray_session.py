@@ -9,10 +9,9 @@ import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
-import psutil  # type: ignore[import-untyped]
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
@@ -20,8 +19,8 @@ from ray.autoscaler.v2.sdk import get_cluster_resource_state
 from raybilevel.config.settings import ScalingConfig
 from raybilevel.errors import InputError
 from raybilevel.runtime.cluster_check import check_cluster
+from raybilevel.runtime.local_ray import end_local_ray, start_local_ray
 
-_MONITOR = re.compile(r"/autoscaler/(_private|v2)/monitor\.py$")
 _NAMED_AFTER_A_NODE = re.compile(r"node_[0-9a-f]{56}$")
 
 
@@ -38,22 +37,29 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
     ------
     InputError
         If no cluster answers at the address, or one that refuses our token, or one of another
-        version of Ray or Python.
+        version of Ray or Python; or a local Ray cannot start.
     """
     if ray.is_initialized():
         yield autoscales()
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    own = address in (None, "", "local")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address in (None, "", "local"):
+        start_local_ray()
+        leave, own = end_local_ray, True
+    else:
+        _join(str(address))
+        leave, own = ray.shutdown, False
     try:
-        if own:
-            # without "local" ray.init may join whatever cluster it finds on this machine
-            ray.init(address="local", include_dashboard=False, **quiet)
-        else:
-            logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init will
-            check_cluster(str(address))
-            ray.init(address=address, **quiet)
+        yield not own and autoscales()
+    finally:
+        leave()
+
+
+def _join(address: str) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init will
+    try:
+        check_cluster(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -62,13 +68,7 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
             "--address and RAY_ADDRESS, or leave both out to start a local Ray"
         ) from error
     except RuntimeError as error:
-        raise _mismatch(error, str(address)) from error
-    try:
-        yield not own and autoscales()
-    finally:
-        if own:
-            _end_monitor()
-        ray.shutdown()
+        raise _mismatch(error, address) from error
 
 
 def check_stays(address: str | None) -> None:
@@ -85,14 +85,6 @@ def check_stays(address: str | None) -> None:
             "run.detach is set, but a local Ray ends with this process; join a cluster with "
             "--address, or leave run.detach out"
         )
-
-
-def _end_monitor() -> None:
-    """End our own Ray's autoscaler monitor: it ignores SIGTERM, and `ray.shutdown` waits 1 s."""
-    for process in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            if any(_MONITOR.search(part) for part in process.cmdline()):
-                process.kill()
 
 
 def _mismatch(error: RuntimeError, address: str) -> Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ray import cloudpickle
 
 from raybilevel.config import registry
+from raybilevel.imports import before_library
 
 _PIECE = 64 * 1024  # bytes; Ray sends arguments of up to 100 kB with the call itself
 
@@ -55,14 +57,22 @@ class Serialized:
     def load(self) -> Any:
         """The object, in the sender's directory where this machine has it.
 
-        Its modules are looked for where the sender's are, last of all; registered names mean what
+        Its modules are looked for where the sender's are, after this process's own places; before
+        installed packages where they are before them for the sender. Registered names mean what
         they mean to the sender.
         """
-        if Path(self.search_path[0]).is_dir():
-            os.chdir(self.search_path[0])
-        sys.path.extend(
-            path for path in self.search_path if path not in sys.path and Path(path).exists()
-        )
+        here, *places = self.search_path
+        if Path(here).is_dir():
+            os.chdir(here)
+        first = [here, *before_library(places)]
+        _add(first, len(before_library(sys.path)))
+        _add(places, len(sys.path))
         content, names = cloudpickle.loads(self.data)
         registry.hand_over(names)
         return content
+
+
+def _add(folders: Sequence[str], at: int) -> None:
+    """Search the folders that this machine has, too."""
+    new = [folder for folder in dict.fromkeys(folders) if Path(folder).exists()]
+    sys.path[at:at] = [folder for folder in new if folder not in sys.path]

@@ -121,7 +121,7 @@ def test_a_search_whose_first_file_is_broken_begins_anew(tmp_path):
     assert len(search(spec, lambda trials, nfe, least: None).rows) == 1
 
 
-def test_interrupted_it_says_how_to_go_on_and_finds_what_it_would_have(quiet, run_in):
+def test_interrupted_and_moved_it_goes_on_and_finds_what_it_would_have(quiet, run_in):
     """With the quiet one's problem in a file; in one trial at a time, three of them."""
     settle(run_in, "patient", nap=1.0)
     with (run_in / "patient.py").open("a") as file:
@@ -132,8 +132,8 @@ def test_interrupted_it_says_how_to_go_on_and_finds_what_it_would_have(quiet, ru
     del text["max_pool_size"]
     text["compare"] = {"searches": ["random"], "trials": 3, "seeds": 1, "score_samples": 64}
     (run_in / "c.yaml").write_text(yaml.safe_dump(text))
-    asked = ("compare", "c.yaml", "--address", ray.get_runtime_context().gcs_address)
-    first = start(*asked)
+    address = ray.get_runtime_context().gcs_address
+    first = start("compare", "c.yaml", "--address", address)
     wait_for_line(first, "random, seed 3: 1 trials")
     slow_down(run_in, 600)  # the second is in progress, or about to be
     first.send_signal(signal.SIGINT)
@@ -143,10 +143,11 @@ def test_interrupted_it_says_how_to_go_on_and_finds_what_it_would_have(quiet, ru
     assert ended.stderr.splitlines()[-1] == (
         "raybilevel: interrupted; what is done stays: go on with --resume"
     )
-    again = finish_command(start(*asked, "--resume"))
+    (run_in / "runs" / "mine").rename(run_in / "moved")
+    again = finish_command(start("compare", "moved", "--resume", "--address", address))
     assert again.returncode == 0, again.stderr
     assert "bilevel, seed 3: begins" not in again.stderr
-    rows, whole = frames(RunDirectory(f"{run_in}/runs", "mine"))[0], frames(quiet[1])[0]
+    rows, whole = frames(RunDirectory(str(run_in), "moved"))[0], frames(quiet[1])[0]
     assert rows.groupby("method")["nfe_total"].max()["random"] == 3 * 300
     for method in ("bilevel", "random"):
         found = [what_was_found(frame[frame["method"] == method]) for frame in (rows, whole)]

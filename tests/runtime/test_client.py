@@ -43,27 +43,42 @@ def assert_says_how_to_go_on(done, here):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupted_run_stops_at_once_and_goes_on_to_the_same_bits(cluster, run_in):
-    settle(run_in, "interrupted", nap=0.25)
-    command = ("run", "c.yaml", "--address", cluster)
-    done, seconds = interrupt(start(*command), signal.SIGTERM, run_in)
+def test_an_interrupted_run_stops_at_once_and_goes_on_elsewhere_to_the_same_bits(
+    cluster, run_in, monkeypatch
+):
+    """Its configuration and modules are in a folder that is not current; later it is moved."""
+    mine = run_in / "mine"
+    mine.mkdir()
+    settle(mine, "interrupted", nap=0.25)
+    command = start("run", "mine/c.yaml", "--address", cluster)
+    done, seconds = interrupt(command, signal.SIGTERM, mine)
     assert done.returncode == 1
     assert seconds < 2 * max(2, crowding())  # 2 are promised; 4 where others start processes too
     assert_says_how_to_go_on(done, run_in)
     assert_gone(worker_pids(run_in))
     assert not [a for a in ray.util.list_named_actors(True) if a["namespace"] == NAMESPACE]
 
-    directory = RunDirectory(f"{run_in}/runs", "mine")
+    directory = RunDirectory(f"{run_in}/other", "renamed")
+    (run_in / "other").mkdir()
+    (run_in / "runs" / "mine").rename(directory.path)
     assert Checkpoints(directory).read().record["round"] < 4
     assert not directory.has("summary.json")
-    assert finish(start(*command, "--resume")).returncode == 0
-    config = config_file.read(run_in / "c.yaml")
+    monkeypatch.chdir(mine)
+    command = ("run", "../other/renamed", "--resume", "--address", cluster)
+    done = finish(start(*command, PYTHONIOENCODING="ascii"))
+    assert done.returncode == 0
+    assert " +- " in done.stdout
+    assert not (mine / "runs").exists()
+    config = config_file.read(mine / "c.yaml")
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
 
 
 def test_ctrl_c_takes_the_runs_own_ray_with_it(run_in):
     settle(run_in, "own_ray", nap=0.25)
-    process = start("run", "c.yaml", RAY_ADDRESS="")
+    scratch = run_in / ("too-long-for-sockets-" * 4)
+    scratch.mkdir()
+    process = start("run", "c.yaml", RAY_ADDRESS="", TMPDIR=str(scratch))
+    wait_for_line(process, f"the temporary directory {scratch} is too long for the names of Ray's")
     wait_for_line(process, "round 1")
     ours = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     assert len(ours) > 3
