@@ -121,7 +121,7 @@ PROMISES = [
     Promise(
         "a slow node costs no time",
         SCHEDULER, "_SLOW = 2.0", "_SLOW = 1e9",
-        f"{EXECUTOR}::test_a_slow_worker_does_not_hold_up_a_stage_that_others_end_sooner",
+        "runtime/test_shard_scheduler.py::test_a_slow_worker_gets_no_shard_that_others_would_end_sooner",
     ),
     Promise(
         "a lost driver begins again from storage",

@@ -118,6 +118,29 @@ def test_what_a_preempted_worker_cannot_end_in_time_is_queued_again(make):
     assert scheduler.stage.cost.nfe_repeated == 7
 
 
+def slow_one(make, shards):
+    """A scheduler of a stage of `shards` more, whose worker 0 took forty times the median once."""
+    scheduler = make(workers=2, shards=4 + shards)
+    assert sent(scheduler) == {0: [(0, 0)], 1: [(1, 1)]}
+    for call in (1, 2, 3):
+        done(scheduler, 1, call, seconds=0.1)
+        assert sent(scheduler) == {1: [(call + 1, call + 1)]}
+    done(scheduler, 0, 0, seconds=4.0)
+    return scheduler
+
+
+def test_a_slow_worker_gets_no_shard_that_others_would_end_sooner(make):
+    scheduler = slow_one(make, shards=10)
+    assert sent(scheduler) == {}
+    done(scheduler, 1, 4, seconds=0.1)
+    assert sent(scheduler) == {1: [(5, 5)]}
+
+
+def test_a_slow_worker_helps_where_the_others_have_longer_to_go(make):
+    scheduler = slow_one(make, shards=60)
+    assert sent(scheduler) == {0: [(5, 5)]}
+
+
 def test_an_answer_to_a_stage_that_is_over_is_dropped(make):
     scheduler = make(workers=2, shards=1)
     assert sent(scheduler) == {0: [(0, 0)]}
