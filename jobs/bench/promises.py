@@ -137,7 +137,29 @@ PROMISES = [
     Promise(
         "what a command's end leaves is said with its exit code",
         "cli/main.py", "_end(error, 1)", "_end(error, 0)",
-        "runtime/test_client.py::test_an_interrupted_run_stops_at_once_and_goes_on_to_the_same_bits",
+        "runtime/test_client.py::test_an_interrupted_run_stops_at_once",
+    ),
+    Promise(
+        "where the head is lost, all of a run but its last round is in storage",
+        "runtime/run_controller.py", "writer.write(self._checkpoint(dict(row)))",
+        "writer.write(lambda: None)",
+        "runtime/test_client.py::"
+        "test_ctrl_c_takes_the_runs_own_ray_with_it_and_another_goes_on_to_the_same_bits",
+    ),
+    Promise(
+        "storage that is away for longer ends the run",
+        "runtime/writer.py", "if time.monotonic() + pause > until:", "if False:",
+        "runtime/test_writer.py::test_storage_that_refuses_for_too_long_ends_it",
+    ),
+    Promise(
+        "a run that was moved goes on where it lies",
+        "cli/given.py", '{**run, **place}', "run",
+        "cli/test_given.py",
+    ),
+    Promise(
+        "nothing that is printed ends a run",
+        "terminal.py", 'text.encode(self.encoding, _ERRORS)', 'text.encode(self.encoding)',
+        "test_terminal.py",
     ),
     Promise(
         "storage may be away for a while",
@@ -251,8 +273,10 @@ def _passes(test: str, place: Path) -> bool:
 
 
 def fits(promise: Promise) -> str:
-    """Whether its change applies."""
-    file = ROOT / "raybilevel" / promise.file
+    """Whether its change applies, and its test is there."""
+    file, (tests, _, name) = ROOT / "raybilevel" / promise.file, promise.test.partition("::")
+    if f"def {name.partition('[')[0]}" not in (ROOT / "tests" / tests).read_text():
+        return f"NO SUCH TEST: {promise.test}"
     found = file.read_text().count(promise.old) if file.exists() else 0
     return "fits" if found == 1 else f"DOES NOT APPLY: {found} of '{promise.old}'"
 

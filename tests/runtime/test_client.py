@@ -43,20 +43,35 @@ def assert_says_how_to_go_on(done, here):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupted_run_stops_at_once_and_goes_on_elsewhere_to_the_same_bits(
-    cluster, run_in, monkeypatch
-):
-    """Its configuration and modules are in a folder that is not current; later it is moved."""
-    mine = run_in / "mine"
-    mine.mkdir()
-    settle(mine, "interrupted", nap=0.25)
-    command = start("run", "mine/c.yaml", "--address", cluster)
-    done, seconds = interrupt(command, signal.SIGTERM, mine)
+def test_an_interrupted_run_stops_at_once(cluster, run_in):
+    settle(run_in, "interrupted", nap=0.25)
+    done, seconds = interrupt(start("run", "c.yaml", "--address", cluster), signal.SIGTERM, run_in)
     assert done.returncode == 1
     assert seconds < 2 * max(2, crowding())  # 2 are promised; 4 where others start processes too
     assert_says_how_to_go_on(done, run_in)
     assert_gone(worker_pids(run_in))
     assert not [a for a in ray.util.list_named_actors(True) if a["namespace"] == NAMESPACE]
+
+
+def test_ctrl_c_takes_the_runs_own_ray_with_it_and_another_goes_on_to_the_same_bits(
+    cluster, run_in, monkeypatch
+):
+    """With its modules beside its file, on a Ray of its own; then it is moved, to another Ray."""
+    mine = run_in / "mine"
+    scratch = run_in / ("too-long-for-sockets-" * 4)
+    mine.mkdir()
+    scratch.mkdir()
+    settle(mine, "own_ray", nap=0.25)
+    process = start("run", "mine/c.yaml", RAY_ADDRESS="", TMPDIR=str(scratch))
+    wait_for_line(process, f"the temporary directory {scratch} is too long for the names of Ray's")
+    wait_for_line(process, "round 1")
+    ours = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    assert len(ours) > 3
+    done, seconds = interrupt(process, signal.SIGINT, mine)
+    assert done.returncode == 1
+    assert seconds < 2 * max(2, crowding())  # 1.5 to 1.7 s were measured on a quiet machine
+    assert_says_how_to_go_on(done, run_in)
+    assert_gone(ours)
 
     directory = RunDirectory(f"{run_in}/other", "renamed")
     (run_in / "other").mkdir()
@@ -71,22 +86,6 @@ def test_an_interrupted_run_stops_at_once_and_goes_on_elsewhere_to_the_same_bits
     assert not (mine / "runs").exists()
     config = config_file.read(mine / "c.yaml")
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
-
-
-def test_ctrl_c_takes_the_runs_own_ray_with_it(run_in):
-    settle(run_in, "own_ray", nap=0.25)
-    scratch = run_in / ("too-long-for-sockets-" * 4)
-    scratch.mkdir()
-    process = start("run", "c.yaml", RAY_ADDRESS="", TMPDIR=str(scratch))
-    wait_for_line(process, f"the temporary directory {scratch} is too long for the names of Ray's")
-    wait_for_line(process, "round 1")
-    ours = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
-    assert len(ours) > 3
-    done, seconds = interrupt(process, signal.SIGINT, run_in)
-    assert done.returncode == 1
-    assert seconds < 2 * max(2, crowding())  # 1.5 to 1.7 s were measured on a quiet machine
-    assert_says_how_to_go_on(done, run_in)
-    assert_gone(ours)
 
 
 def test_a_killed_command_takes_its_actors_with_it(cluster, run_in):
