@@ -31,7 +31,9 @@ REWARD = """
     round_size: 128
     scaling: {num_workers: 1}
 """
-SCHEDULE = """
+SAMPLING = """
+    problem: sampling_schedule
+    model: tiny
     data: digits
     extractor: parts:Pixels
     second_extractor: parts:Pixels
@@ -41,16 +43,6 @@ SCHEDULE = """
     comparison: {samples: 128}
     scaling: {num_workers: 1}
 """
-SAMPLING = SCHEDULE + "    problem: sampling_schedule\n    model: tiny\n"
-TRAINING = (
-    SCHEDULE
-    + """\
-    problem: training_schedule
-    training:
-      {rounds: 12, warmup: 5, shards: 2, inner_steps: 3, batch_size: 16, evaluate_every: 4}
-    network: {block_out_channels: [8, 16], norm_num_groups: 4}
-"""
-)
 COMPARED = """
     compare: {searches: [random], seeds: 1, trials: 1, score_samples: 64}
 """
@@ -100,19 +92,19 @@ def rounds(here, name):
 
 
 def test_a_job_that_is_stopped_half_way_and_submitted_again_ends_with_the_same_bits(head, here):
-    """A training: its state is the largest. `ray job stop` ends each problem's alike."""
-    configure(here, TRAINING, "training")
-    first = submit(head, here, "train_schedule", "training")
-    head.wait(lambda: rounds(here, "training") >= 2 or head.over(first))
+    """What is kept and what goes on is the runtime's, for each problem alike."""
+    configure(here, REWARD, "stopped")
+    first = submit(head, here, "reward", "stopped")
+    head.wait(lambda: rounds(here, "stopped") >= 2 or head.over(first))
     head.ray("job", "stop", first)
     assert head.ended(first) == "STOPPED", head.logs(first)
-    assert not (here / "kept/training/summary.json").exists()
+    assert not (here / "kept/stopped/summary.json").exists()
     hurry(here)
-    again = submit(head, here, "train_schedule", "training", "--resume", attempt=2)
+    again = submit(head, here, "reward", "stopped", "--resume", attempt=2)
     assert head.ended(again) == "SUCCEEDED", head.logs(again)
     said = head.logs(again)
-    assert f"{here}/kept/training" in said and "round" in said
-    assert_as_without_ray(here, "training")
+    assert f"{here}/kept/stopped" in said and "round" in said
+    assert_as_without_ray(here, "stopped")
 
 
 def test_a_model_is_pretrained_by_a_job_and_tuned_by_another(head, here):
@@ -133,17 +125,14 @@ def assert_as_without_ray(here, name, *overrides):
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
 
 
-def test_comparisons_are_jobs_too(head, here):
+def test_a_comparison_is_a_job_too(head, here):
     """That one which was interrupted finds what it would have is in baselines/test_compare.py."""
     hurry(here)
-    jobs = {}
-    for kind, text in (("reward", REWARD), ("schedule", SAMPLING)):
-        configure(here, text + COMPARED, kind)
-        jobs[kind] = submit(head, here, f"compare_{kind}", kind)
-    for kind, job in jobs.items():
-        assert head.ended(job) == "SUCCEEDED", head.logs(job)
-        found = pd.read_parquet(here / "kept" / kind / "comparison.parquet")
-        assert set(found["method"]) == {"bilevel", "random"}
+    configure(here, REWARD + COMPARED, "compared")
+    job = submit(head, here, "compare_reward", "compared")
+    assert head.ended(job) == "SUCCEEDED", head.logs(job)
+    found = pd.read_parquet(here / "kept/compared/comparison.parquet")
+    assert set(found["method"]) == {"bilevel", "random"}
 
 
 def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, here):
