@@ -15,7 +15,7 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of 128 images.")] = 1800,
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
 ) -> None:
-    losses = pretrain(output, load(data).images, steps=steps, seed=seed)
+    losses = pretrain(output, load(data).images[:], steps=steps, seed=seed)
     last = losses[-100:]
     print(f"{output}: loss {sum(last) / len(last):.4f} over the last {len(last)} steps")
 

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 STAGES = """
 import json, sys
 
-HEAVY = "ray torch diffusers accelerate scipy sklearn pandas pyarrow matplotlib".split()
+HEAVY = "ray torch diffusers accelerate scipy sklearn pandas pyarrow matplotlib datasets".split()
 
 def note(name):
     print(json.dumps([name, [module for module in HEAVY if module in sys.modules]]))
@@ -29,6 +30,9 @@ note("the directory of a model in the cache")
 from raybilevel.rewards import load_reward
 load_reward("novelty + proxy_logit(3)", "lower_reward")
 note("rewards that know the digits")
+from raybilevel.data import load
+[load(data).images[:2] for data in ("digits", "mnist5k", "users.npz", "users-images-idx3-ubyte")]
+note("arrays of images")
 RewardTuning(model=str(pretrained("digits")), **own).worker("cpu")
 note("a worker that samples a pipeline")
 """
@@ -57,8 +61,11 @@ def imported(tmp_path_factory):
         patch.setenv("RAYBILEVEL_CACHE", str(cache))
         proxy_classifier()
     (cache / "users_own.py").write_text(OWN)
+    np.savez(cache / "users.npz", images=np.zeros((2, 4, 4), np.uint8))
+    idx = bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 8))
+    (cache / "users-images-idx3-ubyte").write_bytes(idx)
     done = subprocess.run(
-        [sys.executable, "-c", STAGES], capture_output=True, text=True, check=False,
+        [sys.executable, "-c", STAGES], capture_output=True, text=True, check=False, cwd=cache,
         env={**os.environ, "RAYBILEVEL_CACHE": str(cache), "PYTHONPATH": str(cache)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -82,7 +89,11 @@ def test_what_is_in_the_cache_is_found_without_what_made_it(imported):
         assert imported[stage] <= {"torch", "scipy"}
 
 
+def test_arrays_of_images_are_read_without_what_reads_tables(imported):
+    assert imported["arrays of images"] <= {"torch", "scipy"}
+
+
 def test_a_worker_that_samples_needs_diffusers_and_neither_scikit_learn_nor_pandas(imported):
     sampling = imported["a worker that samples a pipeline"]
     assert "diffusers" in sampling  # the stages are told apart
-    assert not sampling & {"ray", "sklearn", "pandas", "pyarrow", "matplotlib"}
+    assert not sampling & {"ray", "sklearn", "pandas", "pyarrow", "matplotlib", "datasets"}

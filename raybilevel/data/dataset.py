@@ -1,20 +1,24 @@
-"""A data set in memory, and its split into two."""
+"""Images with or without labels, and their split into two."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raybilevel.data.framing import Shape
+from raybilevel.data.images import Pixels, StoredImages, Subset, scaled
 from raybilevel.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Images: TypeAlias = "Tensor | StoredImages"
 _LABELS = "iubSU"  # kinds of numpy types: integers, booleans, strings
+_AT_ONCE = 4096  # images whose floats are looked at together
 
 
 @dataclass(frozen=True)
@@ -23,15 +27,17 @@ class Dataset:
 
     Attributes
     ----------
-    images : (N, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB).
+    images : (N, C, H, W); C is 1 (grey) or 3 (RGB). `len(images)`, `images.shape`, and
+        `images[rows]`, a float32 tensor in [0, 1], decoded and resized only there where images are
+        in files or tables; all of them are `images[:]`.
     labels : (N,) int64 from 0 to K - 1, or None.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """(C, H, W) of one image."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
@@ -64,6 +70,8 @@ def folds(dataset: Dataset, held_out: float = 0.2, seed: int = 0) -> tuple[Datas
 
 def _part(dataset: Dataset, rows: Tensor) -> Dataset:
     labels = None if dataset.labels is None else dataset.labels[rows]
+    if isinstance(dataset.images, StoredImages):
+        return Dataset(Subset(dataset.images, rows.numpy()), labels)
     return Dataset(dataset.images[rows], labels)
 
 
@@ -82,35 +90,41 @@ def from_arrays(images: NDArray[Any], labels: NDArray[Any] | None, where: str) -
         If there are fewer than 2 images, or no pixels, floats outside [0, 1], or labels of another
         shape or kind.
     """
-    import torch
-
-    if len(images) < 2:
-        raise InputError(f"{where} must hold at least 2 images, but holds {len(images)}")
+    check_count(len(images), where)
     if not images.size:
         raise InputError(f"{where} holds images of shape {images.shape[1:]}, without a pixel")
-    indices = None if labels is None else torch.from_numpy(_indices(labels, len(images), where))
-    return Dataset(torch.from_numpy(_scaled(images, where)), indices)
+    _check_range(images, where)
+    return Dataset(Pixels(images), indices(labels, len(images), where))
 
 
-def _scaled(images: NDArray[Any], where: str) -> NDArray[np.float32]:
-    """float32 in [0, 1], freshly allocated: the only copy that is as large."""
+def check_count(count: int, where: str) -> None:
+    """Refuse fewer images than two."""
+    if count < 2:
+        raise InputError(f"{where} must hold at least 2 images, but holds {count}")
+
+
+def _check_range(images: NDArray[Any], where: str) -> None:
     if images.dtype == np.uint8:
-        return np.divide(images, 255, dtype=np.float32, order="C")
-    with np.errstate(over="ignore"):
-        scaled = images.astype(np.float32, order="C")
-    low, high = scaled.min(), scaled.max()
+        return
+    parts = (scaled(images[i : i + _AT_ONCE]) for i in range(0, len(images), _AT_ONCE))
+    ends = np.array([(part.min(), part.max()) for part in parts])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
     if not (low >= 0 and high <= 1):  # NaN compares as false
         raise InputError(
             f"{where} holds float images from {low:g} to {high:g}, but they must be in [0, 1]"
         )
-    return scaled
 
 
-def _indices(labels: NDArray[Any], count: int, where: str) -> NDArray[np.int64]:
+def indices(labels: NDArray[Any] | None, count: int, where: str) -> Tensor | None:
+    """Labels (N,) as 0 to K - 1 in their sorted order; `InputError` if they are no labels."""
+    import torch
+
+    if labels is None:
+        return None
     if labels.shape != (count,):
         raise InputError(f"{where} has labels of shape {labels.shape}, but must have ({count},)")
     if labels.dtype.kind not in _LABELS:
         raise InputError(
             f"{where} has labels of type {labels.dtype}, but they must be integers or strings"
         )
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))

@@ -6,28 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from raybilevel.data.dataset import Dataset, from_arrays
-from raybilevel.data.pictures import stacked
+from raybilevel.data.dataset import Dataset, check_count, indices
+from raybilevel.data.encoded import Cells, Encoded
+from raybilevel.data.pictures import KINDS, SUFFIXES
+from raybilevel.data.tables import Columns
 from raybilevel.errors import InputError
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-_KINDS = "png, jpg, jpeg, bmp or webp images"
 
-
-def is_in(folder: Path) -> bool:
-    """Whether the folder may be one of images: any folder that is nothing else."""
-    return folder.is_dir()
-
-
-def read(folder: Path) -> Dataset:
+def read(folder: Path, columns: Columns) -> Dataset:
     """Read the images of a folder, or of its sub-folders; see `raybilevel.data.load`.
 
     Raises
     ------
     InputError
-        If there are no images, or both images and sub-folders, a sub-folder has no images, or an
-        image is damaged or has another size.
+        If there are no images, or both images and sub-folders, or a sub-folder has no images.
     """
+    columns.refuse(f"data '{folder}'")
     files, classes = _images_in(folder), _folders_in(folder)
     if files and classes:
         raise InputError(
@@ -36,13 +30,18 @@ def read(folder: Path) -> Dataset:
         )
     if not files and not classes:
         raise InputError(
-            f"data '{folder}' must hold {_KINDS}, or idx or parquet files, but has none"
+            f"data '{folder}' must hold {KINDS}, or idx, parquet or tar files, but has none"
         )
     labels = None
     if classes:
         files, labels = _by_class(classes)
-    images = stacked((f"data '{file}'", file.read_bytes()) for file in files)
-    return from_arrays(images, None if labels is None else np.array(labels), f"data '{folder}'")
+    where = f"data '{folder}'"
+    check_count(len(files), where)
+    cells = Cells(
+        len(files), lambda rows: [files[r] for r in rows], lambda row: f"data '{files[row]}'"
+    )
+    given = None if labels is None else np.array(labels)
+    return Dataset(Encoded(cells), indices(given, len(files), where))
 
 
 def _by_class(classes: list[Path]) -> tuple[list[Path], list[str]]:
@@ -50,13 +49,13 @@ def _by_class(classes: list[Path]) -> tuple[list[Path], list[str]]:
     held = {folder: _images_in(folder) for folder in classes}
     for folder, files in held.items():
         if not files:  # a class without images, or a folder above the one that was meant
-            raise InputError(f"data: the sub-folder '{folder}' must hold {_KINDS}, but has none")
+            raise InputError(f"data: the sub-folder '{folder}' must hold {KINDS}, but has none")
     files = [file for folder in classes for file in held[folder]]
     return files, [file.parent.name for file in files]
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return [f for f in _seen(folder) if f.suffix.lower() in _SUFFIXES and not f.is_dir()]
+    return [f for f in _seen(folder) if f.suffix.lower() in SUFFIXES and not f.is_dir()]
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raybilevel.data.dataset import Dataset, from_arrays
+from raybilevel.data.tables import Columns
 from raybilevel.errors import InputError
 
 _GZIP = b"\x1f\x8b"
@@ -22,7 +23,7 @@ def is_in(folder: Path) -> bool:
     return bool(_image_files(folder))
 
 
-def read(path: Path) -> Dataset:
+def read(path: Path, columns: Columns) -> Dataset:
     """Read a file of images with the labels beside it, or a folder with one; see `load`.
 
     Raises
@@ -30,6 +31,7 @@ def read(path: Path) -> Dataset:
     InputError
         If a folder holds several such files, or a file is no idx file of bytes, or damaged.
     """
+    columns.refuse(f"data '{path}'")
     file = _chosen(path) if path.is_dir() else path
     images = _array(file, dimensions=3)
     beside = _labels_beside(file)
@@ -64,13 +66,14 @@ def _labels_beside(file: Path) -> Path | None:
 def _array(file: Path, dimensions: int) -> NDArray[np.uint8]:
     data = _content(file)
     magic, start = bytes((0, 0, 8, dimensions)), 4 + 4 * dimensions
-    if data[:4] != magic or len(data) < start:
+    begins = data[:start].tobytes()
+    if begins[:4] != magic or len(begins) < start:
         raise InputError(
-            f"data '{file}' starts with '{data[:4].hex(' ')}', but an idx file of "
+            f"data '{file}' starts with '{begins[:4].hex(' ')}', but an idx file of "
             f"{'images' if dimensions == 3 else 'labels'} starts with '{magic.hex(' ')}' and "
             f"{dimensions} sizes"
         )
-    sizes = struct.unpack(f">{dimensions}I", data[4:start])
+    sizes = struct.unpack(f">{dimensions}I", begins[4:])
     promised, held = math.prod(sizes), len(data) - start
     if promised != held or not held:
         shape = " x ".join(map(str, sizes))
@@ -78,13 +81,18 @@ def _array(file: Path, dimensions: int) -> NDArray[np.uint8]:
             f"data '{file}' holds {held} bytes, but its header promises {shape}: "
             "it must be a whole file"
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(sizes)
+    return data[start:].reshape(sizes)
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path) -> NDArray[np.uint8]:
     """Bytes of a file, unzipped where they are zipped, whatever the file's name says."""
-    data = file.read_bytes()
+    with file.open("rb") as opened:
+        begins = opened.read(2)
+    if not begins:
+        return np.empty(0, np.uint8)
+    if begins != _GZIP:
+        return np.memmap(file, np.uint8, "r")
     try:
-        return gzip.decompress(data) if data.startswith(_GZIP) else data
+        return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8)
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"data '{file}' must be a whole gzip file, but: {error}") from error

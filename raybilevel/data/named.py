@@ -52,7 +52,7 @@ def mnist5k_16() -> Dataset:
     from torch.nn.functional import avg_pool2d, pad
 
     full = mnist5k()
-    return Dataset(avg_pool2d(pad(full.images, (2, 2, 2, 2)), 2), full.labels)
+    return Dataset(avg_pool2d(pad(full.images[:], (2, 2, 2, 2)), 2), full.labels)
 
 
 NAMED: dict[str, Callable[[], Dataset]] = {

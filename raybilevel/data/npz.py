@@ -1,4 +1,4 @@
-"""npz, numpy's archive of arrays."""
+"""npz and npy, numpy's archives of arrays and files of one."""
 
 from __future__ import annotations
 
@@ -10,26 +10,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raybilevel.data.dataset import Dataset, from_arrays
+from raybilevel.data.tables import Columns
 from raybilevel.errors import InputError
 
 _CHANNELS = (1, 3)
+_PAIRS = (("images", "labels"), ("arr_0", "arr_1"))  # the latter as guided-diffusion saves samples
 
 
-def read(path: Path) -> Dataset:
-    """Read `images` and perhaps `labels`; see `raybilevel.data.load`.
+def read(path: Path, columns: Columns) -> Dataset:
+    """Read the arrays of images, and of labels where there is one; see `raybilevel.data.load`.
 
     Raises
     ------
     InputError
-        If the file is no npz, has no `images`, holds objects, or images of another type or shape.
+        If the file is no npz, has no such array, holds objects, or images of another type or shape.
     """
     with _opened(path) as archive:
-        if "images" not in archive.files:
-            held = ", ".join(archive.files) or "nothing"
-            raise InputError(f"data '{path}' must hold an array 'images', but it holds {held}")
-        images = _array(archive, "images", path)
-        labels = _array(archive, "labels", path) if "labels" in archive.files else None
+        image, label = _names(archive.files, path, columns)
+        images = _array(archive, image, path)
+        labels = None if label is None else _array(archive, label, path)
     return from_arrays(_channels_first(images, path), labels, f"data '{path}'")
+
+
+def _names(held: list[str], path: Path, columns: Columns) -> tuple[str, str | None]:
+    """Which arrays are the images and the labels."""
+    for option, name in (("image_column", columns.image), ("label_column", columns.label)):
+        if name is not None and name not in held:
+            raise InputError(
+                f"data_options.{option} is '{name}', but data '{path}' holds {', '.join(held)}"
+            )
+    image, label = next((pair for pair in _PAIRS if pair[0] in held), ("", ""))
+    image = columns.image or image
+    if not image:
+        raise InputError(
+            f"data '{path}' must hold an array 'images', but it holds "
+            f"{', '.join(held) or 'nothing'}; name that of images by data_options.image_column"
+        )
+    return image, columns.label or (label if label in held else None)
+
+
+def read_npy(path: Path, columns: Columns) -> Dataset:
+    """Read a file of images, mapped into memory, and perhaps the labels beside it.
+
+    Raises
+    ------
+    InputError
+        As `read` does.
+    """
+    columns.refuse(f"data '{path}'")
+    beside = path.with_name(path.name.replace("images", "labels"))
+    labels = _mapped(beside) if beside != path and beside.is_file() else None
+    return from_arrays(_channels_first(_mapped(path), path), labels, f"data '{path}'")
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(
+            f"data '{path}' must be a whole npy file of numbers, since nothing is unpickled, but: "
+            f"{' '.join(str(error).split())}"
+        ) from error
 
 
 def _opened(path: Path) -> Any:

@@ -35,4 +35,4 @@ def _train(name: str, directory: Path) -> None:
 
     data = load(name)
     images = data.images if name == "digits" else folds(data)[0].images
-    pretrain(directory, images, steps=_STEPS[name])
+    pretrain(directory, images[:], steps=_STEPS[name])

@@ -86,7 +86,7 @@ def novelty(device: str) -> Reward:
     """Euclidean distance of the pixels to the nearest digit of the data: 0 for a copy."""
     from raybilevel.data import load
 
-    real = load("digits").images.flatten(1).to(device)
+    real = load("digits").images[:].flatten(1).to(device)
 
     def reward(images: Tensor) -> Tensor:
         _check_digits(images, "novelty")
@@ -100,7 +100,7 @@ def realism(device: str) -> Reward:
     from raybilevel.rewards.digits_classifier import digits_classifier, folds
 
     classifier = digits_classifier().to(device)
-    real = classifier.features(folds()[0].images.to(device))
+    real = classifier.features(folds()[0].images[:].to(device))
 
     def reward(images: Tensor) -> Tensor:
         _check_digits(images, "realism")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raybilevel.data import load
+from raybilevel.data import Columns, load
 from raybilevel.errors import InputError
 
 GREY = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)
@@ -36,24 +36,24 @@ def refused(saved):
 
 def test_grey_images_get_a_channel(saved):
     data = load(saved(images=GREY))
-    assert torch.equal(data.images, torch.as_tensor(GREY)[:, None] / 255)
+    assert torch.equal(data.images[:], torch.as_tensor(GREY)[:, None] / 255)
     assert data.labels is None
 
 
 def test_channels_are_found_first_or_last(saved):
     first, last = load(saved(images=RGB)), load(saved(images=np.moveaxis(RGB, 1, 3)))
     assert first.shape == (3, 5, 6)
-    assert torch.equal(first.images, torch.as_tensor(RGB) / 255)
-    assert torch.equal(first.images, last.images)
-    assert last.images.is_contiguous()
+    assert torch.equal(first.images[:], torch.as_tensor(RGB) / 255)
+    assert torch.equal(first.images[:], last.images[:])
+    assert last.images[:].is_contiguous()
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
 def test_floats_stay_what_they_are(saved, dtype):
     half = np.full((2, 3, 3), 0.5, dtype)
     data = load(saved(images=half))
-    assert data.images.dtype == torch.float32
-    assert (data.images == 0.5).all()
+    assert data.images[:].dtype == torch.float32
+    assert (data.images[:] == 0.5).all()
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,39 @@ def test_labels_of_any_integers_or_strings_become_0_to_k_minus_1_in_their_order(
     data = load(saved(images=GREY, labels=np.array(labels)))
     assert data.labels.tolist() == [1, 0, 1, 2]
     assert data.labels.dtype == torch.int64
+
+
+def test_sample_batches_of_guided_diffusion_are_read(saved):
+    data = load(saved(arr_0=np.moveaxis(RGB, 1, 3), arr_1=np.array([3, 1, 3, 9])))
+    assert torch.equal(data.images[:], torch.as_tensor(RGB) / 255)
+    assert data.labels.tolist() == [1, 0, 1, 2]
+
+
+def test_arrays_of_other_names_are_read_where_they_are_named(saved):
+    path = saved(x_train=GREY, y_train=[0, 1, 0, 1])
+    data = load(path, Columns("x_train", "y_train"))
+    assert data.shape == (1, 5, 6)
+    assert data.labels.tolist() == [0, 1, 0, 1]
+    with pytest.raises(InputError, match=r"column is 'x', but data .* holds x_train, y_train"):
+        load(path, Columns("x"))
+
+
+def test_an_npy_of_images_is_read_with_the_labels_beside_it(tmp_path):
+    np.save(tmp_path / "images.npy", GREY)
+    assert load(str(tmp_path / "images.npy")).labels is None
+    np.save(tmp_path / "labels.npy", [5, 2, 5, 2])
+    data = load(str(tmp_path / "images.npy"))
+    assert torch.equal(data.images[:], torch.as_tensor(GREY)[:, None] / 255)
+    assert data.labels.tolist() == [1, 0, 1, 0]
+
+
+def test_an_npy_of_objects_or_a_damaged_one_is_refused(tmp_path):
+    path = tmp_path / "images.npy"
+    np.save(path, np.array([GREY, None], object), allow_pickle=True)
+    for content in (path.read_bytes(), b"", b"hello"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="whole npy file of numbers, since nothing is unp"):
+            load(str(path))
 
 
 def test_an_archive_without_images_is_refused_with_what_it_holds(refused):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from raybilevel.data import load
+from raybilevel.data import Columns, load
 from raybilevel.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 4, 5), dtype=np.uint8)
@@ -33,7 +33,7 @@ def write(path, **columns):
 
 def refused(path, said):
     with pytest.raises(InputError, match=said) as caught:
-        load(str(path))
+        load(str(path)).images[:]
     assert "\n" not in str(caught.value)
 
 
@@ -41,7 +41,7 @@ def refused(path, said):
 def test_images_are_read_from_bytes_and_from_structs_as_hugging_face_writes_them(tmp_path, struct):
     rows = cells(PIXELS, struct)  # more than one batch
     data = load(write(tmp_path / "a.parquet", image=rows, label=[i % 3 + 4 for i in range(300)]))
-    assert torch.equal(data.images[:, 0], torch.as_tensor(PIXELS) / 255)
+    assert torch.equal(data.images[:][:, 0], torch.as_tensor(PIXELS) / 255)
     assert data.labels.tolist() == [i % 3 for i in range(300)]
 
 
@@ -59,11 +59,35 @@ def test_labels_may_be_strings_dictionaries_or_not_be_there(tmp_path, name):
     assert load(write(tmp_path / "a.parquet", image=rows)).labels is None
 
 
+def test_columns_go_by_the_names_of_public_tables_or_by_those_that_are_given(tmp_path):
+    rows = cells(PIXELS[:3])
+    path = write(tmp_path / "a.parquet", id=[7, 8, 9], img=rows, fine_label=[2, 2, 0])
+    assert load(path).labels.tolist() == [1, 1, 0]
+    path = write(tmp_path / "b.parquet", photo=rows, kind=["emu", "ant", "emu"], label=[0, 0, 0])
+    data = load(path, Columns("photo", "kind"))
+    assert torch.equal(data.images[:][:, 0], torch.as_tensor(PIXELS[:3]) / 255)
+    assert data.labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("given", [Columns("photos"), Columns(label="photos")])
+def test_a_column_that_is_not_there_is_refused_with_those_that_are(tmp_path, given):
+    path = write(tmp_path / "a.parquet", photo=cells(PIXELS[:2]), image=[0, 1])
+    said = "data_options.*_column is 'photos', but data '.*' has the columns photo, image"
+    with pytest.raises(InputError, match=said):
+        load(path, given)
+
+
+def test_a_file_that_changed_is_read_anew(tmp_path):
+    for part in (PIXELS[:2], PIXELS[2:5]):
+        data = load(write(tmp_path / "a.parquet", image=cells(part)))
+        assert torch.equal(data.images[:][:, 0], torch.as_tensor(part) / 255)
+
+
 def test_a_folder_is_read_in_the_order_of_its_files_and_train_goes_before_test(tmp_path):
     for i, name in enumerate("ba"):
         write(tmp_path / f"{name}.parquet", image=cells(PIXELS[2 * i : 2 * i + 2]), label=[i, i])
     data = load(str(tmp_path))
-    assert torch.equal(data.images[:, 0], torch.as_tensor(PIXELS[[2, 3, 0, 1]]) / 255)
+    assert torch.equal(data.images[:][:, 0], torch.as_tensor(PIXELS[[2, 3, 0, 1]]) / 255)
     assert data.labels.tolist() == [1, 1, 0, 0]
     write(tmp_path / "train-00000-of-00001.parquet", image=cells(PIXELS[:3]))
     assert len(load(str(tmp_path)).images) == 3
@@ -76,8 +100,8 @@ def test_a_folder_named_like_a_column_adds_no_column(tmp_path):
 
 
 def test_a_file_without_a_column_of_images_is_refused_with_its_columns(tmp_path):
-    path = write(tmp_path / "a.parquet", img=cells(PIXELS[:2]), label=[0, 1])
-    refused(path, "must have a column 'image', but it has img, label")
+    path = write(tmp_path / "a.parquet", pixels=cells(PIXELS[:2]), label=[0, 1])
+    refused(path, "must have a column 'image', but it has pixels, label; name")
 
 
 @pytest.mark.parametrize("column", [["a.png", "b.png"], [{"path": "a.png"}] * 2, [1, 2]])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from raybilevel.data import Images
 from raybilevel.lower.sampling.level_info import LevelInfo
 from raybilevel.lower.sampling.level_sampler import asked_step
 from raybilevel.schedules import Schedule
@@ -33,7 +34,7 @@ class Draw:
     t: Tensor
 
 
-def draw(images: Tensor, count: int, generator: torch.Generator, device: torch.device) -> Draw:
+def draw(images: Images, count: int, generator: torch.Generator, device: torch.device) -> Draw:
     """Draw `count` of the images (N, C, H, W) in [0, 1], noise, and times; all on the CPU.
 
     Times are a random shift of an even grid, which leaves less to chance (Kingma et al. 2021,

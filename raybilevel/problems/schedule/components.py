@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import data
-from raybilevel.data import Dataset
+from raybilevel.data import Columns, Dataset, Shape
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_info import LevelInfo
 from raybilevel.problems.schedule.network import Network
+from raybilevel.problems.schedule.settings import DataOptions
 
 if TYPE_CHECKING:
     from raybilevel.lower.sampling.level_sampler import LevelSampler
@@ -30,6 +31,7 @@ class Components:
     network : a pretrained one, or one that the run trains.
     data : a data set's name or a path.
     solver, mixed_precision : how the network is sampled.
+    data_options : how the data are read.
     extractor_spec, second_spec : as `load_extractor` takes them; None for a second that is trained.
     """
 
@@ -39,6 +41,7 @@ class Components:
     mixed_precision: str
     extractor_spec: ExtractorSpec
     second_spec: ExtractorSpec
+    data_options: DataOptions = field(default_factory=DataOptions)
 
     @property
     def info(self) -> LevelInfo:
@@ -48,7 +51,12 @@ class Components:
     @property
     def folds(self) -> tuple[Dataset, Dataset]:
         """Training data, and data held out."""
-        return _folds(self.data)
+        return _folds(self.data, self.data_options, self.info.image_shape)
+
+    @property
+    def dataset(self) -> Dataset:
+        """All of the data, as the network draws them."""
+        return _dataset(self.data, self.data_options, self.info.image_shape)
 
     def check(self) -> None:
         """Refuse a model that cannot be used, data that do not fit it, and bad extractors.
@@ -58,7 +66,13 @@ class Components:
         InputError
             One sentence on what is wrong.
         """
-        shape, wanted = self.folds[0].shape, self.info.image_shape
+        asked, wanted = self.data_options.size, self.info.image_shape
+        if asked not in (None, wanted[1:]):
+            raise InputError(
+                f"data_options.resolution is {asked[0]} x {asked[1]} (height x width), but "
+                f"{self.network} draws {wanted[1]} x {wanted[2]}; leave it out"
+            )
+        shape = data.shape_found(self.dataset)
         if shape != wanted:
             raise InputError(
                 f"data '{self.data}' has images of {_said(shape)}, but {self.network} draws "
@@ -69,6 +83,7 @@ class Components:
                 f"data '{self.data}' has {sum(len(fold.images) for fold in self.folds)} images, of "
                 f"which a fifth is held out; give at least {5 * _FEWEST}"
             )
+        data.check_sizes(self.dataset, f"data '{self.data}'")
         self.extractor("cpu")
         self.second_extractor("cpu")
 
@@ -113,16 +128,30 @@ class Components:
 
 
 @lru_cache(maxsize=2)
-def _folds(name: str) -> tuple[Dataset, Dataset]:
+def _folds(name: str, options: DataOptions, drawn: Shape) -> tuple[Dataset, Dataset]:
     """Loaded once a process; never part of a problem, which travels."""
-    return data.folds(data.load(name))
+    return data.folds(_dataset(name, options, drawn))
 
 
-def images_of(name: str) -> tuple[int, int, int]:
-    """(C, H, W) of a data set's images."""
-    return _folds(name)[0].shape
+@lru_cache(maxsize=2)
+def _dataset(name: str, options: DataOptions, drawn: Shape) -> Dataset:
+    """As a network draws it; what has a name has a size that was meant, and keeps it."""
+    loaded, size = _loaded(name, options.columns), options.size
+    if data.is_named(name):
+        return data.framed(loaded, size, crop=options.crop)
+    return data.framed(loaded, size or drawn[1:], drawn[0], options.crop)
 
 
-def _said(shape: tuple[int, int, int]) -> str:
+@lru_cache(maxsize=2)
+def _loaded(name: str, columns: Columns) -> Dataset:
+    return data.load(name, columns)
+
+
+def shape_of_data(name: str, options: DataOptions) -> Shape:
+    """(C, H, W) of a data set's images, for a network that is yet to be trained on them."""
+    return data.framed(_loaded(name, options.columns), options.size, crop=options.crop).shape
+
+
+def _said(shape: Shape) -> str:
     channels, height, width = shape
     return f"{channels} x {height} x {width}"

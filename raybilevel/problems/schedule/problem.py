@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
+from raybilevel import data
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.solvers import solver_name
@@ -29,6 +30,7 @@ from raybilevel.problems.schedule.sampling_rounds import SamplingRounds
 from raybilevel.problems.schedule.settings import (
     STEP,
     ComparisonSettings,
+    DataOptions,
     Estimation,
     OptimizerSettings,
 )
@@ -50,8 +52,11 @@ class ScheduleProblem(Settings, Problem):
     Parameters
     ----------
     data
-        What the samples should look like: "digits", "mnist5k", "mnist5k-16", or a path to idx
-        files, npz, parquet or a folder of images. A fifth is held out of the objective.
+        What the samples should look like: "digits", "mnist5k", "mnist5k-16", a path to idx files,
+        npz, npy, parquet, WebDataset tars or a folder of images, or a data set of the Hugging Face
+        hub as "owner/name"; see `raybilevel.data.load`. A fifth is held out of the objective.
+    data_options
+        `DataOptions`, or a mapping of its arguments: resolution, crop, and columns of tables.
     solver
         "dpm++" (DPM-Solver++(2M)), "ddim", or the name of one that another package registers: what
         is tuned, and exported. Or {class, options}, the class a name of diffusers' for one of the
@@ -81,6 +86,7 @@ class ScheduleProblem(Settings, Problem):
     resumable: ClassVar[frozenset[str]] = frozenset({"comparison.samples", "comparison.steps"})
 
     data: str
+    data_options: DataOptions = DataOptions()
     solver: str = "dpm++"
     sampling_steps: int = Field(default=10, ge=1)
     schedule: ScheduleName = "knots"
@@ -132,7 +138,7 @@ class ScheduleProblem(Settings, Problem):
         """What workers load."""
         return Components(
             self._network, self.data, self.solver, self.mixed_precision,
-            self.extractor, self.second_extractor,
+            self.extractor, self.second_extractor, self.data_options,
         )  # fmt: skip
 
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
@@ -228,14 +234,16 @@ class ScheduleProblem(Settings, Problem):
         self.components.check()
 
     def remarks(self) -> list[str]:
-        """Warnings: fewer samples than features, and no second extractor."""
+        """What was done to the data; fewer samples than features; no second extractor."""
         counts = {
             "estimation.samples": self.estimation.samples if self.objective == "fid" else None,
             "comparison.samples": self.comparison.samples or None,
             "data": len(self.components.folds[0].images),
         }
         given = {name: count for name, count in counts.items() if count is not None}
-        return remarks_on(self.components, given)
+        changed = data.remark(self.components.dataset)
+        said = [] if changed is None else [f"data: {changed}"]
+        return said + remarks_on(self.components, given)
 
     # --- what is left behind ----------------------------------------------------------------------
 

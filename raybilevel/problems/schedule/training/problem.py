@@ -20,7 +20,7 @@ from raybilevel.lower.sampling.level_info import Conditioning
 from raybilevel.lower.training.unet import WIDEST, network_config
 from raybilevel.problems.base import Arrays, Cost, Problem, Update
 from raybilevel.problems.schedule.comparison import INITIAL
-from raybilevel.problems.schedule.components import images_of
+from raybilevel.problems.schedule.components import shape_of_data
 from raybilevel.problems.schedule.export import write_levels
 from raybilevel.problems.schedule.network import Untrained, usual_scheduler
 from raybilevel.problems.schedule.problem import ScheduleProblem
@@ -98,7 +98,7 @@ class TrainingSchedule(ScheduleProblem):
         scheduler = usual_scheduler(
             self.tuned_schedule, self.prediction_type, is_learned=self.optimizer.updates > 0
         )
-        config = network_config(images_of(self.data), self.network)
+        config = network_config(shape_of_data(self.data, self.data_options), self.network)
         return Untrained(config, self.conditioning, self.prediction_type, scheduler)
 
     @property

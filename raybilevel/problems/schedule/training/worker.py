@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raybilevel.data import held
 from raybilevel.lower.training.loss import Draw, denoising_loss, draw
 from raybilevel.lower.training.parameter_vector import ParameterVector
 from raybilevel.lower.training.penalty_pair import PenaltyPair, train_pair
@@ -45,7 +46,7 @@ class TrainingWorker(ScheduleWorker):
     ) -> None:
         super().__init__(components, objective, device)
         self._spec, self._schedule = spec, schedule
-        self._images = components.folds[0].images
+        self._images = held(components.folds[0].images)
         unet = self._sampler.unet
         self._weights = ParameterVector(unet)
         self._trainer = Trainer(self._weights, spec.optimizer)
