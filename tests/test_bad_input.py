@@ -2,11 +2,16 @@
 
 import json
 import sys
+import tarfile
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 from commands import each
 from packages import register, write_module
+from PIL import Image
 
 from raybilevel.callbacks import named
 from raybilevel.cli import main as cli
@@ -554,6 +559,37 @@ def test_a_schedule_that_cannot_be_tuned(refused, run_in, changes, said):
         lines["problem"] = "training_schedule"
     write(run_in, "".join(f"{k}: {v}\n" for k, v in lines.items() if v is not None))
     assert refused().startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        ("pixels.npz", "{resolution: 16}", "data 'pixels.npz' has 20 of 20 images smaller than"),
+        ("pixels.npz", "{resolution: 7}", "network has 2 block_out_channels, which halve"),
+        ("pixels.npz", "{resolution: [8, 0]}", "data_options.resolution."),
+        ("pixels.npz", "{image_column: y}", "data_options.image_column is 'y', but data"),
+        ("table.parquet", "{}", "data 'table.parquet' must have a column 'image', but it has x, y"),
+        ("table.parquet", "{image_column: z}", "data_options.image_column is 'z', but"),
+        ("text.tar", "{}", "data 'text.tar' must have a column 'image', but it has"),
+        ("mixed", "{}", "data 'mixed/0.png' is 8 x 8 and data 'mixed/1.png' is 8 x 9"),
+    ],
+)  # fmt: skip
+def test_data_that_no_network_can_be_trained_on(refused, run_in, data, options, said):
+    write_data(run_in)
+    write(run_in, f"problem: training_schedule\ndata: {data}\ndata_options: {options}\n")
+    assert refused().startswith(said)
+
+
+def write_data(folder):
+    """Data of each kind with something wrong, or that is made wrong by options."""
+    np.savez(folder / "pixels.npz", images=np.zeros((20, 8, 8), np.uint8))
+    pq.write_table(pa.table({"x": [b"0"], "y": [0]}), folder / "table.parquet")
+    (folder / "hello.txt").write_text("hello")
+    with tarfile.open(folder / "text.tar", "w") as archive:
+        archive.add(folder / "hello.txt", "0000.txt")
+    (folder / "mixed").mkdir()
+    for i in (0, 1):
+        Image.new("L", (8 + i, 8)).save(folder / "mixed" / f"{i}.png")
 
 
 COMPARED = {"trials": "2", "searches": "[random]"}

@@ -76,7 +76,8 @@ class Encoded(StoredImages):
         return (self.cells.count, *self.frame.shape)
 
     @cached_property
-    def frame(self) -> Frame:  # noqa: D102
+    def frame(self) -> Frame:
+        """What they are brought to."""
         return self._given or Frame(self.channels, *self.size)
 
     @property
@@ -96,10 +97,12 @@ class Encoded(StoredImages):
             )
         return sizes[0][1:]
 
-    def found(self) -> Counter[Shape]:  # noqa: D102
+    def found(self) -> Counter[Shape]:
+        """How many there are of each shape."""
         return self.cells.found
 
-    def named(self, shape: Shape) -> str:  # noqa: D102
+    def named(self, shape: Shape) -> str:
+        """Where one of a shape is."""
         return self.cells.first(shape)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:

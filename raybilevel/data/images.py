@@ -62,14 +62,17 @@ class Pixels(StoredImages):
         self._array = array
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:  # noqa: D102
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
         count, channels, height, width = self._array.shape
         return count, channels, height, width
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:  # noqa: D102
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (n, C, H, W) of some rows."""
         return self._array[rows]
 
-    def found(self) -> Counter[Shape]:  # noqa: D102
+    def found(self) -> Counter[Shape]:
+        """How many there are of each shape."""
         return Counter({self.shape[1:]: len(self)})
 
 
@@ -80,21 +83,25 @@ class Framed(StoredImages):
         self._images, self._frame = images, frame
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:  # noqa: D102
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
         return (len(self._images), *self._frame.shape)
 
     @property
-    def frame(self) -> Frame:  # noqa: D102
+    def frame(self) -> Frame:
+        """What they are brought to."""
         return self._frame
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:  # noqa: D102
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (n, C, H, W) of some rows."""
         if isinstance(self._images, StoredImages):
             raw = self._images.take(rows)
         else:
             raw = self._images[rows].numpy()
         return np.stack([self._frame.of_array(image) for image in raw])
 
-    def found(self) -> Counter[Shape]:  # noqa: D102
+    def found(self) -> Counter[Shape]:
+        """How many there are of each shape."""
         _, channels, height, width = self._images.shape
         return Counter({(channels, height, width): len(self._images)})
 
@@ -106,21 +113,25 @@ class Subset(StoredImages):
         self._images, self._rows = images, rows
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:  # noqa: D102
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
         return (len(self._rows), *self._images.shape[1:])
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:  # noqa: D102
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (n, C, H, W) of some rows."""
         return self._images.take(self._rows[rows])
 
     def found(self) -> Counter[Shape]:
         """Of all images, those left out too."""
         return self._images.found()
 
-    def named(self, shape: Shape) -> str:  # noqa: D102
+    def named(self, shape: Shape) -> str:
+        """Where one of a shape is."""
         return self._images.named(shape)
 
     @property
-    def frame(self) -> Frame | None:  # noqa: D102
+    def frame(self) -> Frame | None:
+        """What they are brought to."""
         return self._images.frame
 
 

@@ -12,8 +12,8 @@ from raybilevel.data.images import Framed, StoredImages
 from raybilevel.errors import InputError
 
 _HOW = {
-    "center": "their middle, in the aspect of the network, resized",
-    "none": "all of each image, its aspect not kept, resized",
+    "center": "the middle of each, in that aspect, is resized",
+    "none": "all of each is squeezed into it",
 }
 
 

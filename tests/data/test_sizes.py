@@ -53,10 +53,10 @@ def test_stripes_finer_than_a_pixel_become_grey_and_no_pattern(tmp_path):
 
 def test_a_remark_says_how_many_were_changed_and_how(folder):
     assert remark(framed(load(str(folder)), (8, 8))) == (
-        "3 of 4 images are not 8 x 8 (height x width): their middle, in the aspect of the network, "
+        "3 of 4 images are not 8 x 8 (height x width): the middle of each, in that aspect, is "
         "resized by Pillow's Lanczos filter"
     )
-    assert "all of each image, its aspect not kept" in remark(
+    assert "all of each is squeezed into it by" in remark(
         framed(load(str(folder)), (8, 8), crop="none")
     )
     Image.fromarray(picture(9, 8, 8, colours=False)).save(folder / "grey.png")

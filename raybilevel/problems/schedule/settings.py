@@ -15,7 +15,7 @@ STEP = 0.005
 _FEWEST = 4  # two chunks of two
 _FEWEST_COMPARED = 128  # the jackknife's chunks hold four
 
-Pixels = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=0.5)]
 
 
@@ -37,7 +37,7 @@ class DataOptions(Settings):
 
     said_as: ClassVar[str | None] = "data_options"
 
-    resolution: Pixels | tuple[Pixels, Pixels] | None = None
+    resolution: Side | tuple[Side, Side] | None = None
     crop: Crop = "center"
     image_column: str | None = None
     label_column: str | None = None

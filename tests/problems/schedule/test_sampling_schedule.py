@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from schedule_toys import (
     Pixels,
     at,
@@ -213,6 +214,9 @@ def options(**changes):
         ),
         ({"penalty": {"gamma": 3.0}}, "penalty is given, but model .* is pretrained, and nothing"),
         ({"data": "mnist5k"}, "images of 1 x 28 x 28, but model '.*' draws 1 x 8 x 8"),
+        ({"data_options": {"resolution": 9}}, r"resolution is 9 x 9 .* but model '.*' draws 8 x 8"),
+        ({"data_options": {"crop": "random"}}, "data_options.crop is 'random': input should be"),
+        ({"data_options": {"image_column": "x"}}, "image_column is 'x', but data 'digits' has no"),
         ({"data": "nowhere"}, "nowhere"),
         (options(tau={"init": 1.0}), "schedule_options.tau is .* but a variable has name, init"),
         (options(eps="small"), "schedule_options.eps is 'small'; it must be a number"),
@@ -250,6 +254,30 @@ def test_data_without_labels_need_another_extractor(model, tmp_path):
     np.savez(tmp_path / "d.npz", images=images)
     with pytest.raises(InputError, match=r"labels, but the data have none: give .*'inception'"):
         tuning(model, data=str(tmp_path / "d.npz")).check()
+
+
+def test_larger_images_are_brought_to_the_networks_size_and_a_remark_says_so(model, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 12), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images)
+    problem = tuning(model, data=str(tmp_path / "d.npz"), extractor=Pixels)
+    problem.check()
+    train, held_out = problem.components.folds
+    assert (train.images.shape, held_out.images.shape) == ((32, 1, 8, 8), (8, 1, 8, 8))
+    assert problem.remarks()[0].startswith("data: 40 of 40 images are not 8 x 8 (height x width)")
+
+
+def test_images_smaller_than_the_network_draws_are_refused(model, tmp_path):
+    np.savez(tmp_path / "d.npz", images=np.zeros((40, 8, 7), dtype=np.uint8))
+    with pytest.raises(InputError, match="40 of 40 images smaller than the 8 x 8 pixels"):
+        tuning(model, data=str(tmp_path / "d.npz"), extractor=Pixels).check()
+
+
+def test_images_with_colours_are_refused_by_a_network_without(model, tmp_path):
+    for i in range(40):
+        image = Image.new("RGB" if i == 30 else "L", (9, 9))
+        image.save(tmp_path / f"{i}.png")
+    with pytest.raises(InputError, match=r"images of 3 x 8 x 8, but model '.*' draws 1 x 8 x 8"):
+        tuning(model, data=str(tmp_path), extractor=Pixels).check()
 
 
 def test_data_of_few_images_are_refused(model, tmp_path):
