@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from raybilevel.data import load
+from raybilevel.data import Columns, load
+from raybilevel.data.hugging_face import read_hub
 from raybilevel.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
@@ -112,6 +113,17 @@ def test_a_name_of_the_hub_that_is_neither_cached_nor_reachable_is_refused(run_i
     )
     (run_in / "nobody/nothing").mkdir(parents=True)
     refused("nobody/nothing", "must hold png, .* but has none")  # a path goes first
+
+
+def test_what_a_repository_holds_is_read_as_on_the_hub(tmp_path):
+    """A local folder in place of a repository: `datasets` finds its files and builder likewise."""
+    table().to_parquet(tmp_path / "one" / "train-00000-of-00001.parquet")
+    data = read_hub(str(tmp_path / "one"), Columns())
+    assert torch.equal(data.images[:][:, 0], torch.as_tensor(PIXELS) / 255)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "train.csv").write_text("image,label\na.png,0\n")
+    with pytest.raises(InputError, match="two' must be images, parquet, Arrow or WebDataset tars"):
+        read_hub(str(tmp_path / "two"), Columns())
 
 
 def test_reading_prints_nothing_and_leaves_bars_and_log_levels_as_they_were(tmp_path, capfd):
