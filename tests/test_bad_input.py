@@ -260,6 +260,61 @@ def test_a_text_to_image_pipeline(refused, run_in):
     assert "no text-to-image" in sentence
 
 
+def published(folder, *variants, size=8, halvings=1):
+    """A pipeline directory as far as it is read before a run: its JSON, and names of weights."""
+    blocks = ["DownBlock2D"] * (halvings + 1)
+    unet = {"sample_size": size, "down_block_types": blocks, "in_channels": 1, "out_channels": 1}
+    unet |= {"up_block_types": ["UpBlock2D"] * len(blocks), "norm_num_groups": 4}
+    unet |= {"block_out_channels": [8] * len(blocks), "_class_name": "UNet2DModel"}
+    parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    for name, content in {
+        "model_index.json": {"_class_name": "DDPMPipeline", **parts},
+        "unet/config.json": unet,
+        "scheduler/scheduler_config.json": {"num_train_timesteps": 1000},
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    for variant in variants:
+        (folder / "unet" / f"diffusion_pytorch_model{variant}.safetensors").touch()
+
+
+TWO = "model 'pipe' has its weights in the variants 'fp16' and 'non_ema' alone"
+
+
+@pytest.mark.parametrize("problem", ["reward", "sampling_schedule"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("{}", f"{TWO}; choose one, such as model_options: {{variant: fp16}}"),
+        ("{variant: bf16}", f"model_options.variant is 'bf16', but {TWO}"),
+        ("{varient: fp16}", "model_options has 'varient', but what is known is variant"),
+    ],
+    ids=["not asked for", "not there", "misspelt"],
+)
+def test_a_variant_of_the_weights(refused, run_in, problem, options, said):
+    published(run_in / "pipe", ".fp16", ".non_ema")
+    lines = yaml_of(model="pipe") if problem == "reward" else "model: pipe\ndata: digits\n"
+    write(run_in, f"{lines}problem: {problem}\nmodel_options: {options}\n")
+    assert refused() == said
+
+
+def test_a_variant_of_a_callable(refused, run_in):
+    write(run_in, yaml_of(model_options="{variant: fp16}"))
+    assert refused().endswith("the model is a callable, which loads its own weights; leave it out")
+
+
+@pytest.mark.parametrize(
+    ("size", "halvings", "said"),
+    [([9, 7], 1, "9 x 7, as its 2 blocks halve them 1 time"), (15, 3, "15 x 15, as its 4 blocks")],
+)
+def test_a_network_that_cannot_take_its_own_size(refused, run_in, size, halvings, said):
+    published(run_in / "pipe", "", size=size, halvings=halvings)
+    write(run_in, yaml_of(model="pipe"))
+    sentence = refused()
+    assert sentence.startswith(f"model 'pipe' cannot take images of its own sample_size, {said}")
+    assert sentence.endswith("give a model of another size")
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "{name: l, init: 1, low: 0, high: 2}"])
 def test_lambda_that_is_not_above_zero(refused, run_in, value):
     write(run_in, yaml_of(lambda_=value, lower_reward="{a: toys:first, b: toys:second}"))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipeline_files import check_pipeline, read_config
+from raybilevel.lower.sampling.pipeline_info import check_pipeline
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels
 
@@ -46,8 +46,12 @@ class LevelInfo:
         return float(self.logsnr[-1]), float(self.logsnr[0])
 
 
-def read_levels(directory: Path | str, where: str = "model") -> LevelInfo:
+def read_levels(
+    directory: Path | str, where: str = "model", variant: str | None = None
+) -> LevelInfo:
     """Read a pipeline directory's noise levels from its JSON files.
+
+    Its arguments are those of `check_pipeline`.
 
     Raises
     ------
@@ -56,10 +60,8 @@ def read_levels(directory: Path | str, where: str = "model") -> LevelInfo:
         (learned or Fourier time embedding), predicts something else than noise, sample or v, or the
         scheduler thresholds.
     """
-    info = check_pipeline(directory, where=where)
-    named = f"{where} '{directory}'"
-    unet = read_config(Path(directory) / "unet" / "config.json", named)
-    scheduler = read_config(Path(directory) / "scheduler" / "scheduler_config.json", named)
+    info = check_pipeline(directory, where=where, variant=variant)
+    named, unet, scheduler = info.files.named, info.files.unet, info.files.scheduler
     _check_network(unet, named)
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in _PREDICTIONS or scheduler.get("thresholding"):

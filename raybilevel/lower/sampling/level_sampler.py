@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from raybilevel.lower.sampling.level_info import LevelInfo, read_levels
-from raybilevel.lower.sampling.pixel import load_pipeline, prepare
+from raybilevel.lower.sampling.pipeline_loading import load_pipeline
+from raybilevel.lower.sampling.pixel import prepare
 from raybilevel.lower.sampling.solvers import load_solver
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels

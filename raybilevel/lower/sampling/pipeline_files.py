@@ -1,77 +1,82 @@
-"""What a diffusers pipeline directory holds, from its JSON alone: no weights, no torch."""
+"""A diffusers pipeline's files, wherever they lie, from its JSON alone: no weights, no torch."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.json_config import read_config
+from raybilevel.lower.sampling.pipeline_folders import find_folders
+from raybilevel.lower.sampling.weight_files import Weights, choose_weights
 
-_DEFAULT_STEPS = 50
 _PARTS = {"unet", "scheduler"}
+_AVERAGE = {
+    "decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma",
+    "power",
+}  # fmt: skip
+"""What diffusers' `EMAModel` adds to the config of the network that it averages."""
 
 
 @dataclass(frozen=True)
-class PipelineInfo:
-    """An unconditional pixel-space pipeline.
+class PipelineFiles:
+    """Where a pipeline of a unet and a scheduler lies, and its configs.
 
     Attributes
     ----------
-    image_shape : (C, H, W) of its images.
-    sampling_steps : scheduler steps to sample with.
+    named : what sentences call it.
+    folder : that its index is in; None where there is no index.
+    index, unet, scheduler : what its JSON files hold.
+    weights : of the unet.
+    is_plain : whether `from_pretrained` takes `folder` as it is.
+    remarks : what a user should know of the choice of files.
     """
 
-    image_shape: tuple[int, int, int]
-    sampling_steps: int
+    named: str
+    folder: Path | None
+    index: dict[str, Any]
+    unet: dict[str, Any]
+    scheduler: dict[str, Any]
+    weights: Weights
+    is_plain: bool
+    remarks: tuple[str, ...]
 
 
-def check_pipeline(
-    directory: Path | str, sampling_steps: int | None = None, where: str = "model"
-) -> PipelineInfo:
-    """Read what `directory` holds, and refuse what the sampler could not use.
+def find_files(
+    directory: Path | str, where: str = "model", variant: str | None = None
+) -> PipelineFiles:
+    """The files of the pipeline that a directory holds, in any of the forms of `find_folders`.
 
     Parameters
     ----------
-    sampling_steps
-        In [1, the scheduler's num_train_timesteps]; None for 50, or all where there are fewer.
-    where
-        The argument that holds the directory, for the error's sentence.
+    where : the argument that holds the directory, for the error's sentence.
+    variant : of the weights; None for those without one, or else the only one.
 
     Raises
     ------
     InputError
-        If there is no such directory, it is no pipeline, the pipeline is another kind than
-        unconditional and pixel-space, or cannot take that many steps.
+        If there is no such pipeline, it has other parts, or its weights are not all there.
     """
-    directory = Path(directory)
     named = f"{where} '{directory}'"
-    if not directory.is_dir():
-        raise InputError(f"{named} is not a directory; give one that holds a diffusers pipeline")
-    _check_parts(read_config(directory / "model_index.json", named), named)
-    unet = read_config(directory / "unet" / "config.json", named)
-    scheduler = read_config(directory / "scheduler" / "scheduler_config.json", named)
-    if not any((directory / "unet").glob("*.safetensors")):
-        raise InputError(
-            f"{named} has no safetensors in unet/; save it with safe_serialization=True"
-        )
-    steps = _check_steps(sampling_steps, scheduler["num_train_timesteps"], named)
-    return PipelineInfo(_image_shape(unet, named), steps)
-
-
-def read_config(path: Path, named: str) -> dict[str, Any]:
-    """A JSON file of the pipeline `named`; `InputError` where there is none, or it is damaged."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{named} is no diffusers pipeline, it has no {path.parent.name}/{path.name}; "
-            "give a directory written by save_pretrained"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{named} is damaged: {path} is not JSON ({error})") from error
-    return content
+    found = find_folders(directory, named)
+    index = None if found.index is None else read_config(found.index, named)
+    if index is not None:
+        _check_parts(index, named)
+    unet = read_config(found.unet / "config.json", named)
+    scheduler = read_config(found.scheduler / "scheduler_config.json", named)
+    weights = choose_weights(found.unet, variant, named)
+    weights.files(named)  # all there
+    return PipelineFiles(
+        named,
+        None if found.index is None else found.index.parent,
+        index or _usual_index(unet, scheduler),
+        {key: value for key, value in unet.items() if key not in _AVERAGE},
+        scheduler,
+        weights,
+        found.is_usual and weights.variant is None,
+        (*found.remarks, *_remarks(weights, variant, named)),
+    )
 
 
 def _check_parts(index: dict[str, Any], named: str) -> None:
@@ -84,27 +89,17 @@ def _check_parts(index: dict[str, Any], named: str) -> None:
         )
 
 
-def _image_shape(unet: dict[str, Any], named: str) -> tuple[int, int, int]:
-    if unet["_class_name"] != "UNet2DModel" or _is_conditional(unet):
-        raise InputError(
-            f"{named} has a conditional network; only unconditional UNet2DModels are supported yet"
-        )
-    size = unet["sample_size"]
-    if size is None:
-        raise InputError(f"{named} has no sample_size in unet/config.json; set the image's size")
-    height, width = (size, size) if isinstance(size, int) else size
-    return unet["in_channels"], height, width
+def _usual_index(unet: dict[str, Any], scheduler: dict[str, Any]) -> dict[str, Any]:
+    """The index of a network that was saved without one."""
+    parts = {"unet": unet, "scheduler": scheduler}
+    return {
+        "_class_name": "DDPMPipeline",
+        "_diffusers_version": unet.get("_diffusers_version", "0.0.0"),
+        **{name: ["diffusers", config.get("_class_name")] for name, config in parts.items()},
+    }
 
 
-def _is_conditional(unet: dict[str, Any]) -> bool:
-    return unet.get("num_class_embeds") is not None or unet.get("class_embed_type") is not None
-
-
-def _check_steps(steps: int | None, train_steps: int, named: str) -> int:
-    if steps is None:
-        return min(_DEFAULT_STEPS, train_steps)
-    if not 1 <= steps <= train_steps:
-        raise InputError(
-            f"sampling_steps is {steps}, but {named} takes from 1 to {train_steps} of them"
-        )
-    return steps
+def _remarks(weights: Weights, asked: str | None, named: str) -> list[str]:
+    if weights.variant == asked:
+        return []
+    return [f"{named} has its weights in the variant '{weights.variant}' alone, which is used"]

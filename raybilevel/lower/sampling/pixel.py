@@ -10,14 +10,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import patch_environment
-from diffusers import DiffusionPipeline
-from diffusers.utils import logging
 from torch import Tensor
 
 from raybilevel.errors import RunError
-from raybilevel.lower.sampling.pipeline_files import PipelineInfo, check_pipeline
-
-__all__ = ["PipelineInfo", "PixelSampler", "check_pipeline"]
+from raybilevel.lower.sampling.pipeline_info import check_pipeline
+from raybilevel.lower.sampling.pipeline_loading import load_pipeline
 
 
 class PixelSampler:
@@ -37,6 +34,8 @@ class PixelSampler:
         In [1, the scheduler's num_train_timesteps]; None for 50, or all where there are fewer.
     mixed_precision
         "no", "fp16" or "bf16": what accelerate runs the network in.
+    variant
+        Of the weights; None for those without one, or else the only one.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class PixelSampler:
     Raises
     ------
     InputError
-        What `check_pipeline` raises.
+        What `check_pipeline` and `load_pipeline` raise.
     RunError
         If this process has set accelerate up for another device before.
     """
@@ -57,9 +56,10 @@ class PixelSampler:
         device: str = "cpu",
         sampling_steps: int | None = None,
         mixed_precision: str = "no",
+        variant: str | None = None,
     ) -> None:
-        info = check_pipeline(directory, sampling_steps)
-        pipeline = load_pipeline(directory)
+        info = check_pipeline(directory, sampling_steps, variant=variant)
+        pipeline = load_pipeline(directory, variant)
         self.image_shape = info.image_shape
         self._steps = info.sampling_steps
         self._unet, self._device = prepare(pipeline.unet, device, mixed_precision)
@@ -85,19 +85,6 @@ class PixelSampler:
             output = self._unet(self._scheduler.scale_model_input(x, t), t, return_dict=False)[0]
             x = self._scheduler.step(output, t, x, return_dict=False, **extra)[0]
         return (x / 2 + 0.5).clamp(0, 1).float().cpu()
-
-
-def load_pipeline(directory: Path | str) -> DiffusionPipeline:
-    """The pipeline in a directory, from safetensors alone and without a progress bar."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # a bar per worker helps nobody
-    try:
-        return DiffusionPipeline.from_pretrained(
-            str(directory), local_files_only=True, use_safetensors=True
-        )
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def prepare(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
+from raybilevel.lower.sampling.pipeline_loading import copy_pipeline
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import write_grid
+from raybilevel.problems.reward.model import Model
 from raybilevel.problems.reward.pool_objective import PoolObjective
 
 _POINTS = 121
 
 
-def write_pipeline(source: Path | None, directory: Path) -> None:
-    """Copy the pretrained pipeline, unchanged; nothing where the model is a callable."""
-    if source is not None:
-        shutil.copytree(source, directory / "pipeline")
+def write_pipeline(model: Model, directory: Path) -> None:
+    """Copy the pretrained pipeline; nothing where the model is a callable."""
+    if model.directory is not None:
+        copy_pipeline(model.directory, directory / "pipeline", model.variant)
 
 
 def write_samples(state: Arrays, directory: Path) -> None:

@@ -29,11 +29,13 @@ class Model:
     ----------
     spec : a pipeline directory, a name in `PRETRAINED`, an import path, or a callable.
     sampling_steps, mixed_precision : how a pipeline is sampled.
+    variant : of a pipeline's weights, as `find_files` takes it.
     """
 
     spec: str | SampleFunction
     sampling_steps: int | None
     mixed_precision: str
+    variant: str | None = None
 
     @cached_property
     def directory(self) -> Path | None:
@@ -47,7 +49,9 @@ class Model:
         if self.directory is not None:
             from raybilevel.lower.sampling.pixel import PixelSampler
 
-            pixels = PixelSampler(self.directory, device, self.sampling_steps, self.mixed_precision)
+            pixels = PixelSampler(
+                self.directory, device, self.sampling_steps, self.mixed_precision, self.variant
+            )
             return pixels.sample, pixels.nfe_per_sample
         sample = resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec
         return sample, int(getattr(sample, "nfe_per_sample", 1))
@@ -70,9 +74,10 @@ class Model:
 
         if self.directory is None:
             return self._drawn()
-        from raybilevel.lower.sampling.pipeline_files import check_pipeline
+        from raybilevel.lower.sampling.pipeline_info import check_pipeline
 
-        shape = check_pipeline(self.directory, self.sampling_steps).image_shape
+        info = check_pipeline(self.directory, self.sampling_steps, variant=self.variant)
+        shape = info.image_shape
         return torch.rand((_PROBE, *shape), generator=torch.Generator().manual_seed(0))
 
     def _drawn(self) -> Tensor:

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
+from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.convergence import stop_with
 from raybilevel.problems.reward.evaluation import RewardEvaluation
@@ -73,6 +74,8 @@ class RewardTuning(Settings, Problem):
         Scheduler steps of a pipeline; None is 50, or all where there are fewer.
     mixed_precision
         "no", "fp16" or "bf16".
+    model_options
+        `ModelOptions`, or a mapping of its arguments: which variant of a pipeline's weights.
     """
 
     resumable: ClassVar[frozenset[str]] = frozenset({"max_pool_size"})
@@ -90,6 +93,7 @@ class RewardTuning(Settings, Problem):
     round_size: int | None = Field(default=None, ge=1)
     sampling_steps: int | None = Field(default=None, ge=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    model_options: ModelOptions = ModelOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -109,6 +113,7 @@ class RewardTuning(Settings, Problem):
                 "it must be at least that"
             )
         self._coefficients.check()
+        self.model_options.check_for(self.model)
         return self
 
     @property
@@ -152,7 +157,12 @@ class RewardTuning(Settings, Problem):
     @cached_property
     def source(self) -> Model:
         """The pretrained model."""
-        return Model(self.model, self.sampling_steps, self.mixed_precision)
+        options = self.model_options
+        return Model(self.model, self.sampling_steps, self.mixed_precision, options.variant)
+
+    def remarks(self) -> list[str]:
+        """Which of a pipeline directory's files are used, where it leaves a choice."""
+        return self.model_options.remarks_on(self.model)
 
     def worker(self, device: str) -> RewardWorker:
         """Load the model and the rewards."""
@@ -211,7 +221,7 @@ class RewardTuning(Settings, Problem):
 
     def export(self, state: Arrays, directory: Path) -> None:
         """The pretrained pipeline, samples before and after, and the objective's curve."""
-        write_pipeline(self.source.directory, directory)
+        write_pipeline(self.source, directory)
         write_samples(state, directory)
         if len(state["pool/seed"]):
             write_curve(self.objective(state), state["x"], directory)

@@ -44,9 +44,10 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pipeline directory, or a name in `PRETRAINED`."""
+    """A pipeline directory, or a name in `PRETRAINED`, and which variant of its weights."""
 
     model: str
+    variant: str | None = None
 
     def __str__(self) -> str:
         return f"model '{self.model}'"
@@ -59,13 +60,13 @@ class Pretrained:
     @property
     def info(self) -> LevelInfo:
         """The model's noise levels."""
-        return read_levels(self.directory)
+        return read_levels(self.directory, variant=self.variant)
 
     def unet(self) -> Any:
         """The network as it was trained."""
-        from raybilevel.lower.sampling.pixel import load_pipeline
+        from raybilevel.lower.sampling.pipeline_loading import load_pipeline
 
-        return load_pipeline(self.directory).unet
+        return load_pipeline(self.directory, self.variant).unet
 
     def trained(self, state: Mapping[str, np.ndarray]) -> Any:
         """The same at any state: nothing is trained."""

@@ -13,6 +13,7 @@ from pydantic import model_validator
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_info import nearest_timesteps
 from raybilevel.problems.base import Arrays, Cost, Problem, Update
+from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.schedule.comparison import ROUNDED
 from raybilevel.problems.schedule.convergence import why_stop
 from raybilevel.problems.schedule.evaluation import SamplingEvaluation
@@ -35,9 +36,12 @@ class SamplingSchedule(ScheduleProblem):
     model
         A diffusers pipeline directory: unconditional, in pixel space, with a `UNet2DModel` of
         positional time embedding; or "digits" or "mnist5k-16", small models that come along.
+    model_options
+        `ModelOptions`, or a mapping of its arguments: which variant of the model's weights.
     """
 
     model: str
+    model_options: ModelOptions = ModelOptions()
 
     @model_validator(mode="before")
     @classmethod
@@ -52,11 +56,15 @@ class SamplingSchedule(ScheduleProblem):
 
     @property
     def _network(self) -> Pretrained:
-        return Pretrained(self.model)
+        return Pretrained(self.model, self.model_options.variant)
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
         return self._network.info.bounds
+
+    def remarks(self) -> list[str]:
+        """Those of `ScheduleProblem`; and which of the model's files are used, of several."""
+        return [*self.model_options.remarks_on(self.model), *super().remarks()]
 
     def worker(self, device: str) -> ScheduleWorker:
         """Load the network, the data and the extractors."""

@@ -23,7 +23,7 @@ from raybilevel.config import registry
 from raybilevel.lower.sampling.export import bake
 from raybilevel.lower.sampling.level_info import read_levels
 from raybilevel.lower.sampling.level_sampler import LevelSampler, asked_step
-from raybilevel.lower.sampling.pixel import load_pipeline
+from raybilevel.lower.sampling.pipeline_loading import load_pipeline
 from raybilevel.problems.schedule.export import exported_steps, stock_config
 from raybilevel.schedules import LOGSNR_FLOOR
 

@@ -14,7 +14,7 @@ from diffusers import (
 )
 
 from raybilevel.errors import InputError, RunError
-from raybilevel.lower.sampling.pipeline_files import check_pipeline
+from raybilevel.lower.sampling.pipeline_info import check_pipeline
 from raybilevel.lower.sampling.pixel import PixelSampler
 
 SEEDS = [5, 11, 2**63]
