@@ -109,9 +109,11 @@ def said_in_a_sentence(
     except Exception as error:  # whatever a user's code may raise
         if isinstance(error, (InputError, *passing)):
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split())
-        raise InputError(
-            f"{where} failed on {given}: {type(error).__name__}: {text} "
-            f"({last.filename}:{last.lineno})"
-        ) from error
+        raise InputError(f"{where} failed on {given}: {in_one_line(error)}") from error
+
+
+def in_one_line(error: Exception) -> str:
+    """What was raised, and by which line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} ({last.filename}:{last.lineno})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
@@ -115,12 +116,16 @@ class BilevelTuner:
             check_stays(self._address)
         else:  # a detached run may have a driver already
             self._check(directory)
-        with (
-            display(self._watch) as watch,
-            ray_session(self._address) as may_grow,
-        ):
+        with ExitStack() as ends:
+            if not config.run.detach:  # starting a Ray takes seconds
+                watch = ends.enter_context(display(self._watch))
+            may_grow = ends.enter_context(ray_session(self._address))
             find = running_driver if self._resume else find_driver  # one that is done shows its end
             driver = find(driver_name(config.run.storage_path, directory.name))
+            if config.run.detach:
+                if driver is None:
+                    self._check(directory)  # before the display: the user's code may print
+                watch = ends.enter_context(display(self._watch))
             if config.run.detach and driver is not None:
                 self._join(driver, directory, watch)
             else:
@@ -140,8 +145,6 @@ class BilevelTuner:
         from raybilevel.runtime.run_spec import RunSpec
 
         config = self._config
-        if config.run.detach:
-            self._check(directory)
         check_resources(config.scaling, may_grow)
         # the run begins to exist here, where nothing is left to refuse
         directory.write("config.yaml", config_file.dump(config).encode())

@@ -1,7 +1,7 @@
 """Rewards: registered ones by name, and how a user's own are found and run.
 
-A reward maps images (N, C, H, W) in [0, 1] to (N,) numbers, more being better. Nothing else is
-asked of it: no gradient, no torch.
+A reward maps images (N, C, H, W) in [0, 1] to (N,) or (N, 1) numbers, more being better. Nothing
+else is asked of it: no gradient, no torch.
 """
 
 from __future__ import annotations
@@ -59,22 +59,30 @@ def evaluate(reward: Reward, images: Any, where: str) -> np.ndarray:
     Raises
     ------
     InputError
-        If the reward does not return (N,) numbers.
+        If the reward does not return (N,) or (N, 1) numbers.
     """
     import torch
 
     with torch.no_grad():
-        values = reward(images)
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().double().numpy()
-    array = np.asarray(values)
+        array = np.asarray(_plain(reward(images)))
     n = len(images)
+    if array.shape == (n, 1):
+        array = array[:, 0]
     if array.shape != (n,) or array.dtype.kind not in "fiub":
         raise InputError(
             f"{where} returned {_described(array)} for images {tuple(images.shape)}; "
             f"it must return {n} numbers, of shape ({n},)"
         )
     return array.astype(np.float64)
+
+
+def _plain(values: Any) -> Any:
+    """Numbers without torch, which has types that numpy does not know, such as bfloat16."""
+    import torch
+
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().double().numpy()
+    return [_plain(v) for v in values] if isinstance(values, (list, tuple)) else values
 
 
 def _described(array: np.ndarray) -> str:

@@ -128,7 +128,7 @@ def test_what_is_no_reward_is_refused_with_what_would_be_right(spec, sentence):
     ("reward", "sentence"),
     [
         (lambda x: x.mean(), r"numbers of shape \(\) for images \(4, 1, 8, 8\); .* \(4,\)"),
-        (lambda x: x.flatten(1).mean(1)[:, None], r"shape \(4, 1\)"),
+        (lambda x: x.flatten(1).mean(1)[None, :], r"shape \(1, 4\)"),
         (lambda x: x.flatten(1).mean(1)[:3], r"shape \(3,\)"),
         (lambda x: None, r"no array of numbers"),
         (lambda x: ["good"] * len(x), r"no array of numbers"),
@@ -147,8 +147,22 @@ def test_a_rewards_numbers_may_be_arrays_lists_or_need_a_gradient(digits):
         lambda x: x.flatten(1).mean(1).numpy(),
         lambda x: x.flatten(1).mean(1).tolist(),
         lambda x: x.flatten(1).mean(1) * scale,
+        lambda x: x.flatten(1).mean(1)[:, None],  # as classifiers of one logit give them
+        lambda x: x.flatten(1).mean(1).numpy()[:, None],
+        lambda x: list(x.flatten(1).mean(1, keepdim=True)),
     ):
         np.testing.assert_allclose(evaluate(reward, images, HERE), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_rewards_numbers_may_be_of_half_precision(kind, digits):
+    for n in (1, 3):
+        images = digits.images[:n]
+        want = images.flatten(1).mean(1).to(kind)
+        for reward in (lambda x: want[: len(x), None], lambda x: list(want)):  # noqa: B023
+            found = evaluate(reward, images, HERE)
+            assert found.dtype == np.float64
+            np.testing.assert_array_equal(found, want.double())
 
 
 def test_digit_rewards_refuse_other_images():

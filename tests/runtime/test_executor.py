@@ -112,7 +112,7 @@ def test_a_reward_that_turns_wrong_later_is_the_users_error(tmp_path):
         model=gaussian, lower_reward=first, upper_reward=WrongLater(), pool_size=128
     )
     problem.check()
-    with pytest.raises(InputError, match=r"upper returned numbers of shape \(64, 2\)"):
+    with pytest.raises(InputError, match=r"^reward 'upper' returned numbers of shape \(64, 2\)"):
         run(problem, tmp_path)
 
 

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from raybilevel.config.settings import ScalingConfig
-from raybilevel.errors import RunError
+from raybilevel.errors import InputError, RunError
 from raybilevel.problems.base import Shard
 from raybilevel.runtime.environment import Facts
 from raybilevel.runtime.execution.preemption import Preemptions
@@ -136,6 +136,8 @@ class WorkerGroup:
         ------
         RunError
             If a worker could not load the problem, or too many have died while they loaded it.
+        InputError
+            If a worker could not load it, and the user's input is to blame.
         """
         for reference in arrived:
             number = next((n for n, w in self._workers.items() if reference in w.references), None)
@@ -159,7 +161,8 @@ class WorkerGroup:
         self, number: int, worker: WorkerHandle, reference: Any, error: RayTaskError
     ) -> WorkerEvent:
         if reference not in worker.calls:
-            raise RunError(f"a worker could not load the problem: {error.cause}") from error.cause
+            kind = InputError if isinstance(error.cause, InputError) else RunError
+            raise kind(f"a worker could not load the problem: {error.cause}") from error.cause
         call, _ = worker.calls.pop(reference)
         return ShardFailed(number, call, error)
 
