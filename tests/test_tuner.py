@@ -1,12 +1,15 @@
 """A run from Python: what it leaves, how it goes on, and what its budgets mean."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toys
 import yaml
+from terminals import Terminal
 
 from raybilevel import BilevelTuner, RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.errors import InputError
@@ -208,3 +211,17 @@ def test_a_budget_of_evaluations_ends_a_run(cluster, tmp_path):
     result = BilevelTuner.restore(result.path, run=RunConfig(seed=3, max_nfe=2500),
                                   watch=lambda progress: None).fit()  # fmt: skip
     assert result.summary["nfe_total"] == 3072
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("detach", [False, True])
+def test_what_a_reward_prints_on_a_probe_comes_before_the_live_line(detach, tmp_path, monkeypatch):
+    def printing(samples):
+        os.write(sys.stderr.fileno(), b"printed below Python\n")
+        return samples[:, 0] * float("nan")  # refused: nothing begins
+
+    terminal = Terminal(monkeypatch)
+    run = RunConfig(name="mine", storage_path=str(tmp_path), detach=detach)
+    with pytest.raises(InputError, match="gave nan on a probe batch"):
+        BilevelTuner(tuning(upper_reward=printing), run=run).fit()
+    assert terminal.lines() == ["printed below Python"]

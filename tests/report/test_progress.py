@@ -1,6 +1,8 @@
 import math
+import sys
 
 import pytest
+from terminals import Terminal
 
 from raybilevel.report.progress import display, live_line, plain_lines, row_line, status_line
 from raybilevel.runtime.run_status import Progress
@@ -57,6 +59,17 @@ def test_without_a_terminal_each_row_and_note_is_printed_once(capfd):
         show(progress(notes=["a note"]))
     printed = capfd.readouterr().err.splitlines()
     assert printed == ["a note", row_line(ROW)]
+
+
+def test_what_others_print_stands_above_the_live_line_in_lines_of_its_own(monkeypatch):
+    terminal = Terminal(monkeypatch)
+    with display() as show:
+        show(progress())
+        print("a reward prints")  # noqa: T201
+        show(progress(rows=[ROW]))
+        print("and complains", file=sys.stderr)  # noqa: T201
+        show(progress())
+    assert terminal.lines() == ["a reward prints", row_line(ROW), "and complains"]
 
 
 def test_a_watch_of_the_users_own_gets_the_progress_instead(capfd):
