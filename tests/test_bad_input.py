@@ -12,6 +12,7 @@ import ray
 from commands import each
 from packages import register, write_module
 from PIL import Image
+from schedule_toys import save_pipeline
 
 from raybilevel.callbacks import named
 from raybilevel.cli import main as cli
@@ -704,3 +705,36 @@ def test_a_callback_whose_package_is_missing(refused, run_in, monkeypatch):
     assert refused() == (
         "run.callbacks names mlflow, but mlflow is not installed; pip install 'raybilevel[mlflow]'"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "data 's.npz' are reference statistics of 5 features, but extractor "
+            "'schedule_toys:Pixels' gives 64; give those of this extractor, or the one that they "
+            "are of",
+        ),
+        (
+            {"extractor": None},
+            "data 's.npz' are reference statistics, but extractor 'auto' is made",
+        ),
+        (
+            {"objective": "kid"},
+            "objective is 'kid', which is taken to images, but data 's.npz' are",
+        ),
+        (
+            {"problem": "training_schedule", "model": None},
+            "data 's.npz' are reference statistics (mu, sigma), but a network is trained on images",
+        ),
+    ],
+    ids=["another size", "no extractor", "kid", "training"],
+)
+def test_reference_statistics_that_cannot_be_used(refused, run_in, changes, said):
+    save_pipeline(run_in / "pipeline")
+    np.savez(run_in / "s.npz", mu=np.zeros(5), sigma=np.eye(5))
+    lines = {"problem": "sampling_schedule", "model": "pipeline", "data": "s.npz"}
+    lines |= {"extractor": "schedule_toys:Pixels"} | changes
+    write(run_in, "".join(f"{k}: {v}\n" for k, v in lines.items() if v is not None))
+    assert refused().startswith(said)

@@ -27,8 +27,9 @@ from scipy.stats import t as student
 
 from raybilevel import RunConfig, SamplingSchedule
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
-from raybilevel.problems.schedule.comparison import OURS, Real, frame
+from raybilevel.problems.schedule.comparison import OURS, frame
 from raybilevel.problems.schedule.objective import measure
+from raybilevel.problems.schedule.reference import Reference
 from raybilevel.problems.schedule.shards import Noise, Sample
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.runtime.rounds import run_locally
@@ -256,7 +257,9 @@ class Scorer:
     """FID of levels on a numbered set of noises that no run has seen."""
 
     def __init__(self, p: SamplingSchedule, state: dict[str, np.ndarray]) -> None:
-        self._worker, self._to = p.worker("cpu"), FrechetTo(Real.of(state, "objective").train)
+        reference = Reference.of(state, "objective")
+        assert reference is not None
+        self._worker, self._to = p.worker("cpu"), FrechetTo(reference.train)
         self._base = state["seed_base"]
 
     def moments(self, levels: np.ndarray, number: int, samples: int) -> list[Moments]:

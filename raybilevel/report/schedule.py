@@ -6,6 +6,8 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from raybilevel.problems.schedule.comparison import INITIAL, LEARNED, NEAREST, OURS
 from raybilevel.report import training
 from raybilevel.report.figure import png, scale_of
@@ -78,21 +80,26 @@ def _compared(result: Result) -> list[Line]:
     table, m = result.directory.read_frame("comparison.parquet"), result.metrics
     learned = table.iloc[0]
     here = table[table["steps"] == learned["steps"]].sort_values("fid")
-    real = f"real against real {m['fid_floor']:.3f} and {m['fid_second_floor']:.3f}"
-    rows = [
-        (
-            "FID",
-            "to the training data, on noises not tuned on; in brackets learned minus this, 95 %; "
-            f"behind it by the second extractor ({real})",
-        )
-    ]
+    has_images = bool(np.isfinite(here["kid"]).all())
+    rows = [("FID", _heading(m, has_images))]
     for _, row in here.iterrows():
+        second = f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}" if has_images else ""
         rows += [("", f"{row['subject']:<22}{row['fid']:>8.3f}  {_gap(row, 'fid', ''):<20}"
-                      f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}")]  # fmt: skip
-    best = _best(here, "kid")
-    rows += [("KID", f"to held-out data: learned {learned['kid']:.3f}, best stock "
-                     f"{best['kid']:.3f} ({best['subject']})")]  # fmt: skip
+                      f"{second}")]  # fmt: skip
+    if has_images:
+        best = _best(here, "kid")
+        rows += [("KID", f"to held-out data: learned {learned['kid']:.3f}, best stock "
+                         f"{best['kid']:.3f} ({best['subject']})")]  # fmt: skip
     return [(name, text.rstrip()) for name, text in rows]
+
+
+def _heading(m: dict[str, Any], has_images: bool) -> str:
+    """What the numbers of FID are, and what real images would get, where there are some."""
+    read = "on noises not tuned on; in brackets learned minus this, 95 %"
+    if not has_images:
+        return f"to the reference statistics, {read}"
+    real = f"real against real {m['fid_floor']:.3f} and {m['fid_second_floor']:.3f}"
+    return f"to the training data, {read}; behind it by the second extractor ({real})"
 
 
 def _gap(row: pd.Series, metric: str, judge: str) -> str:
@@ -137,8 +144,11 @@ def _draw_fid(axes: Any, table: pd.DataFrame, m: dict[str, Any]) -> None:
         learned["steps"], learned["fid"], _BAND * learned["fid_se"],
         fmt="*", ms=12, color="k", label="learned",
     )  # fmt: skip
-    axes.axhline(m["fid_floor"], color="0.7", ls=":", label="held-out real images")
-    axes.set(xlabel="sampling steps", ylabel="FID to the training data")
+    has_images = m["fid_floor"] is not None  # else there are reference statistics alone
+    if has_images:
+        axes.axhline(m["fid_floor"], color="0.7", ls=":", label="held-out real images")
+    what = "training data" if has_images else "reference statistics"
+    axes.set(xlabel="sampling steps", ylabel=f"FID to the {what}")
     axes.set_yscale(scale_of(table["fid"]))
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from worse_images import judges
 
 from raybilevel.data import Dataset, folds, load
 from raybilevel.errors import InputError
 from raybilevel.metrics.extractor_networks import convolutions, mixer
-from raybilevel.metrics.extractor_training import _digest
 from raybilevel.metrics.extractors import features, load_extractor, trained_extractor
-from raybilevel.metrics.fid_kid import FrechetTo, Moments
+from raybilevel.metrics.fitting import digest
 from raybilevel.metrics.inception import _resized
 
 NETWORKS = ["objective", "second"]
@@ -26,34 +26,6 @@ def digits():
 
 def accuracy(extractor, fold):
     return (extractor.logits(fold.images).argmax(1) == fold.labels).double().mean().item()
-
-
-def blurred(images, pixels):
-    reach = int(3 * pixels) + 1
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * pixels**2))
-    kernel = (kernel / kernel.sum())[None, None]
-    across = nn.functional.conv2d(images, kernel[:, :, None], padding=(0, reach))
-    return nn.functional.conv2d(across, kernel[..., None], padding=(reach, 0))
-
-
-def noised(images, level):
-    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    return (images + level * noise).clamp(0, 1)
-
-
-def fids(extractor, train, images):
-    to = FrechetTo(Moments.of(features(extractor, train.images)))
-    return [to(Moments.of(features(extractor, worse))) for worse in images]
-
-
-def judges(extractor, train, held_out):
-    """FID to the training fold, of the held-out images as they are and ever worse."""
-    clean, side = held_out.images, held_out.images.shape[-1] / 8
-    noisy = fids(extractor, train, [clean, *(noised(clean, s) for s in (0.1, 0.2, 0.4, 0.8))])
-    soft = fids(extractor, train, [clean, *(blurred(clean, s * side) for s in (0.5, 0.7, 1, 1.5))])
-    for worse in (noisy, soft):
-        assert np.all(np.diff(worse) > 0), worse
-        assert worse[-1] > 10 * worse[0]
 
 
 @pytest.mark.parametrize("which", NETWORKS)
@@ -118,7 +90,7 @@ def test_other_images_labels_or_shapes_are_other_data(few):
         (images.mT.reshape(images.shape), labels),
     ]
     others.append((images.reshape(60, 3, 7, 4), labels))
-    assert len({_digest(*data) for data in [(images, labels), *others]}) == 5
+    assert len({digest(*data) for data in [(images, labels), *others]}) == 5
 
 
 @pytest.mark.parametrize("make", [convolutions, mixer])
@@ -219,12 +191,14 @@ def test_what_gives_no_features_is_refused_in_a_sentence(answer, said, few):
 
 
 def test_without_labels_the_alternatives_are_named(few):
-    for spec in (None, "second"):
-        with pytest.raises(InputError, match=r"give labels, an nn\.Module .* or 'inception'"):
+    for spec in ("trained", "second"):
+        with pytest.raises(
+            InputError, match=r"'auto', or give labels, an nn\.Module .* 'inception'"
+        ):
             load_extractor(spec, Dataset(few.images))
     with pytest.raises(InputError, match="the data have one"):
-        load_extractor(None, Dataset(few.images, torch.zeros(60, dtype=torch.int64)))
-    with pytest.raises(InputError, match="'vgg', but must be one of: trained, second, inception"):
+        load_extractor("trained", Dataset(few.images, torch.zeros(60, dtype=torch.int64)))
+    with pytest.raises(InputError, match="'vgg', but must be one of: auto, trained, second, clust"):
         load_extractor("vgg", few)
 
 

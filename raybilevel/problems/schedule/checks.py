@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from raybilevel import data
 from raybilevel.errors import InputError
 from raybilevel.metrics.fid_kid import few_samples_warning
 from raybilevel.problems.schedule.components import Components
@@ -30,17 +31,37 @@ def check_steps(components: Components, sampling: int, compared: Sequence[int]) 
 
 
 def remarks_on(components: Components, counts: Mapping[str, int]) -> list[str]:
-    """Warnings where FID is taken of fewer images than features, and on a missing extractor.
+    """What was done to the data, where FID is taken of few images, and what there is to judge by.
 
     Parameters
     ----------
     counts : images that FID is taken of, by the setting that says how many.
     """
-    images = components.folds[0].images[:2]
-    features = components.extractor("cpu")(images).shape[1]
+    features = components.features
+    changed = data.remark(components.dataset) if components.statistics is None else None
     warnings = {name: few_samples_warning(count, features) for name, count in counts.items()}
     said = [f"{name}: {warning}" for name, warning in warnings.items() if warning is not None]
-    if components.has_second:
-        return said
-    return [*said, "second_extractor: data without labels have no second one, so its columns "
-            "repeat the objective's; give one"]  # fmt: skip
+    on_data = [] if changed is None else [f"data: {changed}"]
+    return [*on_data, *said, *_on_judges(components)]
+
+
+def _on_judges(components: Components) -> list[str]:
+    """Which extractors "auto" took where there are no labels; what is not known without images."""
+    if components.statistics is not None:
+        return [
+            "data: reference statistics have no images, so there is no KID, no second extractor "
+            "and no FID of real against real; nor do they say of how many images they are, so that "
+            "what this number adds to FID stays in it"
+        ]
+    first, second = components.chosen
+    given = (components.extractor_spec, components.second_spec)
+    if "auto" not in given or "trained" in (first, second) or "second" in (first, second):
+        return []
+    taken = [
+        f"{name} is '{spec}'"
+        for name, spec, asked in zip(
+            ("extractor", "second_extractor"), (first, second), given, strict=True
+        )
+        if asked == "auto"
+    ]
+    return [f"the data have no labels of two classes or more, so {' and '.join(taken)}"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife, kid, kid_difference
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.schedule.objective import moments
+from raybilevel.problems.schedule.reference import Reference
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.worker import EXTRACTORS
 
@@ -28,48 +27,20 @@ COLUMNS = tuple(
 )
 """Of each subject: FID to the training data and unbiased KID to the held-out data, their standard
 errors, and the gap: the learned levels' minus the subject's, on the same noises; by the objective's
-extractor and by the second, which was never optimised. FID is without its bias of order 1/n."""
-
-
-@dataclass(frozen=True, eq=False)
-class Real:
-    """Real images as one extractor sees them: training moments, held-out features (m, F)."""
-
-    train: Moments
-    held_out: np.ndarray
-
-    @classmethod
-    def of(cls, state: Arrays, name: str) -> Real:
-        """What a state holds for the extractor `name`."""
-        (train,) = moments({k: state[f"real_{k}_{name}"][None] for k in ("count", "sum", "outer")})
-        return cls(train, state[f"real_held_out_{name}"])
-
-    @property
-    def floor(self) -> float:
-        """FID of the held-out images to the training ones: what perfect samples would get."""
-        return FrechetTo(self.train)(Moments.of(self.held_out))
-
-
-def real_arrays(reference: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]) -> Arrays:
-    """What a state keeps of real images: sums over the training fold, rows of the held-out one."""
-    state: Arrays = {}
-    for name in EXTRACTORS:
-        (total,) = moments(reference, f"/{name}")
-        state |= {
-            f"real_count_{name}": np.array(float(total.count)),
-            f"real_sum_{name}": total.sum,
-            f"real_outer_{name}": total.outer,
-            f"real_held_out_{name}": held_out[f"features/{name}"],
-        }
-    return state
+extractor and by the second, which was never optimised. FID is without its bias of order 1/n. Where
+there are reference statistics alone, what needs images or another extractor is nan."""
 
 
 def compare(state: Arrays, rows: Mapping[str, np.ndarray], subjects: int) -> np.ndarray:
     """The table (subjects, columns); the first subject is the learned one."""
     judged = []
     for name in EXTRACTORS:
+        reference = Reference.of(state, name)
+        if reference is None:
+            judged.append(np.full((subjects, len(COLUMNS) // len(EXTRACTORS)), np.nan))
+            continue
         features = np.split(rows[f"features/{name}"], subjects)
-        judged.append(np.array([_judge(Real.of(state, name), features[0], f) for f in features]))
+        judged.append(np.array([_judge(reference, features[0], f) for f in features]))
     return np.concatenate(judged, axis=1)
 
 
@@ -98,9 +69,9 @@ def list_subjects(
     return learned + stock
 
 
-def _judge(real: Real, learned: np.ndarray, subject: np.ndarray) -> list[float]:
+def _judge(reference: Reference, learned: np.ndarray, subject: np.ndarray) -> list[float]:
     """One subject by one extractor: `COLUMNS` up to the second."""
-    to = FrechetTo(real.train)
+    to = FrechetTo(reference.train)
     sets = [[Moments.of(c) for c in np.array_split(f, _CHUNKS)] for f in (subject, learned)]
 
     def both(of_subject: Moments, of_learned: Moments) -> np.ndarray:
@@ -108,9 +79,12 @@ def _judge(real: Real, learned: np.ndarray, subject: np.ndarray) -> list[float]:
         return np.array([alone, to(of_learned) - alone])
 
     values, errors = jackknife(both, *sets, corrected=True)
-    alone = kid(subject, real.held_out)
-    gap = kid_difference(learned, subject, real.held_out)
-    return [values[0], errors[0], values[1], errors[1], *alone, *gap]
+    by_fid = [values[0], errors[0], values[1], errors[1]]
+    if reference.held_out is None:
+        return [*by_fid, *4 * [np.nan]]
+    alone = kid(subject, reference.held_out)
+    gap = kid_difference(learned, subject, reference.held_out)
+    return [*by_fid, *alone, *gap]
 
 
 def frame(table: np.ndarray, subjects: Sequence[Subject], evaluations: np.ndarray) -> Any:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import data
-from raybilevel.data import Columns, Dataset, Shape
+from raybilevel.data import Dataset, Shape
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_info import LevelInfo
+from raybilevel.metrics.fid_kid import Gaussian
+from raybilevel.problems.schedule.loaded_data import (
+    dataset_of,
+    folds_of,
+    noise_images,
+    statistics_of,
+)
 from raybilevel.problems.schedule.network import Network
+from raybilevel.problems.schedule.reference import check_size
 from raybilevel.problems.schedule.settings import DataOptions
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ class Components:
     data : a data set's name or a path.
     solver, mixed_precision : how the network is sampled.
     data_options : how the data are read.
-    extractor_spec, second_spec : as `load_extractor` takes them; None for a second that is trained.
+    extractor_spec, second_spec : as `load_extractor` takes them, or "auto".
     """
 
     network: Network
@@ -49,14 +56,19 @@ class Components:
         return self.network.info
 
     @property
+    def statistics(self) -> Gaussian | None:
+        """What FID is taken to where the data are reference statistics, without images."""
+        return statistics_of(self.data)
+
+    @property
     def folds(self) -> tuple[Dataset, Dataset]:
         """Training data, and data held out."""
-        return _folds(self.data, self.data_options, self.info.image_shape)
+        return folds_of(self.data, self.data_options, self.info.image_shape)
 
     @property
     def dataset(self) -> Dataset:
         """All of the data, as the network draws them."""
-        return _dataset(self.data, self.data_options, self.info.image_shape)
+        return dataset_of(self.data, self.data_options, self.info.image_shape)
 
     def check(self) -> None:
         """Refuse a model that cannot be used, data that do not fit it, and bad extractors.
@@ -66,6 +78,15 @@ class Components:
         InputError
             One sentence on what is wrong.
         """
+        if self.statistics is None:
+            self._check_images()
+        else:
+            check_size(self.data, self.statistics, self.features, self.extractor_spec)
+        self.extractor("cpu")
+        if self.has_second:
+            self.second_extractor("cpu")
+
+    def _check_images(self) -> None:
         asked, wanted = self.data_options.size, self.info.image_shape
         if asked not in (None, wanted[1:]):
             raise InputError(
@@ -84,8 +105,6 @@ class Components:
                 f"which a fifth is held out; give at least {5 * _FEWEST}"
             )
         data.check_sizes(self.dataset, f"data '{self.data}'")
-        self.extractor("cpu")
-        self.second_extractor("cpu")
 
     def check_gradient(self) -> None:
         """Refuse an extractor that a gradient of the images does not come through."""
@@ -94,7 +113,7 @@ class Components:
         if not passes_gradients(self.extractor("cpu"), self.folds[0].images[:_FEWEST]):
             raise InputError(
                 "penalty.z_step is 'truncated', which needs the features' gradient in the images, "
-                f"but extractor {self.extractor_spec!r} passes none on, as where it rounds; take "
+                f"but extractor {self.chosen[0]!r} passes none on, as where it rounds; take "
                 "z_step 'zeroth_order'"
             )
 
@@ -107,49 +126,45 @@ class Components:
 
     def extractor(self, device: str) -> Any:
         """The objective's feature extractor."""
-        return self._load(self.extractor_spec, device, "extractor")
+        return self._load(self.chosen[0], device, "extractor")
+
+    @property
+    def images(self) -> int | None:
+        """Training images; None where there are statistics alone."""
+        return None if self.statistics is not None else len(self.folds[0].images)
+
+    @property
+    def features(self) -> int:
+        """Numbers that the objective's extractor makes of an image."""
+        return int(self.extractor("cpu")(self._seen.images[:2]).shape[1])
 
     @property
     def has_second(self) -> bool:
-        """Whether there is a second extractor: one was given, or labels of two classes train it."""
-        labels = self.folds[0].labels
-        return self.second_spec is not None or (labels is not None and bool(labels.max() > 0))
+        """Whether there is a second extractor: statistics are those of one."""
+        return self.statistics is None
 
     def second_extractor(self, device: str) -> Any:
-        """The extractor that is never optimised; the objective's where there is no other."""
-        if not self.has_second:
-            return self.extractor(device)
-        return self._load(self.second_spec or "second", device, "second_extractor")
+        """The extractor that is never optimised."""
+        return self._load(self.chosen[1], device, "second_extractor")
+
+    @property
+    def chosen(self) -> tuple[ExtractorSpec, ExtractorSpec]:
+        """The two extractors, with what "auto" stands for on these data."""
+        from raybilevel.metrics.extractor_choice import choose
+
+        return choose(self.extractor_spec, self.second_spec, self._seen)
 
     def _load(self, spec: ExtractorSpec, device: str, where: str) -> Any:
         from raybilevel.metrics.extractors import load_extractor
 
-        return load_extractor(spec, self.folds[0], device, where)
+        return load_extractor(spec, self._seen, device, where)
 
-
-@lru_cache(maxsize=2)
-def _folds(name: str, options: DataOptions, drawn: Shape) -> tuple[Dataset, Dataset]:
-    """Loaded once a process; never part of a problem, which travels."""
-    return data.folds(_dataset(name, options, drawn))
-
-
-@lru_cache(maxsize=2)
-def _dataset(name: str, options: DataOptions, drawn: Shape) -> Dataset:
-    """As a network draws it; what has a name has a size that was meant, and keeps it."""
-    loaded, size = _loaded(name, options.columns), options.size
-    if data.is_named(name):
-        return data.framed(loaded, size, crop=options.crop)
-    return data.framed(loaded, size or drawn[1:], drawn[0], options.crop)
-
-
-@lru_cache(maxsize=2)
-def _loaded(name: str, columns: Columns) -> Dataset:
-    return data.load(name, columns)
-
-
-def shape_of_data(name: str, options: DataOptions) -> Shape:
-    """(C, H, W) of a data set's images, for a network that is yet to be trained on them."""
-    return data.framed(_loaded(name, options.columns), options.size, crop=options.crop).shape
+    @property
+    def _seen(self) -> Dataset:
+        """What extractors are trained and tried on; noise where there are statistics alone."""
+        if self.statistics is None:
+            return self.folds[0]
+        return noise_images(self.info.image_shape, _FEWEST)
 
 
 def _said(shape: Shape) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from raybilevel.metrics.fid_kid import FrechetTo, KidTo, Moments, jackknife
+from raybilevel.metrics.fid_kid import FrechetTo, Gaussian, KidTo, Moments, jackknife
 from raybilevel.problems.base import Arrays
 
 ObjectiveName = Literal["fid", "kid"]
@@ -40,11 +40,14 @@ class Objective(Protocol):
 
 
 class Fid:
-    """FID to the moments of the training data; `reference` may be left out where rows are made."""
+    """FID to the moments of the training data, or to reference statistics.
+
+    `reference` may be left out where rows are made.
+    """
 
     biased = True
 
-    def __init__(self, reference: Moments | None = None) -> None:
+    def __init__(self, reference: Moments | Gaussian | None = None) -> None:
         self._to = None if reference is None else FrechetTo(reference)
 
     def rows(self, features: np.ndarray) -> Arrays:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from raybilevel import data
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.solvers import solver_name
@@ -26,6 +25,7 @@ from raybilevel.problems.schedule.export import write_comparison, write_pipeline
 from raybilevel.problems.schedule.network import Network
 from raybilevel.problems.schedule.objective import ObjectiveName
 from raybilevel.problems.schedule.optimizer import TwoPointOptimizer
+from raybilevel.problems.schedule.reference import check_given
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds
 from raybilevel.problems.schedule.settings import (
     STEP,
@@ -55,6 +55,8 @@ class ScheduleProblem(Settings, Problem):
         What the samples should look like: "digits", "mnist5k", "mnist5k-16", a path to idx files,
         npz, npy, parquet, WebDataset tars or a folder of images, or a data set of the Hugging Face
         hub as "owner/name"; see `raybilevel.data.load`. A fifth is held out of the objective.
+        Or an npz with `mu` and `sigma`, reference statistics of `extractor`, where nothing is
+        trained.
     data_options
         `DataOptions`, or a mapping of its arguments: resolution, crop, and columns of tables.
     solver
@@ -72,11 +74,12 @@ class ScheduleProblem(Settings, Problem):
     objective
         "fid" to the training data's moments, or "kid".
     extractor
-        What the objective's features come from: None for a small classifier, trained once on the
-        data's labels; an `nn.Module`, a callable that makes one, or its import path; "inception".
+        What the objective's features come from: "auto", or None, for a small classifier, trained
+        once on the data's labels, or, where there are none, for Inception where that is installed,
+        and else for what needs no labels; any other that `load_extractor` knows; an `nn.Module`, a
+        callable that makes one, or its import path.
     second_extractor
-        Another, for the comparison at the end alone; None for a classifier of another kind, or,
-        where the data have no labels to train one on, for the same.
+        Another, for the comparison at the end alone; "auto", or None, for one of another kind.
     estimation, optimizer, comparison
         `Estimation`, `OptimizerSettings` and `ComparisonSettings`, or mappings of their arguments.
     mixed_precision
@@ -92,8 +95,8 @@ class ScheduleProblem(Settings, Problem):
     schedule: ScheduleName = "knots"
     schedule_options: dict[str, Any] = Field(default_factory=dict)
     objective: ObjectiveName = "fid"
-    extractor: ExtractorSpec = None
-    second_extractor: ExtractorSpec = None
+    extractor: ExtractorSpec = "auto"
+    second_extractor: ExtractorSpec = "auto"
     estimation: Estimation = Estimation()
     optimizer: OptimizerSettings = OptimizerSettings()
     comparison: ComparisonSettings = ComparisonSettings()
@@ -103,6 +106,11 @@ class ScheduleProblem(Settings, Problem):
     @classmethod
     def _solver_name(cls, given: Any) -> str:
         return solver_name(given)
+
+    @field_validator("extractor", "second_extractor")
+    @classmethod
+    def _auto(cls, given: ExtractorSpec) -> ExtractorSpec:
+        return "auto" if given is None else given
 
     # --- what is tuned ----------------------------------------------------------------------------
 
@@ -231,19 +239,19 @@ class ScheduleProblem(Settings, Problem):
                 raise InputError(
                     f"optimizer.step_size names {named}, but the variables are {self._names}"
                 )
+        if self.components.statistics is not None:
+            check_given(self.data, self.objective, self.extractor, self.second_extractor)
         self.components.check()
 
     def remarks(self) -> list[str]:
-        """What was done to the data; fewer samples than features; no second extractor."""
+        """What was done to the data; what there is to judge by; fewer samples than features."""
         counts = {
             "estimation.samples": self.estimation.samples if self.objective == "fid" else None,
             "comparison.samples": self.comparison.samples or None,
-            "data": len(self.components.folds[0].images),
+            "data": self.components.images,
         }
         given = {name: count for name, count in counts.items() if count is not None}
-        changed = data.remark(self.components.dataset)
-        said = [] if changed is None else [f"data: {changed}"]
-        return said + remarks_on(self.components, given)
+        return remarks_on(self.components, given)
 
     # --- what is left behind ----------------------------------------------------------------------
 

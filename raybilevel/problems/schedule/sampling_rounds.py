@@ -12,10 +12,8 @@ from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Stop, Updat
 from raybilevel.problems.schedule.comparison import (
     LEARNED,
     NEAREST,
-    Real,
     compare,
     list_subjects,
-    real_arrays,
 )
 from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.objective import (
@@ -27,11 +25,12 @@ from raybilevel.problems.schedule.objective import (
     of_points,
 )
 from raybilevel.problems.schedule.optimizer import PenaltyTerm, TwoPointOptimizer
+from raybilevel.problems.schedule.reference import Reference, floor_of, of_images, of_statistics
 from raybilevel.problems.schedule.shard_plan import ShardPlan
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.problems.schedule.start import LOOKS, Contenders, Starts
-from raybilevel.problems.schedule.worker import MOST_REAL
+from raybilevel.problems.schedule.worker import EXTRACTORS, MOST_REAL
 
 T = TypeVar("T")
 
@@ -66,11 +65,13 @@ class SamplingRounds:
     more_subjects: MoreSubjects
 
     def see(self, state: Arrays) -> Stages[Arrays]:
-        """Real images of both folds; returns the state that knows them."""
+        """Real images of both folds, or statistics; returns the state that knows them."""
+        if self.components.statistics is not None:
+            return state | of_statistics(self.components.statistics)
         train, held_out = (len(fold.images) for fold in self.components.folds)
         reference = yield self.plan.reference(train)
         features = yield self.plan.held_out(min(held_out, MOST_REAL))
-        return state | real_arrays(reference.sums, features.rows)
+        return state | of_images(reference.sums, features.rows, EXTRACTORS)
 
     def begin(self, state: Arrays, weights: Arrays) -> Stages[Update]:
         """Look at many schedules, at fewer and fewer of them more closely; begin at the best."""
@@ -90,9 +91,11 @@ class SamplingRounds:
 
     def objective(self, state: Arrays) -> Objective:
         """What is minimised, and to what."""
-        if self.objective_name == "fid":
-            return Fid(Real.of(state, "objective").train)
-        return Kid()
+        if self.objective_name != "fid":
+            return Kid()
+        reference = Reference.of(state, "objective")
+        assert reference is not None  # seen before anything is measured
+        return Fid(reference.train)
 
     def update(
         self,
@@ -161,8 +164,8 @@ class SamplingRounds:
         return row | {
             "upper_loss": found[0],
             "upper_loss_se": found[1],
-            "fid_floor": Real.of(state, "objective").floor,
-            "fid_second_floor": Real.of(state, "second").floor,
+            "fid_floor": floor_of(state, "objective"),
+            "fid_second_floor": floor_of(state, "second"),
             "nfe_comparison": float(nfe),
         }
 

@@ -116,16 +116,18 @@ class ScheduleWorker:
         return _extract(self._extractor, self._components.folds[0].images[:MOST_REAL])
 
     def _features(self, images: Tensor) -> Arrays:
-        """Features (n, F) float32 of both extractors."""
-        extractors = zip(EXTRACTORS, (self._extractor, self._second), strict=True)
+        """Features (n, F) float32 of both extractors; of the objective's where it is alone."""
         return {
             f"features/{name}": _extract(extractor, images).astype(np.float32)
-            for name, extractor in extractors
+            for name, extractor in self._extractors.items()
         }
 
     @cached_property
-    def _second(self) -> Any:
-        return self._components.second_extractor(self._device)
+    def _extractors(self) -> dict[str, Any]:
+        first = {EXTRACTORS[0]: self._extractor}
+        if not self._components.has_second:
+            return first
+        return first | {EXTRACTORS[1]: self._components.second_extractor(self._device)}
 
     @cached_property
     def _stock_schedulers(self) -> dict[str, Any]:

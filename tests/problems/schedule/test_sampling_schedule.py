@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -249,13 +250,6 @@ def test_a_network_that_knows_no_steps_between_is_refused(kind, tmp_path):
         tuning(model).check()
 
 
-def test_data_without_labels_need_another_extractor(model, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
-    np.savez(tmp_path / "d.npz", images=images)
-    with pytest.raises(InputError, match=r"labels, but the data have none: give .*'inception'"):
-        tuning(model, data=str(tmp_path / "d.npz")).check()
-
-
 def test_larger_images_are_brought_to_the_networks_size_and_a_remark_says_so(model, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 16, 12), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", images=images)
@@ -304,15 +298,29 @@ def test_stock_schedulers_that_cannot_walk_so_many_steps_are_left_out(model):
     assert "ddim trailing" in names
 
 
-def test_data_without_labels_do_with_an_extractor_of_ones_own(model, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
-    np.savez(tmp_path / "d.npz", images=images)
-    problem = tuning(
-        model, data=str(tmp_path / "d.npz"), extractor=Pixels, optimizer={"updates": 1}
-    )
-    assert problem.remarks()[-1].startswith("second_extractor: data without labels have no second")
+@pytest.fixture
+def unlabelled(tmp_path):
+    """A folder of forty pictures."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    return str(tmp_path)
+
+
+def test_data_without_labels_do_with_all_settings_at_their_defaults(model, unlabelled):
+    problem = tuning(model, data=unlabelled, optimizer={"updates": 1}, comparison={"samples": 0})
+    problem.check()
+    said = "the data have no labels of two classes or more, so extractor is '(clusters|inception)'"
+    assert re.match(rf"{said} and second_extractor is 'masked'", problem.remarks()[-1])
     _, rows = run_locally(problem, SEED)
-    assert np.isfinite(rows[-1]["upper_loss"])
+    assert rows[1]["upper_loss_se"] > 0
+    assert rows[-1]["fid_floor"] != rows[-1]["fid_second_floor"] > 0
+
+
+def test_data_without_labels_have_a_second_extractor_beside_ones_own(model, unlabelled):
+    problem = tuning(model, data=unlabelled, extractor=Pixels)
+    assert problem.remarks()[-1].endswith("or more, so second_extractor is 'masked'")
+    assert tuning(model, data=unlabelled, extractor=Pixels, second_extractor=None) == problem
 
 
 def test_ends_are_scored_on_the_same_fresh_noises(played):

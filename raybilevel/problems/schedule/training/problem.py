@@ -20,8 +20,8 @@ from raybilevel.lower.sampling.level_info import Conditioning
 from raybilevel.lower.training.unet import WIDEST, network_config
 from raybilevel.problems.base import Arrays, Cost, Problem, Update
 from raybilevel.problems.schedule.comparison import INITIAL
-from raybilevel.problems.schedule.components import shape_of_data
 from raybilevel.problems.schedule.export import write_levels
+from raybilevel.problems.schedule.loaded_data import shape_of_data
 from raybilevel.problems.schedule.network import Untrained, usual_scheduler
 from raybilevel.problems.schedule.problem import ScheduleProblem
 from raybilevel.problems.schedule.sampling_rounds import Stages
