@@ -34,5 +34,6 @@ def test_a_run_that_fails_ends_with_code_1_and_its_own_sentence_last(cluster, ru
     assert done.returncode == 1
     sentence = done.stderr.splitlines()[-1]
     assert sentence.startswith("raybilevel: shard ")
-    assert sentence.endswith("raised 3 times: ArithmeticError: too [many] samples")
-    assert "failing_later.py" in done.stderr  # the traceback leads to the user's own line
+    assert "raised 3 times: UserCodeError: reward 'upper' failed on the seeds " in sentence
+    assert f": ArithmeticError: too [many] samples ({run_in}/failing_later.py:" in sentence
+    assert "the seeds of the batch: [" in done.stderr
