@@ -1,0 +1,77 @@
+import pytest
+from lower.sampling.tiny_pipelines import FAMILIES, save
+
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.pipeline_probe import probe_pipeline
+from raybilevel.lower.sampling.pipeline_sampler import PipelineSampler
+from raybilevel.lower.sampling.pipeline_settings import PipelineSettings
+from raybilevel.lower.sampling.stock_pipeline import load_stock_pipeline, set_scheduler
+
+PROMPTS = ["a dog in the sea", "cat"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipelines")
+    return {name: save(folder / name[:2], name) for name in ("Stable Diffusion", "SD 3", "DiT")}
+
+
+def sampler_of(directory, name, **settings):
+    pipeline = load_stock_pipeline(directory, PipelineSettings(**settings))
+    return PipelineSampler(pipeline, "cpu", 2, FAMILIES[name][1])
+
+
+@pytest.fixture(scope="module")
+def sampler(saved):
+    return sampler_of(saved["Stable Diffusion"], "Stable Diffusion")
+
+
+def test_it_says_what_an_image_is_and_costs(sampler):
+    report = probe_pipeline(sampler, "model 'tiny'", PROMPTS)
+    assert report.image_shape == (3, 16, 16)
+    assert 0 <= report.low < report.high <= 1
+    assert report.nfe_per_sample == 2 * 2
+    assert report.seconds_per_sample > 0
+    assert report.peak_bytes > 1e7
+    assert report.beside_others < 1e-5
+    assert report.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler", "remedy"),
+    [
+        ("DiT", {"class": "DDPMScheduler"}, "scheduler: {class: DDIMScheduler}"),
+        (
+            "SD 3",
+            {
+                "class": "FlowMatchEulerDiscreteScheduler",
+                "options": {"stochastic_sampling": True},
+            },
+            "scheduler: {class: FlowMatchEulerDiscreteScheduler, options: {stochastic_sampling: "
+            "false}}",
+        ),
+    ],
+)
+def test_a_pipeline_that_draws_noise_from_no_seed_is_refused_with_what_would_do(
+    saved, name, scheduler, remedy
+):
+    sampler = sampler_of(saved[name], name, scheduler=scheduler)
+    with pytest.raises(InputError) as refused:
+        probe_pipeline(sampler, "model 'tiny'", [1, 207] if name == "DiT" else PROMPTS)
+    said = str(refused.value)
+    assert said.startswith("model 'tiny' drew two images for one seed, ")
+    assert f"as its {scheduler['class']} draws noise that" in said
+    assert remedy in said
+
+
+def test_the_remedy_works(saved):
+    sampler = sampler_of(saved["DiT"], "DiT", scheduler={"class": "DDPMScheduler"})
+    set_scheduler(sampler.pipeline, {"class": "DDIMScheduler"})
+    assert probe_pipeline(sampler, "model 'tiny'", [1, 207]).beside_others < 1e-5
+
+
+def test_what_a_pipeline_raises_is_a_sentence(saved):
+    pipeline = load_stock_pipeline(saved["Stable Diffusion"])
+    sampler = PipelineSampler(pipeline, "cpu", 2, {"height": 17, "width": 17})
+    with pytest.raises(InputError, match=r"model 'tiny' failed on seed 0 and 'cat': .*divisible"):
+        probe_pipeline(sampler, "model 'tiny'", PROMPTS)
