@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,11 +68,12 @@ class PipelineSampler:
         self._steps, self._options = sampling_steps, dict(call_options or {})
         pipeline.set_progress_bar_config(disable=True)
         _evaluate_alone(pipeline)
-        off_device = _place(pipeline, torch.device(device))
+        place = torch.device(device)
+        off_device = _place(pipeline, place)
         self._encodes = hasattr(pipeline, "encode_prompt")
         if self._encodes:
-            pipeline.encode_prompt = PromptEncoder(pipeline.encode_prompt, off_device)
-        self._meter = PipelineMeter(pipeline.components, torch.device(device))
+            pipeline.encode_prompt = PromptEncoder(pipeline.encode_prompt, place, off_device)
+        self._meter = PipelineMeter(pipeline.components, place)
 
     def draw(self, seeds: Sequence[int], conditions: Conditions = None) -> Drawn:
         """Draw one image a seed.
@@ -110,7 +113,8 @@ class PipelineSampler:
     def _call(self, seeds: list[int], conditions: Conditions) -> Tensor:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         given = self.call.arguments(len(seeds), conditions, self._steps, self._options)
-        output = self.pipeline(generator=generators, **given)
+        with _out_of_memory_raised():
+            output = self.pipeline(generator=generators, **given)
         images = as_tensor(getattr(output, "images", None))
         if images is None or images.dim() != 4 or len(images) != len(seeds):
             shape = "no images" if images is None else f"images of shape {tuple(images.shape)}"
@@ -119,6 +123,17 @@ class PipelineSampler:
                 f"({len(seeds)}, channels, height, width)"
             )
         return images
+
+
+@contextmanager
+def _out_of_memory_raised() -> Iterator[None]:
+    """Some pipelines (Sana) warn that the decoder ran out of memory, and stumble over it later."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="(?s).*out of memory")
+        try:
+            yield
+        except UserWarning as error:
+            raise torch.OutOfMemoryError(str(error)) from error
 
 
 def as_tensor(images: Any) -> Tensor | None:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from raybilevel.lower.sampling.pipeline_call import is_text
 
-_KEPT = 128
-_SCALARS = (str, int, float, bool, type(None), torch.device, torch.dtype)
+_MOST_BYTES = 2**30
 
 
 class RaggedPromptsError(ValueError):
@@ -29,7 +28,9 @@ class PromptEncoder:
     Parameters
     ----------
     encode : the pipeline's own bound method.
+    device : where encodings are wanted; they are kept on the CPU.
     off_device : called after prompts were encoded, to make room.
+    most_bytes : that are kept; of more, those that were not asked for the longest are forgotten.
 
     Raises
     ------
@@ -38,9 +39,14 @@ class PromptEncoder:
     """
 
     def __init__(
-        self, encode: Callable[..., Any], off_device: Callable[[], None] = lambda: None
+        self,
+        encode: Callable[..., Any],
+        device: torch.device,
+        off_device: Callable[[], None] = lambda: None,
+        most_bytes: int = _MOST_BYTES,
     ) -> None:
-        self._encode, self._off_device = encode, off_device
+        self._encode, self._device, self._off_device = encode, device, off_device
+        self._most_bytes, self._bytes = most_bytes, 0
         self._signature = inspect.signature(encode)
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._axes: dict[tuple[Any, ...], Any] = {}
@@ -63,28 +69,43 @@ class PromptEncoder:
         alone = [self._alone(bound, row, shared) for row in rows]
         if shared not in self._axes:
             self._axes[shared] = _axes(alone[0], self._encoded(bound, rows[0], 2))
-        return _join(alone, self._axes[shared])
+        return _moved(_join(alone, self._axes[shared]), self._device)
 
     def _alone(
         self, bound: inspect.BoundArguments, row: dict[str, str], shared: tuple[Any, ...]
     ) -> Any:
         key = (tuple(row.items()), shared)
-        found = self._kept.pop(key) if key in self._kept else self._encoded(bound, row, 1)
-        self._kept[key] = found  # the latest last
-        if len(self._kept) > _KEPT:
-            del self._kept[next(iter(self._kept))]
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)  # the latest last
+            return self._kept[key]
+        found = self._kept[key] = self._encoded(bound, row, 1)
+        self._bytes += _size(found)
+        while self._bytes > self._most_bytes and len(self._kept) > 1:
+            self._bytes -= _size(self._kept.pop(next(iter(self._kept))))
         return found
 
     def _encoded(self, bound: inspect.BoundArguments, row: dict[str, str], times: int) -> Any:
         bound.arguments.update({name: [text] * times for name, text in row.items()})
         try:
-            return self._encode(*bound.args, **bound.kwargs)
+            return _moved(self._encode(*bound.args, **bound.kwargs), torch.device("cpu"))
         finally:
             self._off_device()
 
 
 def _holds_tensor(arguments: dict[str, Any]) -> bool:
     return any(isinstance(value, Tensor) for value in arguments.values())
+
+
+def _moved(encoding: Any, device: torch.device) -> Any:
+    if isinstance(encoding, (tuple, list)):
+        return type(encoding)(_moved(part, device) for part in encoding)
+    return encoding.to(device) if isinstance(encoding, Tensor) else encoding
+
+
+def _size(encoding: Any) -> int:
+    if isinstance(encoding, (tuple, list)):
+        return sum(map(_size, encoding))
+    return encoding.nbytes if isinstance(encoding, Tensor) else 0
 
 
 def _axes(one: Any, two: Any) -> Any:

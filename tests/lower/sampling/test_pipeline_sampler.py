@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
+from diffusers import (
+    DDPMPipeline,
+    DDPMScheduler,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    UNet2DModel,
+)
 from lower.sampling.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
 from PIL import Image
 
@@ -143,9 +149,24 @@ def test_a_pipeline_that_takes_no_condition_and_knows_no_tensors_draws_too():
 
 
 def test_a_pipeline_that_gives_no_image_a_seed_is_an_error(stable_diffusion):
-    pipeline = load_stock_pipeline(stable_diffusion)
-    sampler = PipelineSampler(pipeline, "cpu", 1, {"num_images_per_prompt": 2})
-    with pytest.raises((RunError, ValueError)):
+    class Twice(StableDiffusionPipeline):
+        def __call__(self, prompt, generator, num_inference_steps):
+            return super().__call__(prompt * 2, generator=generator * 2, output_type="np")
+
+    pipeline = Twice(**load_stock_pipeline(stable_diffusion).components)
+    with pytest.raises(RunError, match=r"Twice gave images of shape \(2, 3, .* for 1 seeds"):
+        PipelineSampler(pipeline, "cpu", 1).draw([0], ["dog"])
+
+
+def test_memory_that_runs_out_in_the_decoder_is_said_though_sana_only_warns(tmp_path, monkeypatch):
+    pipeline = load_stock_pipeline(save(tmp_path / "sana", "Sana"))
+
+    def decode(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(pipeline.vae, "decode", decode)  # no machine here runs out of it
+    sampler = PipelineSampler(pipeline, "cpu", 1, FAMILIES["Sana"][1])
+    with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate 20"):
         sampler.draw([0], ["dog"])
 
 

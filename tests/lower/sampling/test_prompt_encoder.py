@@ -3,6 +3,8 @@ import torch
 
 from raybilevel.lower.sampling.prompt_encoder import PromptEncoder, RaggedPromptsError
 
+CPU = torch.device("cpu")
+
 
 class Encoder:
     """Encodes letters as families of pipelines do, and counts its calls."""
@@ -21,7 +23,7 @@ class Encoder:
 
 
 def test_a_batch_is_what_was_encoded_alone_joined_where_the_rows_are():
-    encoder = PromptEncoder(Encoder().encode_prompt)
+    encoder = PromptEncoder(Encoder().encode_prompt, CPU)
     embeds, layers, positions, listed, nothing = encoder(["abc", "xyz", "abc"])
     assert embeds.shape == (3, 3)
     assert layers.shape == (2, 3, 3)
@@ -32,7 +34,7 @@ def test_a_batch_is_what_was_encoded_alone_joined_where_the_rows_are():
 
 
 def test_prompts_of_different_lengths_are_no_batch_but_equal_ones_are():
-    encoder = PromptEncoder(Encoder().encode_prompt)
+    encoder = PromptEncoder(Encoder().encode_prompt, CPU)
     with pytest.raises(RaggedPromptsError):
         encoder(["abc", "wxyz"])
     assert encoder(["wxyz", "wxyz"])[0].shape == (2, 4)
@@ -40,7 +42,7 @@ def test_prompts_of_different_lengths_are_no_batch_but_equal_ones_are():
 
 def test_each_prompt_is_encoded_once_beside_each_negative_prompt_and_option():
     own = Encoder()
-    encoder = PromptEncoder(own.encode_prompt)
+    encoder = PromptEncoder(own.encode_prompt, CPU)
     encoder(["abc", "xyz"], length=3)
     calls = own.calls
     encoder(["xyz", "abc", "xyz"], length=3)
@@ -52,9 +54,21 @@ def test_each_prompt_is_encoded_once_beside_each_negative_prompt_and_option():
 
 def test_memory_is_made_free_after_encoding():
     freed = []
-    encoder = PromptEncoder(Encoder().encode_prompt, lambda: freed.append(1))
+    encoder = PromptEncoder(Encoder().encode_prompt, CPU, lambda: freed.append(1))
     encoder(["abc"])
     assert freed
     freed.clear()
     encoder(["abc"])
     assert not freed
+
+
+def test_what_was_not_asked_for_the_longest_is_forgotten_where_memory_ends():
+    own = Encoder()
+    encoder = PromptEncoder(own.encode_prompt, CPU, most_bytes=250)  # two of 84 bytes and no third
+    for prompt in ("abc", "klm", "abc", "xyz"):
+        encoder([prompt])
+    calls = own.calls
+    encoder(["abc", "xyz"])
+    assert own.calls == calls
+    encoder(["klm"])
+    assert own.calls == calls + 1
