@@ -8,7 +8,7 @@ from typing import Any
 
 from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
-from raybilevel.lower.sampling.pipeline_description import PipelineDescription
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription
 
 _COUNTS = ("num_embeds_ada_norm", "num_class_embeds")
 """Where networks keep their number of classes."""

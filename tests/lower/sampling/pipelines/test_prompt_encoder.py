@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from raybilevel.lower.sampling.prompt_encoder import PromptEncoder, RaggedPromptsError
+from raybilevel.lower.sampling.pipelines.prompt_encoder import PromptEncoder, RaggedPromptsError
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipeline_settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
 _UNASKED = {
     "safety_checker": None,
@@ -59,9 +59,12 @@ def load_stock_pipeline(
 def _without_bars() -> Iterator[None]:
     """A bar a worker and part helps nobody."""
     import diffusers
-    import transformers
 
-    loggers = [diffusers.utils.logging, transformers.utils.logging]
+    loggers = [diffusers.utils.logging]
+    if diffusers.utils.is_transformers_available():
+        import transformers
+
+        loggers.append(transformers.utils.logging)
     shown = [logger for logger in loggers if logger.is_progress_bar_enabled()]
     for logger in shown:
         logger.disable_progress_bar()
@@ -84,11 +87,17 @@ def pipeline_class(name: Any, named: str) -> type:
     Raises
     ------
     InputError
-        If diffusers has none of that name: one that comes with its own code is not run.
+        If diffusers has none of that name (one that comes with its own code is not run), or lacks
+        a package that it needs.
     """
     import diffusers
 
     found = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if isinstance(found, diffusers.utils.DummyObject):
+        raise InputError(
+            f"{named} is a {name}, which needs {', '.join(found._backends)}, and one of them is "
+            "not installed; pip install 'raybilevel[text]' for text models"
+        )
     if not isinstance(found, type) or not issubclass(found, diffusers.DiffusionPipeline):
         raise InputError(
             f"{named} is a {name}, which diffusers {diffusers.__version__} does not have, and code "

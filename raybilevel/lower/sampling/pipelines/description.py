@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipeline_call import PipelineCall
-from raybilevel.lower.sampling.pipeline_files import read_config
-from raybilevel.lower.sampling.stock_pipeline import pipeline_class
+from raybilevel.lower.sampling.json_config import read_config
+from raybilevel.lower.sampling.pipelines.call import PipelineCall
+from raybilevel.lower.sampling.pipelines.loading import pipeline_class
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ PARTS = ("encoder", "denoiser", "decoder")
 
 
 @dataclass
-class Cost:
+class DrawCost:
     """What one or more calls cost.
 
     Attributes
@@ -44,11 +44,11 @@ class PipelineMeter:
             for module in modules:
                 self._watch(part, module)
 
-    def take(self) -> Cost:
+    def take(self) -> DrawCost:
         """What was spent since this was last asked."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        cost = Cost(nfe=self._rows)
+        cost = DrawCost(nfe=self._rows)
         for part, begun, ended in self._spans:
             cost.seconds[part] += _between(begun, ended)
         self._rows, self._spans = 0, []

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipeline_conditions import check_conditions
-from raybilevel.lower.sampling.pipeline_description import PipelineDescription
-from raybilevel.lower.sampling.pipeline_settings import DTYPES, PipelineSettings
-from raybilevel.lower.sampling.stock_pipeline import left_out, scheduler_class
+from raybilevel.lower.sampling.pipelines.conditions import check_conditions
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription
+from raybilevel.lower.sampling.pipelines.loading import left_out, scheduler_class
+from raybilevel.lower.sampling.pipelines.settings import DTYPES, PipelineSettings
 
 _NO_IMAGES = {
     "num_frames": "video",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raybilevel.lower.sampling.pipeline_call import is_text
+from raybilevel.lower.sampling.pipelines.call import is_text
 
 _MOST_BYTES = 2**30
 

@@ -1,11 +1,11 @@
 import pytest
-from lower.sampling.tiny_pipelines import FAMILIES, save
+from lower.sampling.pipelines.tiny_pipelines import FAMILIES, save
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipeline_probe import probe_pipeline
-from raybilevel.lower.sampling.pipeline_sampler import PipelineSampler
-from raybilevel.lower.sampling.pipeline_settings import PipelineSettings
-from raybilevel.lower.sampling.stock_pipeline import load_stock_pipeline, set_scheduler
+from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline, set_scheduler
+from raybilevel.lower.sampling.pipelines.probe import probe_pipeline
+from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
 PROMPTS = ["a dog in the sea", "cat"]
 

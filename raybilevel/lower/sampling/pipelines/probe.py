@@ -14,8 +14,8 @@ from torch import Tensor
 
 from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
-from raybilevel.lower.sampling.deterministic_schedulers import deterministic_schedulers
-from raybilevel.lower.sampling.pipeline_sampler import PipelineSampler
+from raybilevel.lower.sampling.pipelines.deterministic_schedulers import deterministic_schedulers
+from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 
 _SEED = 0
 _GREY_LEVEL = 1 / 255

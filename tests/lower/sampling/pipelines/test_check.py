@@ -2,12 +2,12 @@ import json
 import shutil
 
 import pytest
-from lower.sampling.tiny_pipelines import save
+from lower.sampling.pipelines.tiny_pipelines import save
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipeline_check import check_stock_pipeline
-from raybilevel.lower.sampling.pipeline_description import describe
-from raybilevel.lower.sampling.pipeline_settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
+from raybilevel.lower.sampling.pipelines.description import describe
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
 LONG = "a dog in the sea by a cat"
 
@@ -147,6 +147,7 @@ def test_schedulers_that_are_none(saved, scheduler, said):
         ("WanPipeline", "a WanPipeline, draws video; give a model that draws images"),
         ("StableAudioPipeline", "draws sound"),
         ("MyPipeline", "which diffusers"),
+        ("OnnxStableDiffusionPipeline", "needs torch, transformers, onnx, and one of them is not"),
         (["pipeline", "MyPipeline"], "code that comes with a model is not run"),
     ],
     ids=str,

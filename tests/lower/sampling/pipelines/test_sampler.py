@@ -8,13 +8,13 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DModel,
 )
-from lower.sampling.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
+from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
 from PIL import Image
 
 from raybilevel.errors import RunError
-from raybilevel.lower.sampling.pipeline_sampler import PipelineSampler, as_tensor
-from raybilevel.lower.sampling.pipeline_settings import PipelineSettings
-from raybilevel.lower.sampling.stock_pipeline import load_stock_pipeline
+from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
+from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler, as_tensor
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
 STEPS = 2
 SEEDS = [3, 2**63, 3, 11]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raybilevel.errors import RunError
-from raybilevel.lower.sampling.pipeline_call import PipelineCall
-from raybilevel.lower.sampling.pipeline_meter import Cost, PipelineMeter
-from raybilevel.lower.sampling.prompt_encoder import PromptEncoder, RaggedPromptsError
+from raybilevel.lower.sampling.pipelines.call import PipelineCall
+from raybilevel.lower.sampling.pipelines.meter import DrawCost, PipelineMeter
+from raybilevel.lower.sampling.pipelines.placement import evaluate_only, put
+from raybilevel.lower.sampling.pipelines.prompt_encoder import PromptEncoder, RaggedPromptsError
 
 Conditions = Sequence[str] | Sequence[int] | None
 
@@ -32,7 +32,7 @@ class Drawn:
     """
 
     images: Tensor
-    cost: Cost
+    cost: DrawCost
 
 
 class PipelineSampler:
@@ -67,9 +67,9 @@ class PipelineSampler:
         self.call = PipelineCall.of(type(pipeline))
         self._steps, self._options = sampling_steps, dict(call_options or {})
         pipeline.set_progress_bar_config(disable=True)
-        _evaluate_alone(pipeline)
+        evaluate_only(pipeline)
         place = torch.device(device)
-        off_device = _place(pipeline, place)
+        off_device = put(pipeline, place)
         self._encodes = hasattr(pipeline, "encode_prompt")
         if self._encodes:
             pipeline.encode_prompt = PromptEncoder(pipeline.encode_prompt, place, off_device)
@@ -149,48 +149,3 @@ def as_tensor(images: Any) -> Tensor | None:
     if isinstance(images, np.ndarray) and images.ndim == 4:
         return torch.from_numpy(images).permute(0, 3, 1, 2).float().contiguous()
     return None
-
-
-def _evaluate_alone(pipeline: Any) -> None:
-    for module in _modules(pipeline).values():
-        module.eval().requires_grad_(False)
-
-
-def _modules(pipeline: Any) -> dict[str, nn.Module]:
-    parts: Mapping[str, Any] = pipeline.components
-    return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
-
-
-def _place(pipeline: Any, device: torch.device) -> Callable[[], None]:
-    """Put the modules on a device; returns what takes the text encoders off it again.
-
-    A pipeline that offloads its modules, or was loaded with a device map, knows their places. What
-    is quantised may be on the GPU already, and then stays there.
-    """
-    modules = _modules(pipeline)
-    by_itself = any(hasattr(module, "_hf_hook") for module in modules.values())
-    if by_itself or getattr(pipeline, "hf_device_map", None) is not None:
-        return lambda: None
-    returning = set()
-    if device.type != "cpu" and hasattr(pipeline, "encode_prompt"):
-        returning = {name for name in modules if name.startswith("text_encoder")}
-    free = {name: module for name, module in modules.items() if not _is_quantised(module)}
-    for name in free.keys() - returning:
-        free[name].to(device)
-    return partial(_offload, [_called_on(free[name], device) for name in free.keys() & returning])
-
-
-def _is_quantised(module: nn.Module) -> bool:
-    return getattr(module, "hf_quantizer", None) is not None
-
-
-def _called_on(module: nn.Module, device: torch.device) -> Any:
-    """Let a module be on the device from its call until its hook's `offload`."""
-    from accelerate import cpu_offload_with_hook
-
-    return cpu_offload_with_hook(module, device)[1]
-
-
-def _offload(hooks: Sequence[Any]) -> None:
-    for hook in hooks:
-        hook.offload()
