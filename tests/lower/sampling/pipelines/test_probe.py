@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from diffusers import StableDiffusionPipeline
 from lower.sampling.pipelines.tiny_pipelines import FAMILIES, save
 
 from raybilevel.errors import InputError
@@ -74,4 +76,38 @@ def test_what_a_pipeline_raises_is_a_sentence(saved):
     pipeline = load_stock_pipeline(saved["Stable Diffusion"])
     sampler = PipelineSampler(pipeline, "cpu", 2, {"height": 17, "width": 17})
     with pytest.raises(InputError, match=r"model 'tiny' failed on seed 0 and 'cat': .*divisible"):
+        probe_pipeline(sampler, "model 'tiny'", PROMPTS)
+
+
+def changed(change):
+    """A user's own pipeline, which does something to the images that it draws."""
+
+    class Changed(StableDiffusionPipeline):
+        def __call__(self, prompt, generator, num_inference_steps, output_type):
+            steps = num_inference_steps
+            output = super().__call__(
+                prompt, generator=generator, num_inference_steps=steps, output_type=output_type
+            )
+            output.images = change(output.images)
+            return output
+
+    return Changed
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda images: images * 3 - 1, r"'tiny' drew pixels from -\S+ to \S+, but rewards are"),
+        (lambda images: images * np.nan, r"'tiny' drew pixels that are no finite numbers; give dt"),
+        (
+            lambda images: (images + images.mean(0)) / 2,
+            r"'tiny': a prompt beside it moves an image by up to \S+, so that its images depend",
+        ),
+    ],
+    ids=["range", "not finite", "neighbours"],
+)
+def test_images_that_a_reward_could_not_use_are_refused(saved, change, said):
+    pipeline = load_stock_pipeline(saved["Stable Diffusion"])
+    sampler = PipelineSampler(changed(change)(**pipeline.components), "cpu", 2)
+    with pytest.raises(InputError, match=said):
         probe_pipeline(sampler, "model 'tiny'", PROMPTS)

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +122,18 @@ def test_another_scheduler_draws_as_the_stock_pipeline_does_with_it(stable_diffu
     assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
     assert pipeline.scheduler.config.timestep_spacing == "trailing"
     assert pipeline.scheduler.config.steps_offset == 1  # the rest is the pipeline's own
+
+
+def test_a_published_checkpoint_is_loaded_without_its_safety_checker(stable_diffusion, tmp_path):
+    copy = shutil.copytree(stable_diffusion, tmp_path / "copy")
+    index = json.loads((copy / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]  # gone in version 5
+    index["requires_safety_checker"] = True
+    (copy / "model_index.json").write_text(json.dumps(index))
+    pipeline = load_stock_pipeline(copy)
+    assert pipeline.safety_checker is None
+    assert not pipeline.config.requires_safety_checker
 
 
 def test_what_is_drawn_leaves_the_global_generator_alone(stable_diffusion):
