@@ -8,6 +8,8 @@ import transformers
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
+    CogView4Pipeline,
+    CogView4Transformer2DModel,
     DDIMScheduler,
     DiTPipeline,
     DiTTransformer2DModel,
@@ -30,6 +32,9 @@ from diffusers import (
     UNet2DConditionModel,
     VQModel,
 )
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Split
 
 WIDTH = 16
 
@@ -52,6 +57,16 @@ def t5_tokenizer(length=24):
 def gemma_tokenizer():
     names = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *string.ascii_lowercase]
     return transformers.GemmaTokenizer(vocab={name: i for i, name in enumerate(names)})
+
+
+def glm_tokenizer():
+    """Letter by letter; prompts are padded to the longest of their batch."""
+    names = ["<pad>", "<unk>", *string.ascii_lowercase, " "]
+    tokenizer = Tokenizer(BPE({name: i for i, name in enumerate(names)}, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Split("", "isolated")
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", model_max_length=64
+    )
 
 
 def clip_encoder(projected=False):
@@ -195,6 +210,21 @@ def dit():
     )  # fmt: skip
 
 
+def cogview():
+    encoder = transformers.GlmConfig(
+        hidden_size=WIDTH, intermediate_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, vocab_size=64, pad_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    return CogView4Pipeline(
+        tokenizer=glm_tokenizer(), text_encoder=transformers.GlmModel(encoder), vae=autoencoder(),
+        transformer=CogView4Transformer2DModel(
+            patch_size=2, in_channels=4, num_layers=2, attention_head_dim=8, out_channels=4,
+            num_attention_heads=2, text_embed_dim=WIDTH, time_embed_dim=8, condition_dim=4,
+        ),
+        scheduler=flow(),
+    )  # fmt: skip
+
+
 def kandinsky():
     vision = transformers.CLIPVisionConfig(
         hidden_size=WIDTH, intermediate_size=WIDTH, projection_dim=WIDTH, num_hidden_layers=1,
@@ -238,12 +268,13 @@ FAMILIES = {
     "PixArt": (pixart, {"guidance_scale": 4.0, **UNBINNED}),
     "Sana": (sana, {"guidance_scale": 4.0, "complex_human_instruction": None, **UNBINNED}),
     "DiT": (dit, {"guidance_scale": 4.0}),
+    "CogView4": (cogview, {"guidance_scale": 3.0, "negative_prompt": "grey", **SMALL}),
     "Kandinsky 2.2": (
         kandinsky,
         {"guidance_scale": 2.0, "height": 32, "width": 32, "prior_num_inference_steps": 2},
     ),
 }
-"""By name: what makes the pipeline, and its `call_options`. Kandinsky was chosen last of all."""
+"""By name: what makes the pipeline, and its `call_options`. The last two were tried when the sampler was done."""
 
 
 def save(directory, name):
