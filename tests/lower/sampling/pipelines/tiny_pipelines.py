@@ -274,7 +274,7 @@ FAMILIES = {
         {"guidance_scale": 2.0, "height": 32, "width": 32, "prior_num_inference_steps": 2},
     ),
 }
-"""By name: what makes the pipeline, and its `call_options`. The last two were tried when the sampler was done."""
+"""By name: what makes the pipeline, and its `call_options`. The last two were tried last."""
 
 
 def save(directory, name):
@@ -299,5 +299,5 @@ def _strengthen(part):
             torch.nn.init.normal_(value, std=0.8 / max(1, value[0].numel()) ** 0.5)
 
 
-PROMPTS = ["a red cat", "dog", "a dog in the sea", "a red cat"]
+PROMPTS = ["a red cat", "dog", "cat by cat by red cat", "a red cat"]
 LABELS = [207, 1, "tench", 207]
