@@ -15,18 +15,15 @@ from raybilevel.imports import resolve
 SCRIPT = "import sys\nfrom raybilevel.cli.main import main\nsys.exit(main())\n"
 
 
-@pytest.mark.parametrize("joins", [False, True], ids=["its own local Ray", "RAY_ADDRESS"])
-def test_a_module_in_the_current_directory_is_found_everywhere(
-    joins, cluster, run_in, tmp_path_factory
-):
+def test_a_module_in_the_current_directory_is_found_everywhere(cluster, run_in, tmp_path_factory):
+    """That it is on a Ray of the run's own too, runtime/test_client.py shows beside a file."""
     script = tmp_path_factory.mktemp("bin") / "raybilevel"
     script.write_text(SCRIPT)
-    settle(run_in, f"own_{joins}".lower())
-    address = cluster if joins else ""
+    settle(run_in, "own_module")
     done = subprocess.run(
         [sys.executable, str(script), "run", "c.yaml"],
         capture_output=True, text=True, timeout=300, check=False,
-        env=environment(RAY_ADDRESS=address),
+        env=environment(RAY_ADDRESS=cluster),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     summary = json.loads((run_in / "runs/mine/summary.json").read_text())

@@ -17,7 +17,7 @@ def test_searches_of_trainings_spend_what_a_hook_on_the_network_counts(tmp_path)
     count.mkdir()
     problem = learning(extractor=HookedPixels(count), training={"evaluate_every": 4})
     own = {"training": {"rounds": 9}}
-    versus = comparison(problem, tmp_path, searches=names, trials=2, bilevel=own)
+    versus = comparison(problem, tmp_path, workers=1, searches=names, trials=2, bilevel=own)
     directory = versus.run(print)
     rows, scores = frames(directory)
     rounds = rows.groupby("method")["training_iteration"].max()["bilevel"]
