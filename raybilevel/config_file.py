@@ -116,6 +116,11 @@ def build(tree: Mapping[str, Any], where: str) -> Config:
     """The configuration that a mapping describes."""
     arguments = _named(tree, where)
     check_format(arguments.pop("format", FORMAT), where)
+    if "compare" in arguments:
+        raise InputError(
+            f"{where} has a compare block, which is for 'raybilevel compare'; use that, or leave "
+            "the block out"
+        )
     make = class_of(arguments.pop("problem", None), where)
     scaling = _block(arguments.pop("scaling", None), "scaling", where)
     run = _block(arguments.pop("run", None), "run", where)

@@ -675,6 +675,12 @@ def test_a_comparison_that_cannot_be(refused, run_in, text, said):
     assert said in refused("compare", "c.yaml")
 
 
+def test_a_comparison_that_is_to_be_run(refused, run_in):
+    write(run_in, compared())
+    said = "c.yaml has a compare block, which is for 'raybilevel compare'; use that, or leave the"
+    assert refused("run", "c.yaml").startswith(said)
+
+
 def test_a_registered_search_that_cannot_be_imported(refused, run_in, site):
     register(site, "one-package", "searches", "theirs", "no_module_of_theirs:search")
     write(run_in, compared(searches="[theirs]"))
