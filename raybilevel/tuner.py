@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
@@ -106,31 +105,40 @@ class BilevelTuner:
         RunError
             If the run cannot go on; what is checkpointed stays.
         """
+        config = self._config
+        directory = RunDirectory(config.run.storage_path, _name(config))
+        (self._fit_detached if config.run.detach else self._fit_attached)(directory)
+        return Result(directory, config.problem)
+
+    def _fit_attached(self, directory: RunDirectory) -> None:
+        """Run for as long as this process lasts."""
+        from raybilevel.report.progress import display
+        from raybilevel.runtime.client import driver_name, running_driver
+        from raybilevel.runtime.ray_session import ray_session
+
+        self._check(directory)
+        with display(self._watch) as watch, ray_session(self._address) as may_grow:
+            if self._resume:
+                running_driver(driver_name(directory.storage_path, directory.name))  # or ends it
+            self._begin(directory, watch, may_grow)
+
+    def _fit_detached(self, directory: RunDirectory) -> None:
+        """Begin the run, or watch it where it goes on already."""
         from raybilevel.report.progress import display
         from raybilevel.runtime.client import driver_name, find_driver, running_driver
         from raybilevel.runtime.ray_session import check_stays, ray_session
 
-        config = self._config
-        directory = RunDirectory(config.run.storage_path, _name(config))
-        if config.run.detach:
-            check_stays(self._address)
-        else:  # a detached run may have a driver already
-            self._check(directory)
-        with ExitStack() as ends:
-            if not config.run.detach:  # starting a Ray takes seconds
-                watch = ends.enter_context(display(self._watch))
-            may_grow = ends.enter_context(ray_session(self._address))
+        check_stays(self._address)
+        with ray_session(self._address) as may_grow:
             find = running_driver if self._resume else find_driver  # one that is done shows its end
-            driver = find(driver_name(config.run.storage_path, directory.name))
-            if config.run.detach:
+            driver = find(driver_name(directory.storage_path, directory.name))
+            if driver is None:
+                self._check(directory)  # before the display: the user's code may print
+            with display(self._watch) as watch:
                 if driver is None:
-                    self._check(directory)  # before the display: the user's code may print
-                watch = ends.enter_context(display(self._watch))
-            if config.run.detach and driver is not None:
-                self._join(driver, directory, watch)
-            else:
-                self._begin(directory, watch, may_grow)
-        return Result(directory, config.problem)
+                    self._begin(directory, watch, may_grow)
+                else:
+                    self._join(driver, directory, watch)
 
     def _join(self, driver: Any, directory: RunDirectory, watch: Callable[[Any], None]) -> None:
         """Watch the run that goes on already."""

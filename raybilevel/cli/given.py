@@ -8,7 +8,7 @@ from typing import Any
 
 from raybilevel import config_file
 from raybilevel.errors import InputError
-from raybilevel.runtime.storage import BEGUN, RunDirectory
+from raybilevel.runtime.storage import BEGUN, RunDirectory, absolute
 from raybilevel.stored_config import stored_config
 
 _STORED = "config.yaml"
@@ -46,13 +46,9 @@ def read_given(given: str, overrides: Sequence[str], *, resume: bool) -> dict[st
 def _directory(given: str, *, resume: bool) -> RunDirectory | None:
     """The directory of a run that is meant, if it is one."""
     if given.rpartition("/")[2] == _STORED and resume:
-        folder = RunDirectory.at(_absolute(given.rpartition("/")[0] or "."))
+        folder = RunDirectory.at(absolute(given.rpartition("/")[0] or "."))
         return folder if folder.has(BEGUN) or folder.list("runs") else None
     if given.endswith((".yaml", ".yml")):
         return None
-    folder = RunDirectory.at(_absolute(given))
+    folder = RunDirectory.at(absolute(given))
     return folder if folder.exists() else None
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).expanduser().resolve())

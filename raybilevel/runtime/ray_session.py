@@ -45,14 +45,16 @@ def ray_session(address: str | None = None) -> Iterator[bool]:
     address = address or os.environ.get("RAY_ADDRESS")
     if address in (None, "", "local"):
         start_local_ray()
-        leave, own = end_local_ray, True
-    else:
-        _join(str(address))
-        leave, own = ray.shutdown, False
+        try:
+            yield False
+        finally:
+            end_local_ray()
+        return
+    _join(address)
     try:
-        yield not own and autoscales()
+        yield autoscales()
     finally:
-        leave()
+        ray.shutdown()
 
 
 def _join(address: str) -> None:

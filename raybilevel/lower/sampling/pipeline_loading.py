@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raybilevel.imports import said_in_a_sentence
 from raybilevel.lower.sampling.pipeline_files import PipelineFiles
 from raybilevel.lower.sampling.pipeline_info import check_pipeline
+from raybilevel.lower.sampling.progress_bars import without_bars
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -35,7 +36,7 @@ def load_pipeline(directory: Path | str, variant: str | None = None) -> Diffusio
     check_runs(info.files.unet, info.image_shape, info.files.named)
     with (
         said_in_a_sentence(info.files.named, "being loaded"),
-        _without_bars(),
+        without_bars(),
         _plain(info.files) as folder,
     ):
         from diffusers import DiffusionPipeline
@@ -43,20 +44,6 @@ def load_pipeline(directory: Path | str, variant: str | None = None) -> Diffusio
         return DiffusionPipeline.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True
         )
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """A bar per worker helps nobody."""
-    from diffusers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 @contextmanager

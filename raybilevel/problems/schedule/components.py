@@ -78,13 +78,12 @@ class Components:
         InputError
             One sentence on what is wrong.
         """
-        if self.statistics is None:
-            self._check_images()
-        else:
+        if self.statistics is not None:
             check_size(self.data, self.statistics, self.features, self.extractor_spec)
+            return
+        self._check_images()
         self.extractor("cpu")
-        if self.has_second:
-            self.second_extractor("cpu")
+        self.second_extractor("cpu")
 
     def _check_images(self) -> None:
         asked, wanted = self.data_options.size, self.info.image_shape

@@ -15,8 +15,8 @@ from diffusers import (
     DDPMScheduler,
     DiffusionPipeline,
     DPMSolverMultistepScheduler,
-    UNet2DModel,
 )
+from lower.sampling.small_networks import small_network
 from safetensors.torch import load_file
 
 from raybilevel.config import registry
@@ -32,20 +32,7 @@ SEED, COUNT = 11, 4
 
 def save(directory, scheduler, **changes):
     """A tiny random network whose output is of about unit size, and depends on the time."""
-    torch.manual_seed(0)
-    unet = UNet2DModel(
-        **{
-            "sample_size": 8,
-            "in_channels": 1,
-            "out_channels": 1,
-            "block_out_channels": (8,),
-            "layers_per_block": 1,
-            "norm_num_groups": 4,
-            "down_block_types": ("DownBlock2D",),
-            "up_block_types": ("UpBlock2D",),
-            **changes,
-        }
-    )
+    unet = small_network(**changes)
     with torch.no_grad():
         unet.conv_out.weight *= 3
         for name, weight in unet.named_parameters():

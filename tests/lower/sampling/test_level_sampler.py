@@ -11,10 +11,10 @@ from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
-    UNet2DModel,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lower.sampling.small_networks import small_network
 from torch.nn.functional import avg_pool2d
 
 from raybilevel.config import registry
@@ -32,21 +32,7 @@ SEED, COUNT = 2**40 + 3, 5
 
 def save(directory, pipeline_class, scheduler, **changes):
     """A tiny random network whose output is of about unit size, and depends on the time."""
-    torch.manual_seed(0)
-    unet = UNet2DModel(
-        **{
-            "sample_size": 8,
-            "in_channels": 1,
-            "out_channels": 1,
-            "block_out_channels": (8,),
-            "layers_per_block": 1,
-            "norm_num_groups": 4,
-            "down_block_types": ("DownBlock2D",),
-            "up_block_types": ("UpBlock2D",),
-            "add_attention": False,
-            **changes,
-        }
-    )
+    unet = small_network(**({"add_attention": False} | changes))
     with torch.no_grad():
         unet.conv_out.weight *= 3
         for name, weight in unet.named_parameters():

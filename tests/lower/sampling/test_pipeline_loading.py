@@ -7,29 +7,13 @@ import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DiffusionPipeline, UNet2DModel
 from diffusers.training_utils import EMAModel
+from lower.sampling.small_networks import small_network
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipeline_loading import copy_pipeline, load_pipeline
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def network(seed=0, **config):
-    torch.manual_seed(seed)
-    return UNet2DModel(
-        **{
-            "sample_size": 8,
-            "in_channels": 1,
-            "out_channels": 1,
-            "block_out_channels": (8,),
-            "layers_per_block": 1,
-            "norm_num_groups": 4,
-            "down_block_types": ("DownBlock2D",),
-            "up_block_types": ("UpBlock2D",),
-            **config,
-        }
-    )
 
 
 def save(folder, unet, **options):
@@ -40,12 +24,12 @@ def save(folder, unet, **options):
 @pytest.fixture(scope="module")
 def half():
     """Weights that float16 holds to the bit."""
-    return network().half().float()
+    return small_network().half().float()
 
 
 @pytest.fixture(scope="module")
 def other():
-    return network(seed=1)
+    return small_network(seed=1)
 
 
 def holds(pipeline, unet):
@@ -73,7 +57,7 @@ def in_several_files(folder, unet):
 
 def in_half(folder, unet, **options):
     """In float16 alone, beside a file whose name has no dot."""
-    save(folder, network().half(), variant="fp16", **options)
+    save(folder, small_network().half(), variant="fp16", **options)
     (folder / "unet" / "LICENSE").write_text("a name without a dot")
     return folder
 
@@ -85,7 +69,7 @@ def in_half_by_older_names(folder, unet):
 
 
 def beside_a_variant(folder, unet):
-    save(folder, network(seed=1), variant="fp16")
+    save(folder, small_network(seed=1), variant="fp16")
     return save(folder, unet)
 
 
@@ -187,7 +171,7 @@ def test_an_index_may_not_lead_out_of_its_folder(half, tmp_path):
 @pytest.fixture
 def training(half, other, tmp_path):
     """What diffusers' train_unconditional.py leaves: a pipeline, and checkpoints beside it."""
-    out = save(tmp_path / "out", network(seed=2))
+    out = save(tmp_path / "out", small_network(seed=2))
     for step in (500, 1500, 1000):
         folder = out / f"checkpoint-{step}"
         half.save_pretrained(folder / "unet")
@@ -201,7 +185,7 @@ def training(half, other, tmp_path):
 def test_of_a_training_that_has_ended_the_pipeline_is_used_and_nothing_else_copied(training):
     said = f"model '{training}': the pipeline that its training saved is used, and not "
     assert find_files(training).remarks == (f"{said}checkpoint-1500",)
-    assert holds(load_pipeline(training), network(seed=2))
+    assert holds(load_pipeline(training), small_network(seed=2))
     copy_pipeline(training, training / "copy")
     assert {p.name for p in (training / "copy").iterdir()} == {
         "model_index.json", "unet", "scheduler"
@@ -261,7 +245,7 @@ def test_a_network_that_cannot_take_its_own_size_is_refused(size, blocks, times,
         "down_block_types": ("DownBlock2D",) * blocks,
         "up_block_types": ("UpBlock2D",) * blocks,
     }
-    save(tmp_path, network(**config))
+    save(tmp_path, small_network(**config))
     said = rf"own sample_size, {size[0]} x {size[1]}, as its {blocks} blocks halve them {times}; gi"
     with pytest.raises(InputError, match=rf"^model '{tmp_path}' cannot take images of its {said}"):
         load_pipeline(tmp_path)

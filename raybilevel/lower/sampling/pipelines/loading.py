@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.progress_bars import without_bars
 
 _UNASKED = {
     "safety_checker": None,
@@ -42,7 +42,7 @@ def load_stock_pipeline(
     index = DiffusionPipeline.load_config(str(directory), local_files_only=True)
     made = pipeline_class(index["_class_name"], str(directory))
     automatic = "float32" if device == "cpu" else "bfloat16"
-    with _without_bars():
+    with without_bars():
         pipeline = DiffusionPipeline.from_pretrained(
             str(directory),
             local_files_only=True,
@@ -53,26 +53,6 @@ def load_stock_pipeline(
     if settings.scheduler is not None:
         set_scheduler(pipeline, settings.scheduler)
     return pipeline
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """A bar a worker and part helps nobody."""
-    import diffusers
-
-    loggers = [diffusers.utils.logging]
-    if diffusers.utils.is_transformers_available():
-        import transformers
-
-        loggers.append(transformers.utils.logging)
-    shown = [logger for logger in loggers if logger.is_progress_bar_enabled()]
-    for logger in shown:
-        logger.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for logger in shown:
-            logger.enable_progress_bar()
 
 
 def set_scheduler(pipeline: Any, scheduler: Mapping[str, Any]) -> None:
