@@ -19,7 +19,7 @@ EVENTS = {"worker killed", "node added", "node drained", "driver killed", "node 
 def test_a_night_of_nodes_that_come_and_go_changes_no_bit():
     command = [sys.executable, SOAK, "--each", "--seeds", "3", "--problems", "reward"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = done.stdout.splitlines()  # Ray's own among them
+    lines = done.stdout.splitlines()
     (verdict,) = [line for line in lines if line.startswith("reward ")]
     assert verdict.endswith("  the same bits"), done.stdout
     happened = lines[lines.index(verdict) + 1].strip().split(", ")

@@ -12,13 +12,15 @@ event happens once.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import numpy as np
 import ray
@@ -220,8 +222,10 @@ Plan = Callable[[SpotCluster, int, int, int], Weather]
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def soak(cluster: SpotCluster, name: str, seed: int, events: int, plan: Plan) -> bool:
-    """One run through bad weather; prints its line, gives whether all was as in the quiet one."""
+def soak(
+    cluster: SpotCluster, name: str, seed: int, events: int, plan: Plan, table: TextIO
+) -> bool:
+    """One run through bad weather; writes its lines, gives whether all was as in the quiet one."""
     problem = PROBLEMS[name]()
     problem.check()
     cluster.add(1)
@@ -240,9 +244,11 @@ def soak(cluster: SpotCluster, name: str, seed: int, events: int, plan: Plan) ->
     changes = "  ".join(f"{last[f'workers_{c}']:>6.0f}" for c in ("joined", "lost", "drained"))
     costs = f"{last['shards_retried']:>7.0f}  {last['nfe_repeated'] / last['nfe_total']:>8.1%}"
     verdict = "the same bits" if not wrong else f"OTHER: {', '.join(wrong)}"
-    print(f"{name:9s} {seed:4d} {len(rows):6d} {seconds:7.0f}  {changes}  {costs}  {verdict}")
-    print("          " + ", ".join(f"{n} {kind}" for kind, n in sorted(watch.happened.items())),
-          flush=True)  # fmt: skip
+    happened = ", ".join(f"{n} {kind}" for kind, n in sorted(watch.happened.items()))
+    print(
+        f"{name:9s} {seed:4d} {len(rows):6d} {seconds:7.0f}  {changes}  {costs}  {verdict}\n"
+        f"          {happened}", file=table, flush=True,
+    )  # fmt: skip
     return not wrong
 
 
@@ -255,16 +261,15 @@ def main(
     one_each: Annotated[bool, typer.Option("--each", help="One event of each kind.")] = False,
 ) -> None:
     plan = storms if storm else each if one_each else weather
-    print("problem   seed rounds seconds  joined    lost  drained  retried  repeated")
-    cluster = SpotCluster()
-    try:
+    print("problem   seed rounds seconds  joined    lost  drained  retried  repeated", flush=True)
+    table = sys.stdout
+    # Ray prints what it has lost to standard output, from a thread: in the middle of our lines
+    with redirect_stdout(sys.stderr), closing(SpotCluster()) as cluster:
         fine = [
-            soak(cluster, name, int(seed), events, plan)
+            soak(cluster, name, int(seed), events, plan, table)
             for name in problems.split(",")
             for seed in seeds.split(",")
         ]
-    finally:
-        cluster.close()
     raise typer.Exit(0 if all(fine) else 1)
 
 
