@@ -97,12 +97,12 @@ def test_a_missing_file(refused):
     [
         ({"bogus": 3}, "RewardTuning.bogus is not known; look for a misspelt name"),
         ({"estimator": "pool"}, "RewardTuning.estimator is not known; look for a misspelt name"),
-        ({"prompts": "[]"}, "RewardTuning.prompts is not known; look for a misspelt name"),
+        ({"promts": "[]"}, "RewardTuning.promts is not known; look for a misspelt name"),
         ({"at": "{lambda: 2.0}"}, "RewardTuning.at is not known; look for a misspelt name"),
         ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
         ({"upper_reward": None}, "RewardTuning.upper_reward is missing"),
     ],
-    ids=["in the problem", "estimator", "prompts", "at", "in a block", "missing"],
+    ids=["in the problem", "estimator", "promts", "at", "in a block", "missing"],
 )
 def test_an_unknown_key(refused, run_in, changes, said):
     write(run_in, yaml_of(**changes))
@@ -244,7 +244,7 @@ def test_a_directory_that_is_no_pipeline(refused, run_in):
     assert sentence.endswith("give a directory written by save_pretrained")
 
 
-def test_a_text_to_image_pipeline(refused, run_in):
+def test_a_text_to_image_pipeline_without_what_reads_text(refused, run_in):
     parts = {
         "unet": ["diffusers", "UNet2DConditionModel"],
         "scheduler": ["diffusers", "PNDMScheduler"],
@@ -257,8 +257,7 @@ def test_a_text_to_image_pipeline(refused, run_in):
     write(run_in, yaml_of(model="sd"))
     sentence = refused()
     assert sentence.startswith("model 'sd' is a StableDiffusionPipeline")
-    assert "supported yet" in sentence
-    assert "no text-to-image" in sentence
+    assert "pip install 'raybilevel[text]'" in sentence
 
 
 def published(folder, *variants, size=8, halvings=1):

@@ -53,7 +53,7 @@ def test_every_default_is_spelt_out():
     assert tree["problem"] == "reward"
     assert tree["gamma"] == math.inf
     assert tree["scaling"] == {
-        "num_workers": [1, 8], "use_gpu": False, "cpus_per_worker": 1,
+        "num_workers": [1, 8], "use_gpu": False, "gpus_per_worker": 1.0, "cpus_per_worker": 1,
         "min_workers_timeout_s": 1800.0,
     }  # fmt: skip
     assert tree["run"].keys() == RunConfig.model_fields.keys()

@@ -34,10 +34,11 @@ from raybilevel.problems.base import (
     Stop,
     Update,
 )
-from raybilevel.problems.reward.model import Model
+from raybilevel.problems.reward.models.pixels import PixelModel
 from raybilevel.problems.reward.shards import DrawRewards
 from raybilevel.problems.reward.worker import RewardWorker
 from raybilevel.problems.seeds import sample_seeds, seed_base
+from raybilevel.rewards import load_reward
 
 _PLAIN = """
 import json, sys, time
@@ -110,7 +111,8 @@ class Drawing(Null):
         return Stage(tuple(DrawRewards(tuple(batch)) for batch in seeds))
 
     def worker(self, device: str) -> Any:
-        return RewardWorker(*Model("digits", None, "no").sampler(device), {"ink": "ink"}, device)
+        sampler = PixelModel("digits", None, "auto").sampler(device)
+        return RewardWorker(sampler, {"ink": load_reward("ink", "upper", device)})
 
 
 def normal(seeds: list[int]) -> Any:

@@ -104,7 +104,7 @@ def main() -> None:
         found = PoolSolver(objective).solve()
         reference = Reference(objective, demo.variables[0].init, float(found.x[0]))
         pools = [draw(small, seed) for seed in range(arguments.seeds)]
-    nfe = demo.source.sampler("cpu")[1]
+    nfe = demo.source.nfe_per_sample
     print(f"reference: lambda* {reference.best:.3f}, F(init) - F(lambda*) {reference.scale:.4f}")
     ours = [nfe * samples_to_tolerance(small, pool, reference) for pool in pools]
     shared = [nfe * grid_samples(small, pool, reference) for pool in pools]

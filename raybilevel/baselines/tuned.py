@@ -106,7 +106,7 @@ def _trainable(spec: SearchSpec) -> Any:
         threads=scaling.cpus_per_worker,
         device="cuda" if scaling.use_gpu else "cpu",
     )
-    resources = {"cpu": scaling.cpus_per_worker, "gpu": int(scaling.use_gpu)}
+    resources = {"cpu": scaling.cpus_per_worker, "gpu": scaling.gpus}
     return tune.with_resources(given, resources)
 
 

@@ -70,7 +70,9 @@ class ScalingConfig(Settings):
         (min, max): the run asks Ray for max, starts when min are ready, and takes what comes. One
         number means both.
     use_gpu
-        One GPU a worker.
+        `gpus_per_worker` of a GPU a worker.
+    gpus_per_worker
+        1, or a fraction: workers that share a GPU have to share its memory, which nothing divides.
     cpus_per_worker
         CPUs and threads a worker. The bits of a run depend on it.
     min_workers_timeout_s
@@ -80,8 +82,14 @@ class ScalingConfig(Settings):
 
     num_workers: tuple[int, int] = (1, 8)
     use_gpu: bool = False
+    gpus_per_worker: float = Field(default=1.0, gt=0, le=1)
     cpus_per_worker: int = Field(default=1, ge=1)
     min_workers_timeout_s: float = Field(default=1800.0, gt=0)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs a worker asks Ray for."""
+        return self.gpus_per_worker if self.use_gpu else 0
 
     @field_validator("num_workers", mode="before")
     @classmethod

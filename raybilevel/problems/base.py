@@ -48,12 +48,14 @@ class Output:
     """What a shard returns, and what a stage is reduced to.
 
     `sums` are added over a fixed binary tree of indices, `rows` are concatenated by index, `nfe`
-    counts network evaluations.
+    counts network evaluations. `seconds`, by part of the work, are summed into the history's
+    columns `seconds/<part>`; nothing else may depend on them.
     """
 
     sums: Arrays = field(default_factory=dict)
     rows: Arrays = field(default_factory=dict)
     nfe: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,11 @@ class Cost:
 
 
 class Worker(Protocol):
-    """One process's model, data and metric, ready to run shards."""
+    """One process's model, data and metric, ready to run shards.
+
+    One with an attribute `remarks`, sentences that a user should read, has them told before the
+    first shard.
+    """
 
     def run(self, shard: Any, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard: pure, all randomness from `key` (64 bits); never writes to `broadcast`."""

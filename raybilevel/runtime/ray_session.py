@@ -137,15 +137,23 @@ def check_resources(scaling: ScalingConfig, may_grow: bool) -> None:
     if room < scaling.num_workers[0]:
         raise InputError(
             f"scaling.num_workers asks for at least {scaling.num_workers[0]} workers of "
-            f"{scaling.cpus_per_worker} CPUs, but there is room for {room} ({has}) and no "
+            f"{_wanted(scaling)}, but there is room for {room} ({has}) and no "
             "autoscaler; ask for fewer, or join a larger cluster with --address"
         )
+
+
+def _wanted(scaling: ScalingConfig) -> str:
+    gpus = f" and {scaling.gpus:g} GPUs" if scaling.use_gpu else ""
+    return f"{scaling.cpus_per_worker} CPUs{gpus}"
 
 
 def _room(scaling: ScalingConfig, node: Mapping[str, float]) -> int:
     """How many workers fit on a node."""
     cpus = int(node.get("CPU", 0) / scaling.cpus_per_worker)
-    return min(cpus, int(node.get("GPU", 0))) if scaling.use_gpu else cpus
+    if not scaling.use_gpu:
+        return cpus
+    each = int(1 / scaling.gpus_per_worker)  # a worker's fraction lies on one GPU
+    return min(cpus, int(node.get("GPU", 0)) * each)
 
 
 class Signals:

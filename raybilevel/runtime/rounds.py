@@ -29,7 +29,12 @@ Round = Generator[Stage, Output, Update]
 
 @dataclass
 class Ledger:
-    """What a run has cost. `nfe_total` counts each shard once, however often it ran."""
+    """What a run has cost. `nfe_total` counts each shard once, however often it ran.
+
+    Attributes
+    ----------
+    seconds : of workers, by part of their work.
+    """
 
     nfe_total: int = 0
     nfe_repeated: int = 0
@@ -39,11 +44,31 @@ class Ledger:
     workers_lost: int = 0
     workers_drained: int = 0
     time_total_s: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
 
-    def charge(self, costs: Mapping[str, float]) -> None:
+    def charge(self, costs: Mapping[str, Any]) -> None:
         """Add costs by name."""
         for name, value in costs.items():
-            setattr(self, name, getattr(self, name) + value)
+            if name == "seconds":
+                self.add_seconds(value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
+
+    def add_seconds(self, by_part: Mapping[str, float]) -> None:
+        """Add seconds of workers."""
+        for part, seconds in by_part.items():
+            self.seconds[part] = self.seconds.get(part, 0.0) + seconds
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The history's columns."""
+        whole = {name: value for name, value in vars(self).items() if name != "seconds"}
+        return whole | {f"seconds/{part}": seconds for part, seconds in self.seconds.items()}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint holds of it: a copy, as the next round counts on."""
+        return {**vars(self), "seconds": dict(self.seconds)}
 
 
 @dataclass
@@ -131,13 +156,13 @@ class Run:
         return None
 
     def _row(self, metrics: Mapping[str, float]) -> Row:
-        return {"training_iteration": self.round, **metrics, **vars(self.ledger)}
+        return {"training_iteration": self.round, **metrics, **self.ledger.row}
 
     def record(self) -> dict[str, Any]:
         """What a checkpoint holds beside the state, JSON-able."""
         return {
             "round": self.round,
-            "ledger": dict(vars(self.ledger)),  # written while the next round counts on
+            "ledger": self.ledger.record,
             "last": self.last,
             "stop": self.stop and vars(self.stop),
         }
@@ -210,5 +235,6 @@ def run_stage(stage: NumberedStage, worker: Worker, run: Run, threads_per_worker
             started = time.monotonic()
             output = worker.run(shard.shard, broadcast, shard.key(run.config.seed))
             run.ledger.worker_seconds_total += time.monotonic() - started
+            run.ledger.add_seconds(output.seconds)
             reduction.put(shard.index, output)
     return reduction.result()

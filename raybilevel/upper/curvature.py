@@ -45,6 +45,6 @@ def _through_kappa(
     if math.isinf(gamma):
         return np.zeros(pool.lower.shape[1]), 0.0
     q = estimate.tilts[-1]
-    c = pool.upper - q.mean(pool.upper)
+    c = q.centred(pool.upper)
     mixed = estimate.gradient[1:] + q.mean(c[:, None] * pool.lower) / lambda_
     return mixed, -float(q.mean(c**2)) / (gamma * lambda_**3)

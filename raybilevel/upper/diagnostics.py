@@ -77,10 +77,11 @@ def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) 
     n = estimate.gradient_influence.shape[0]
     ess = min(t.ess for t in estimate.tilts)
     kl = max(t.kl for t in estimate.tilts)
+    kl_of_size = max(t.kl_of_size for t in estimate.tilts)
     influence = estimate.gradient_influence[:, columns]
     share = _largest_share(influence)
-    failures = _size_failures(n, ess, kl, gates)
-    needed = max(gates.samples_per_exp_kl * math.exp(kl), n * gates.min_ess / ess)
+    failures = _size_failures(n, ess, kl_of_size, gates)
+    needed = max(gates.samples_per_exp_kl * math.exp(kl_of_size), n * gates.min_ess / ess)
     if share > gates.max_share:
         needed = max(needed, n * share / gates.max_share)
         failures.append(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.upper.tilting import Tilted
+from raybilevel.upper.tilting import Tilt, Tilted
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Estimate:
     gradient: np.ndarray
     value_influence: np.ndarray
     gradient_influence: np.ndarray
-    tilts: tuple[Tilted, ...]
+    tilts: tuple[Tilt, ...]
 
     @property
     def value_se(self) -> float:

@@ -9,8 +9,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
+
+
+class Tilt(Protocol):
+    """What estimates and gates ask of a tilted pool of n samples."""
+
+    @property
+    def n(self) -> int:
+        """Samples in the pool."""
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n,), summing to one."""
+
+    @property
+    def kl(self) -> float:
+        """KL(p || p0) in nats."""
+
+    @property
+    def kl_of_size(self) -> float:
+        """The KL whose exponential says how many samples are wanted."""
+
+    @property
+    def ess(self) -> float:
+        """Kish's effective sample size, in [1, n]."""
+
+    def mean(self, h: np.ndarray) -> np.ndarray:
+        """E_p[h] for h (n,) or (n, k)."""
+
+    def centred(self, h: np.ndarray) -> np.ndarray:
+        """H (n,) minus its mean where it is normalised."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +78,11 @@ class Tilted:
         """KL(p || p0) in nats: E_p[tilt] - log E_{p0}[exp(tilt)]; at most log(n)."""
         return max(float(self.mean(self.tilt)) - self.log_z, 0.0)
 
+    @property
+    def kl_of_size(self) -> float:
+        """The KL whose exponential says how many samples are wanted: its own."""
+        return self.kl
+
     @cached_property
     def ess(self) -> float:
         """Kish's effective sample size, in [1, n]: 1 / sum of squared weights."""
@@ -55,3 +91,7 @@ class Tilted:
     def mean(self, h: np.ndarray) -> np.ndarray:
         """E_p[h] for h (n,) or (n, k)."""
         return np.sum(self.weights * h, axis=0) if h.ndim == 1 else self.weights @ h
+
+    def centred(self, h: np.ndarray) -> np.ndarray:
+        """H (n,) minus its mean under p."""
+        return h - self.mean(h)

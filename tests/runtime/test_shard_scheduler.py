@@ -49,7 +49,8 @@ def sent(scheduler):
 
 
 def done(scheduler, worker, call, seconds=1.0):
-    report = Report({"i": np.array([call])}, nfe=7, seconds=seconds, sums_bytes=8)
+    rows = {"i": np.array([call])}
+    report = Report(rows, nfe=7, seconds=seconds, seconds_by_part={}, sums_bytes=8)
     scheduler.handle(ShardDone(worker, call, report, ray.put({"g": np.ones(1)})))
 
 

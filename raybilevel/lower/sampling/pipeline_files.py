@@ -79,8 +79,21 @@ def find_files(
     )
 
 
+def is_pixel_space(directory: Path | str) -> bool:
+    """Whether what a directory holds is, or is to be, a pipeline of a unet and a scheduler.
+
+    What holds no index is taken for one: its own sentences say what is missing.
+    """
+    path = Path(directory) / "model_index.json"
+    return not path.is_file() or _parts(read_config(path, f"model '{directory}'")) == _PARTS
+
+
+def _parts(index: dict[str, Any]) -> set[str]:
+    return {key for key, value in index.items() if isinstance(value, list) and all(value)}
+
+
 def _check_parts(index: dict[str, Any], named: str) -> None:
-    parts = {key for key, value in index.items() if isinstance(value, list) and all(value)}
+    parts = _parts(index)
     if parts != _PARTS:
         raise InputError(
             f"{named} is a {index.get('_class_name')} of {', '.join(sorted(parts))}; only "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from raybilevel.problems.base import Status, Stop
+from raybilevel.problems.base import Output, Status, Stop
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.upper.newton import Termination
@@ -71,6 +71,19 @@ def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     if solution.n < plan.size or (needed > 0 and may_grow):
         return None
     return _stop(reason, solution, needed)
+
+
+def stop_blackened(drawn: Output) -> Stop | None:
+    """The end of a run whose model blackens images: their rewards say nothing of what it draws."""
+    blackened = int(drawn.sums.get("blackened", 0))
+    if not blackened:
+        return None
+    count = len(drawn.rows["pool/seed"])
+    return Stop(
+        Status.STOPPED,
+        f"the pipeline's safety checker has blackened {blackened:,} of {count:,} samples, whose "
+        "rewards are those of black images; give a pipeline without one, or other prompts",
+    )
 
 
 def stop_reason(solution: PoolSolution) -> StopReason:

@@ -6,29 +6,30 @@ from pathlib import Path
 
 import numpy as np
 
-from raybilevel.lower.sampling.pipeline_loading import copy_pipeline
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.pictures import write_grid
-from raybilevel.problems.reward.model import Model
+from raybilevel.problems.pictures import COLUMNS, write_grid
 from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_plan import shown_prompts
+from raybilevel.problems.reward.prompts import PromptList
 
 _POINTS = 121
 
 
-def write_pipeline(model: Model, directory: Path) -> None:
-    """Copy the pretrained pipeline; nothing where the model is a callable."""
-    if model.directory is not None:
-        copy_pipeline(model.directory, directory / "pipeline", model.variant)
+def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) -> None:
+    """PNG grids of samples from p0 and from p_x, where the samples are images.
 
-
-def write_samples(state: Arrays, directory: Path) -> None:
-    """PNG grids of samples from p0 and from p_x, where the samples are images."""
+    With prompts a row is of one of them, and `samples/prompts.txt` says of which.
+    """
     folder = directory / "samples"
     folder.mkdir()
+    rows = 0 if prompts is None else shown_prompts(len(prompts))
     for name in ("before", "after"):
         samples = state.get(f"samples_{name}")
         if samples is not None and samples.ndim == 4 and samples.shape[1] in (1, 3):
-            write_grid(samples, folder / f"{name}.png")
+            write_grid(samples, folder / f"{name}.png", len(samples) // rows if rows else COLUMNS)
+    if prompts is not None:
+        shown = map(str, prompts.conditions[:rows])
+        (folder / "prompts.txt").write_text("".join(f"{p}\n" for p in shown), encoding="utf-8")
 
 
 def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.upper.variables import Variable
 
 
 def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
@@ -43,6 +45,12 @@ def evaluated_row(point: PoolPoint) -> Metrics:
         "ess": point.diagnostics.ess,
         "pool_size": float(point.objective.pool.n),
     }
+
+
+def unknown_row(variables: Sequence[Variable], x: np.ndarray) -> Metrics:
+    """Metrics at `x` (d,) where the samples say nothing."""
+    named = zip(variables, x, strict=True)
+    return {**{f"config/{v.name}": float(a) for v, a in named}, "upper_loss": math.nan}
 
 
 def _config(point: PoolPoint) -> Metrics:

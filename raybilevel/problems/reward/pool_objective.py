@@ -12,6 +12,7 @@ from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.upper.curvature import hessian
 from raybilevel.upper.diagnostics import Diagnostics, Gates, examine
 from raybilevel.upper.penalty import Estimate, Pool, estimate
+from raybilevel.upper.prompts import Prompts, estimate_within
 from raybilevel.upper.variables import Variable
 
 
@@ -24,11 +25,13 @@ class PoolObjective:
     pool : rewards of samples of p0.
     coefficients : lambda and the weights; x (d,) are values of those that are tuned.
     gamma : penalty constant; inf for F.
+    prompts : which sample belongs to which prompt; None where all are of one, or of none.
     """
 
     pool: Pool
     coefficients: Coefficients
     gamma: float = math.inf
+    prompts: Prompts | None = None
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -51,7 +54,10 @@ class PoolObjective:
     def estimate(self, x: np.ndarray) -> Estimate:
         """Objective and gradient at `x` (d,)."""
         point = self.coefficients.at(x)
-        return estimate(self.pool, float(point[0]), point[1:], self.gamma)
+        lambda_, weights = float(point[0]), point[1:]
+        if self.prompts is None:
+            return estimate(self.pool, lambda_, weights, self.gamma)
+        return estimate_within(self.pool, self.prompts, lambda_, weights, self.gamma)
 
     def examine(self, estimate_: Estimate, gates: Gates | None = None) -> Diagnostics:
         """Whether an estimate of this objective can be believed."""
@@ -95,12 +101,14 @@ class PoolPoint:
 
     @property
     def weights(self) -> np.ndarray:
-        """The samples' weights (n,) under p_x, summing to one."""
+        """The samples' weights (n,) under p_x, summing to one; within a prompt to its share."""
         return self.exact.tilts[0].weights
 
     @property
     def lower_loss(self) -> float:
         """-E[r2] + lambda KL(p_x || p0), which is -lambda log E_{p0}[exp(r2 / lambda)].
+
+        Over prompts the average of theirs.
 
         The tilt is r2 / lambda up to a constant, on which log Z depends and the KL does not.
         """
@@ -110,5 +118,5 @@ class PoolPoint:
 
     def mean(self, h: np.ndarray) -> tuple[float, float]:
         """E[h] under p_x and its standard error, for h (n,)."""
-        mean = float(self.exact.tilts[0].mean(h))
-        return mean, float(np.sqrt(np.sum((self.weights * (h - mean)) ** 2)))
+        p = self.exact.tilts[0]
+        return float(p.mean(h)), float(np.sqrt(np.sum((self.weights * p.centred(h)) ** 2)))

@@ -13,6 +13,7 @@ from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
+_SHOWN_PROMPTS, _SHOWN_EACH = 8, 8
 
 
 @dataclass(frozen=True)
@@ -23,37 +24,74 @@ class PoolPlan:
     ----------
     size, limit : samples to begin with, and at most.
     round_size, shard_size : samples a round, in whole shards, and samples a shard.
+    prompts : how many there are, each with as many samples as the others, after every round; None
+        where nothing says what is drawn.
     """
 
     size: int
     limit: int
     round_size: int
     shard_size: int
+    prompts: int | None = None
 
     @classmethod
-    def of(cls, size: int, limit: int, round_size: int, shard_size: int) -> PoolPlan:
-        """With as many samples a round as fill whole shards, `round_size` at least."""
-        return cls(size, limit, math.ceil(round_size / shard_size) * shard_size, shard_size)
+    def of(
+        cls, size: int, limit: int, round_size: int, shard_size: int, prompts: int | None = None
+    ) -> PoolPlan:
+        """With as many samples a round as fill whole shards, or all prompts: `round_size` at least.
+
+        With prompts `size` is rounded up, and `limit` down, to as many of each.
+        """
+        step = prompts or shard_size
+        round_size = math.ceil(round_size / step) * step
+        if prompts is not None:
+            size = math.ceil(size / prompts) * prompts
+            limit = max(limit // prompts * prompts, size)
+        return cls(size, limit, round_size, shard_size, prompts)
+
+    @property
+    def _step(self) -> int:
+        return self.prompts or self.shard_size
 
     def draw(self, state: Arrays) -> Stage:
         """The next slice of the pool; a stage of no shards once it has reached its limit."""
         have = len(state["pool/seed"])
         seeds = sample_seeds(state["seed_base"], have, self._next(have))
-        return self._over(seeds, DrawRewards)
+        if self.prompts is None:
+            return self._over(seeds, None, DrawRewards)
+        each = len(seeds) // self.prompts  # together, since one prompt may be all of a call
+        return self._over(seeds, np.repeat(np.arange(self.prompts), each).tolist(), DrawRewards)
 
     def _next(self, have: int) -> int:
         """The pool's size after a round: even slices up to `size`, then half as much again."""
         if have < self.size:
             return min(have + self.round_size, self.size)
-        more = max(self.round_size, have // 2 // self.shard_size * self.shard_size)
+        more = max(self.round_size, have // 2 // self._step * self._step)
         return min(have + more, self.limit)
 
     def show(self, state: Arrays, weights: np.ndarray) -> Stage:
-        """As many samples of p0, and after them of p_x, whose weights (n,) are given."""
-        seeds = state["pool/seed"]
-        count = min(_SHOWN, len(seeds))
-        after = resample(seeds, weights, count, np.random.default_rng(int(state["seed_base"])))
-        return self._over([*seeds[:count].tolist(), *after.tolist()], DrawSamples)
+        """As many samples of p0, and after them of p_x, whose weights (n,) are given.
+
+        With prompts as many of each of the first few, prompt by prompt.
+        """
+        rng = np.random.default_rng(int(state["seed_base"]))
+        rows = self._shown(state, weights, rng)
+        prompts = None if self.prompts is None else state["pool/prompt"][rows].tolist()
+        return self._over(state["pool/seed"][rows].tolist(), prompts, DrawSamples)
+
+    def _shown(self, state: Arrays, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows of the pool: of p0, and then as many of p_x."""
+        if self.prompts is None:
+            count = min(_SHOWN, len(weights))
+            return np.concatenate([np.arange(count), resample(weights, count, rng)])
+        count = min(_SHOWN_EACH, len(weights) // self.prompts)
+        before, after = [], []
+        for prompt in range(shown_prompts(self.prompts)):
+            rows = np.flatnonzero(state["pool/prompt"] == prompt)
+            share = weights[rows] / weights[rows].sum()
+            before.append(rows[:count])
+            after.append(rows[resample(share, count, rng)])
+        return np.concatenate(before + after)
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it."""
@@ -63,10 +101,21 @@ class PoolPlan:
             drawn, count = self._next(drawn), count + 1
         return count
 
-    def _over(self, seeds: Sequence[int], kind: type[DrawRewards] | type[DrawSamples]) -> Stage:
-        size = self.shard_size
-        starts = range(0, len(seeds), size)
-        return Stage(tuple(kind(tuple(seeds[a : a + size])) for a in starts))
+    def _over(
+        self,
+        seeds: Sequence[int],
+        prompts: Sequence[int] | None,
+        kind: type[DrawRewards] | type[DrawSamples],
+    ) -> Stage:
+        parts = [slice(a, a + self.shard_size) for a in range(0, len(seeds), self.shard_size)]
+        if prompts is None:
+            return Stage(tuple(kind(tuple(seeds[part])) for part in parts))
+        return Stage(tuple(kind(tuple(seeds[part]), tuple(prompts[part])) for part in parts))
+
+
+def shown_prompts(prompts: int) -> int:
+    """How many of so many prompts have samples in the run directory: the first."""
+    return min(_SHOWN_PROMPTS, prompts)
 
 
 def grown(state: Arrays, rows: Arrays) -> Arrays:
@@ -75,19 +124,16 @@ def grown(state: Arrays, rows: Arrays) -> Arrays:
     return {**state, **new}
 
 
-def resample(
-    seeds: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """`count` of the pool's seeds, drawn from p_x.
+def resample(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` rows of the pool, drawn from p_x.
 
     Systematic resampling (Douc & Cappe 2005, arXiv cs/0507025, section 2.4): unbiased, and with
     less noise than independent draws. Shuffled, so that any part is a sample too.
 
     Parameters
     ----------
-    seeds : (n,)
     weights : (n,), summing to one.
     """
     positions = (np.arange(count) + rng.random()) / count
     chosen = np.searchsorted(np.cumsum(weights), positions, side="right")
-    return rng.permutation(seeds[np.minimum(chosen, len(seeds) - 1)])
+    return rng.permutation(np.minimum(chosen, len(weights) - 1))

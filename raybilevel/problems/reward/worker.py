@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raybilevel.errors import InputError, RunError
 from raybilevel.imports import in_one_line
 from raybilevel.problems.base import Arrays, Output
-from raybilevel.problems.reward.model import SampleFunction
+from raybilevel.problems.reward.models.base import DrawnSamples, Sampler
+from raybilevel.problems.reward.probe import said_of_prompts
+from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
-from raybilevel.rewards import evaluate, load_reward
+from raybilevel.rewards import Reward, evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,42 +30,62 @@ class RewardWorker:
 
     Parameters
     ----------
-    sample : draws from p0.
-    nfe_per_sample : network evaluations that one sample costs.
-    rewards : by column of the pool, as `load_reward` takes them.
+    sampler : draws from p0.
+    rewards : by column of the pool.
+    prompts : the list that shards name places of; None without prompts.
+    remarks : what a user should know of the model that was loaded here.
     """
 
     def __init__(
-        self, sample: SampleFunction, nfe_per_sample: int, rewards: Mapping[str, Any], device: str
+        self,
+        sampler: Sampler,
+        rewards: Mapping[str, Reward],
+        prompts: PromptList | None = None,
+        remarks: Sequence[str] = (),
     ) -> None:
-        self._sample, self._nfe_per_sample = sample, nfe_per_sample
-        self._rewards = {
-            column: load_reward(spec, column, device) for column, spec in rewards.items()
-        }
+        self._sampler, self._rewards, self._prompts = sampler, rewards, prompts
+        self.remarks = tuple(remarks)
 
     def run(
         self, shard: DrawRewards | DrawSamples, broadcast: Mapping[str, np.ndarray], key: int
     ) -> Output:
         """Draw the samples of the shard's seeds; what is random about them is in the seeds."""
-        seeds = list(shard.seeds)
-        with _naming("the model", seeds):
-            samples = self._sample(seeds)
-        _check_finite(samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
-        nfe = len(seeds) * self._nfe_per_sample
+        drawn = self._drawn(shard)
         match shard:
             case DrawRewards():
-                return Output(rows=self._pool_rows(samples, seeds), nfe=nfe)
+                begun = time.perf_counter()
+                rows = self._pool_rows(drawn.samples, shard)
+                seconds = {**drawn.seconds, "rewards": time.perf_counter() - begun}
+                return Output(_sums(drawn), rows, drawn.nfe, seconds)
             case DrawSamples():
-                return Output(rows={"samples": samples.numpy()}, nfe=nfe)
+                rows = {"samples": drawn.samples.numpy()}
+                return Output(rows=rows, nfe=drawn.nfe, seconds=drawn.seconds)
 
-    def _pool_rows(self, samples: Tensor, seeds: Sequence[int]) -> Arrays:
+    def _drawn(self, shard: DrawRewards | DrawSamples) -> DrawnSamples:
+        conditions = None
+        if self._prompts is not None and shard.prompts is not None:
+            conditions = [self._prompts.conditions[c] for c in shard.prompts]
+        with _naming("the model", shard.seeds):
+            drawn = self._sampler.draw(shard.seeds, conditions)
+        _check_finite(drawn.samples.flatten(1).sum(1).numpy(), shard.seeds, "the sampler")
+        return drawn
+
+    def _pool_rows(self, samples: Tensor, shard: DrawRewards) -> Arrays:
+        seeds = shard.seeds
         rows = {"pool/seed": np.array(seeds, dtype=np.int64)}
+        if shard.prompts is not None:
+            rows["pool/prompt"] = np.array(shard.prompts, dtype=np.int64)
+        said = said_of_prompts(self._prompts, shard.prompts)
         for column, reward in self._rewards.items():
             with _naming(f"reward '{column}'", seeds):
-                values = evaluate(reward, samples, f"reward '{column}'")
+                values = evaluate(reward, samples, f"reward '{column}'", **said)
             _check_finite(values, seeds, f"reward '{column}'")
             rows[f"pool/{column}"] = values
         return rows
+
+
+def _sums(drawn: DrawnSamples) -> Arrays:
+    return {} if drawn.blackened is None else {"blackened": np.array(drawn.blackened)}
 
 
 class UserCodeError(RuntimeError):

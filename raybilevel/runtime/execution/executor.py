@@ -35,7 +35,7 @@ class StageWatch(Protocol):
         """Called with what the user should read."""
 
 
-Costs = dict[str, float]
+Costs = dict[str, Any]
 """What a stage cost beyond its own NFE, by the ledger's names."""
 
 _PATIENCE_S = 10.0  # with too few workers, after which the user is told

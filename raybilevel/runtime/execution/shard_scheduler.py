@@ -202,7 +202,7 @@ class ShardScheduler:
         call = worker.finish(event.call)
         worker.add_duration(self._statistics.ratio(call.shard.kind, report.seconds))
         self._statistics.add(call.shard.kind, report.seconds)
-        self.stage.cost.worker_seconds_total += report.seconds
+        self.stage.cost.add_seconds(report.seconds, report.seconds_by_part)
         if self._wants(call):
             self._run_again(self.stage.put(call.shard.index, report, event.sums))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from raybilevel.errors import RunError
@@ -20,11 +20,23 @@ _MAX_DEATHS = 5  # workers that may die on one shard
 
 @dataclass
 class StageCost:
-    """What running a stage cost beyond its own NFE, by the ledger's names."""
+    """What running a stage cost beyond its own NFE, by the ledger's names.
+
+    Attributes
+    ----------
+    seconds : of all shards, by part of their work.
+    """
 
     worker_seconds_total: float = 0.0
     shards_retried: int = 0
     nfe_repeated: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add_seconds(self, whole: float, by_part: Mapping[str, float]) -> None:
+        """Add what a shard took."""
+        self.worker_seconds_total += whole
+        for part, seconds in by_part.items():
+            self.seconds[part] = self.seconds.get(part, 0.0) + seconds
 
 
 class StageProgress:

@@ -24,21 +24,31 @@ class Report:
     Attributes
     ----------
     seconds : that the shard took.
+    seconds_by_part : what of them its output says.
     sums_bytes : how large its sums are.
     """
 
     rows: Arrays
     nfe: int
     seconds: float
+    seconds_by_part: Mapping[str, float]
     sums_bytes: int
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A worker that has loaded the problem: what its bits depend on, and the node it is on."""
+    """A worker that has loaded the problem.
+
+    Attributes
+    ----------
+    facts : what its bits depend on.
+    node : that it is on.
+    remarks : what it found that a user should know.
+    """
 
     facts: Facts
     node: str
+    remarks: tuple[str, ...]
 
 
 @ray.remote(max_restarts=0)
@@ -67,7 +77,8 @@ class WorkerActor:
             with collector_paused():
                 self._worker = problem.load().worker(device)
             fix_threads(self._threads)  # loading imported torch, and may have changed its mind
-        return Loaded(hardware(device), ray.get_runtime_context().get_node_id())
+        remarks = tuple(getattr(self._worker, "remarks", ()))
+        return Loaded(hardware(device), ray.get_runtime_context().get_node_id(), remarks)
 
     @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
     def run(
@@ -79,4 +90,5 @@ class WorkerActor:
         output = self._worker.run(shard, broadcast, key)
         seconds = time.monotonic() - started
         size = sum(a.nbytes for a in output.sums.values())
-        return Report(output.rows, output.nfe, seconds, size), output.sums
+        report = Report(output.rows, output.nfe, seconds, output.seconds, size)
+        return report, output.sums

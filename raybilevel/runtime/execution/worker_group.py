@@ -100,7 +100,7 @@ class WorkerGroup:
     def _request(self) -> WorkerHandle:
         scaling = self._scaling
         options = WorkerActor.options(  # type: ignore[attr-defined]
-            num_cpus=scaling.cpus_per_worker, num_gpus=int(scaling.use_gpu)
+            num_cpus=scaling.cpus_per_worker, num_gpus=scaling.gpus
         )
         actor = options.remote(scaling.cpus_per_worker)
         return WorkerHandle(actor, self._load(actor), time.monotonic())
@@ -171,8 +171,10 @@ class WorkerGroup:
             return self._end(number)
         worker.facts, worker.node = loaded.facts, loaded.node
         self._changes.workers_joined += 1
-        if loaded.facts not in self.kinds:
+        if loaded.facts not in self.kinds:  # of a kind one speaks for all
             self.kinds.append(loaded.facts)
+            for remark in loaded.remarks:
+                self._say(remark)
         self._deaths = 0
         return WorkerReady(number)
 

@@ -10,6 +10,9 @@ from typing import Any
 CONDITIONS = ("prompt", "class_labels")
 """Arguments that say what is drawn, one value a sample."""
 
+Conditions = Sequence[str | int] | None
+"""A prompt, a class's name or its number for each sample; None where nothing says what is drawn."""
+
 OURS = {
     *CONDITIONS, "batch_size", "generator", "latents", "output_type", "return_dict",
     "num_images_per_prompt", "num_inference_steps", "callback", "callback_steps",
@@ -57,7 +60,7 @@ class PipelineCall:
     def arguments(
         self,
         count: int,
-        conditions: Sequence[str] | Sequence[int] | None,
+        conditions: Conditions,
         sampling_steps: int | None,
         options: Mapping[str, Any],
     ) -> dict[str, Any]:

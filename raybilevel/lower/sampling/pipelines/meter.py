@@ -26,6 +26,11 @@ class DrawCost:
     nfe: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
 
+    def __add__(self, other: DrawCost) -> DrawCost:
+        """Of both."""
+        both = {part: self.seconds[part] + other.seconds[part] for part in PARTS}
+        return DrawCost(self.nfe + other.nfe, both)
+
 
 class PipelineMeter:
     """Counts by forward hooks on a pipeline's modules, which leave what they compute alone.

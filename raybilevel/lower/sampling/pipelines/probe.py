@@ -28,7 +28,8 @@ class PipelineReport:
 
     Attributes
     ----------
-    image_shape : (C, H, W).
+    images : (2, C, H, W) of those drawn here.
+    conditions : of the images; None where nothing says what is drawn.
     low, high : of the pixels of the images drawn here.
     nfe_per_sample : rows through the denoiser.
     seconds_per_sample : of one image, drawn alone after the first.
@@ -37,7 +38,8 @@ class PipelineReport:
     remarks : what a user should know.
     """
 
-    image_shape: tuple[int, int, int]
+    images: Tensor
+    conditions: tuple[Any, ...] | None
     low: float
     high: float
     nfe_per_sample: int
@@ -45,6 +47,12 @@ class PipelineReport:
     peak_bytes: int
     beside_others: float
     remarks: tuple[str, ...]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
 
 
 def probe_pipeline(
@@ -77,9 +85,9 @@ def probe_pipeline(
         raise InputError(f"{named} called no unet or transformer, so its cost cannot be counted")
     _check_decided_by_seed(first.images, again.images, sampler, named)
     moved = _moved(first.images[0], beside.images[0])
-    channels, height, width = first.images.shape[1:]
     return PipelineReport(
-        (channels, height, width),
+        beside.images,
+        None if asked is None else tuple(asked),
         float(first.images.min()),
         float(first.images.max()),
         again.cost.nfe,

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from raybilevel.errors import RunError
-from raybilevel.lower.sampling.pipelines.call import PipelineCall
+from raybilevel.lower.sampling.pipelines.call import Conditions, PipelineCall
 from raybilevel.lower.sampling.pipelines.meter import DrawCost, PipelineMeter
 from raybilevel.lower.sampling.pipelines.placement import evaluate_only, put
 from raybilevel.lower.sampling.pipelines.prompt_encoder import PromptEncoder, RaggedPromptsError
-
-Conditions = Sequence[str] | Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,12 @@ class Drawn:
     ----------
     images : (N, C, H, W) float32 in [0, 1], on the CPU.
     cost : of all of them.
+    blackened : how many of them the pipeline's safety checker has blackened.
     """
 
     images: Tensor
     cost: DrawCost
+    blackened: int = 0
 
 
 class PipelineSampler:
@@ -74,6 +74,7 @@ class PipelineSampler:
         if self._encodes:
             pipeline.encode_prompt = PromptEncoder(pipeline.encode_prompt, place, off_device)
         self._meter = PipelineMeter(pipeline.components, place)
+        self._blackened = 0
 
     def draw(self, seeds: Sequence[int], conditions: Conditions = None) -> Drawn:
         """Draw one image a seed.
@@ -82,9 +83,14 @@ class PipelineSampler:
         ----------
         conditions : as many prompts, or class labels, where the pipeline takes them.
         """
+        self._blackened = 0
         with torch.no_grad():
             images = self._draw(list(seeds), self._numbered(conditions))
-        return Drawn(images, self._meter.take())
+        return Drawn(images, self._meter.take(), self._blackened)
+
+    def forget(self) -> None:
+        """Drop what was counted of a call that raised."""
+        self._meter.take()
 
     def _numbered(self, conditions: Conditions) -> Conditions:
         """Class names by their numbers, where the pipeline knows them by name."""
@@ -115,6 +121,7 @@ class PipelineSampler:
         given = self.call.arguments(len(seeds), conditions, self._steps, self._options)
         with _out_of_memory_raised():
             output = self.pipeline(generator=generators, **given)
+        self._blackened += sum(getattr(output, "nsfw_content_detected", None) or [])
         images = as_tensor(getattr(output, "images", None))
         if images is None or images.dim() != 4 or len(images) != len(seeds):
             shape = "no images" if images is None else f"images of shape {tuple(images.shape)}"

@@ -1,0 +1,97 @@
+"""Drawing in batches that fit into memory: which they are is a plan, not what the memory says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from raybilevel.errors import RunError
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.lower.sampling.pipelines.meter import DrawCost
+from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
+
+
+class BatchedSampler:
+    """Draws any number of images, `batch_size` at once.
+
+    Parameters
+    ----------
+    sampler : draws a batch.
+    named : what sentences call the pipeline.
+    batch_size : images at once; None for all of them.
+    may_halve : whether a batch that does not fit into memory is drawn in halves, which moves images
+        by rounding; else it is an error that says how many fit.
+
+    Raises
+    ------
+    RunError
+        From `draw`, where the memory does not suffice.
+    """
+
+    def __init__(
+        self,
+        sampler: PipelineSampler,
+        named: str,
+        batch_size: int | None = None,
+        *,
+        may_halve: bool = False,
+    ) -> None:
+        self._sampler, self._named = sampler, named
+        self._batch_size, self._may_halve = batch_size, may_halve
+
+    def draw(self, seeds: Sequence[int], conditions: Conditions = None) -> Drawn:
+        """Draw one image a seed, as `PipelineSampler.draw` does."""
+        size = self._batch_size or len(seeds)
+        parts = [slice(start, start + size) for start in range(0, len(seeds), size)]
+        return _joined(
+            [self._batch(seeds[p], None if conditions is None else conditions[p]) for p in parts]
+        )
+
+    def _batch(self, seeds: Sequence[int], conditions: Conditions) -> Drawn:
+        drawn = self._fitting(seeds, conditions)
+        if drawn is not None:
+            return drawn
+        if self._may_halve and len(seeds) > 1:
+            return self._halves(seeds, conditions)
+        raise RunError(self._what_fits(seeds, conditions))
+
+    def _halves(self, seeds: Sequence[int], conditions: Conditions) -> Drawn:
+        middle = len(seeds) // 2
+        halves = [slice(0, middle), slice(middle, None)]
+        return _joined(
+            [self._batch(seeds[h], None if conditions is None else conditions[h]) for h in halves]
+        )
+
+    def _fitting(self, seeds: Sequence[int], conditions: Conditions) -> Drawn | None:
+        """The batch; None where the memory does not suffice."""
+        try:
+            return self._sampler.draw(seeds, conditions)
+        except torch.OutOfMemoryError:
+            pass  # frees what the call holds, before anything is tried
+        self._sampler.forget()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+    def _what_fits(self, seeds: Sequence[int], conditions: Conditions) -> str:
+        failed, size = len(seeds), len(seeds) // 2
+        while size and self._fitting(seeds[:size], conditions and conditions[:size]) is None:
+            size //= 2
+        said = f"{self._named} ran out of memory with {failed} image{'s'[: failed > 1]} at once"
+        if size:
+            return f"{said}, and {size} fit; give batch_size: {size}"
+        return (
+            f"{said}; smaller images (call_options), 16 bits (dtype) or offloading (model_options) "
+            "take less"
+        )
+
+
+def _joined(parts: Sequence[Drawn]) -> Drawn:
+    if len(parts) == 1:
+        return parts[0]
+    return Drawn(
+        torch.cat([part.images for part in parts]),
+        sum((part.cost for part in parts), DrawCost()),
+        sum(part.blackened for part in parts),
+    )

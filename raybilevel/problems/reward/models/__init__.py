@@ -1,0 +1,1 @@
+"""What `RewardTuning.model` may be: a pixel-space pipeline, any other pipeline, a function."""

@@ -1,0 +1,112 @@
+"""What a pretrained model of the reward problem is asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.problems.reward.prompts import PromptList
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raybilevel.lower.sampling.pipelines.probe import PipelineReport
+
+
+@dataclass(frozen=True)
+class DrawnSamples:
+    """Samples of p0, and what they cost.
+
+    Attributes
+    ----------
+    samples : (N, ...), on the CPU.
+    nfe : network evaluations.
+    seconds : by part of the model.
+    blackened : how many a safety checker has blackened; None where there can be none.
+    """
+
+    samples: Tensor
+    nfe: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    blackened: int | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A small batch like a model's samples, for rewards to be tried on.
+
+    Attributes
+    ----------
+    samples : (N, ...)
+    prompts : the place of each sample's prompt in the list of prompts; None without prompts.
+    """
+
+    samples: Tensor
+    prompts: tuple[int, ...] | None = None
+
+
+class Sampler(Protocol):
+    """A model that is loaded."""
+
+    def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
+        """A sample a seed, decided by seed and condition alone."""
+        ...
+
+    def probe(self) -> PipelineReport | None:
+        """Draw a few samples, to say what only a loaded model can; None where all is known.
+
+        Raises
+        ------
+        InputError
+            If its samples are not decided by seed and condition.
+        """
+        ...
+
+
+class Model(ABC):
+    """A pretrained model: what it draws, and for how much. Picklable; nothing is loaded yet.
+
+    Attributes
+    ----------
+    prompts : what is drawn; None where nothing says so.
+    """
+
+    prompts: PromptList | None
+
+    @property
+    @abstractmethod
+    def named(self) -> str:
+        """What sentences call it."""
+
+    @abstractmethod
+    def check(self) -> Probe | None:
+        """Refuse what could not be drawn from; returns what its samples are like.
+
+        None where only a worker that has loaded the model can tell.
+
+        Raises
+        ------
+        InputError
+            Naming what is wrong, and what would be right.
+        """
+
+    def remarks(self) -> list[str]:
+        """What a user should know of it before the run."""
+        return []
+
+    @abstractmethod
+    def sampler(self, device: str) -> Sampler:
+        """Load the model onto a device."""
+
+    @property
+    @abstractmethod
+    def nfe_per_sample(self) -> int:
+        """Network evaluations of one sample."""
+
+    @abstractmethod
+    def export(self, directory: Path) -> None:
+        """Write what of the model a user takes away."""

@@ -1,0 +1,140 @@
+"""A function of seeds, or of seeds and prompts, that draws samples of any shape."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybilevel.errors import InputError
+from raybilevel.imports import resolve, said_in_a_sentence
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
+from raybilevel.problems.reward.prompts import PromptList
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PROBE = 2
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True)
+class FunctionModel(Model):
+    """A callable `sample(seeds) -> Tensor (N, ...)`, or `sample(seeds, prompts)`.
+
+    Its attribute `nfe_per_sample` is what a sample costs; 1 where it has none.
+
+    Parameters
+    ----------
+    spec : the callable, or its import path.
+    """
+
+    spec: str | Callable[..., Any]
+    prompts: PromptList | None = None
+
+    @property
+    def named(self) -> str:
+        """What sentences call it."""
+        return f"model '{self.spec}'" if isinstance(self.spec, str) else "model"
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The callable."""
+        found = resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec
+        if not callable(found):
+            raise InputError(f"model is '{self.spec}', which is no function of seeds but {found!r}")
+        return found
+
+    def check(self) -> Probe:
+        """Draw a few samples.
+
+        Raises
+        ------
+        InputError
+            If the import path leads nowhere, or what it names draws no batch of samples.
+        """
+        function = self.function
+        self._check_takes(reads_prompts(function))
+        seeds, prompts = list(range(_PROBE)), self.prompts
+        conditions = None if prompts is None else [prompts.conditions[0]] * _PROBE
+        with said_in_a_sentence("model", f"{_PROBE} seeds"):
+            samples = _asked(function, seeds, conditions)
+        _check_samples(samples)
+        return Probe(samples, None if prompts is None else (0,) * _PROBE)
+
+    def _check_takes(self, reads: bool) -> None:
+        if self.prompts is not None and not reads:
+            raise InputError(
+                f"prompts are given, but {self.named} is a function of seeds alone; leave them "
+                "out, or give a function of seeds and prompts"
+            )
+        if self.prompts is None and reads:
+            raise InputError(
+                f"{self.named} is a function of seeds and prompts, but prompts is missing; give "
+                "some"
+            )
+
+    def sampler(self, device: str) -> FunctionDraws:
+        """Resolve the callable."""
+        return FunctionDraws(self.function, self.nfe_per_sample)
+
+    @property
+    def nfe_per_sample(self) -> int:
+        """As its attribute says."""
+        return int(getattr(self.function, "nfe_per_sample", 1))
+
+    def export(self, directory: Path) -> None:
+        """Nothing: the function is its user's."""
+
+
+@dataclass(frozen=True)
+class FunctionDraws:
+    """A function that is resolved."""
+
+    function: Callable[..., Any]
+    nfe_per_sample: int
+
+    def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
+        """A sample a seed."""
+        begun = time.perf_counter()
+        samples = _asked(self.function, list(seeds), conditions)
+        seconds = {"denoiser": time.perf_counter() - begun}
+        return DrawnSamples(samples, len(seeds) * self.nfe_per_sample, seconds)
+
+    def probe(self) -> None:
+        """It was tried before the run."""
+        return
+
+
+def reads_prompts(function: Callable[..., Any]) -> bool:
+    """Whether a sampler wants prompts beside seeds: a second argument that it cannot do without."""
+    try:
+        taken = list(inspect.signature(function).parameters.values())
+    except ValueError:  # what is written in C may have none
+        return False
+    wanted = [p for p in taken if p.kind in _POSITIONAL and p.default is p.empty]
+    return len(wanted) > 1
+
+
+def _asked(function: Callable[..., Any], seeds: list[int], conditions: Conditions) -> Any:
+    return function(seeds) if conditions is None else function(seeds, list(conditions))
+
+
+def _check_samples(samples: Tensor) -> None:
+    import torch
+
+    if not isinstance(samples, torch.Tensor) or len(samples.shape) < 1:
+        raise InputError(
+            f"model returned a {type(samples).__name__} for a list of seeds; it must be a "
+            "tensor of one sample a seed"
+        )
+    if len(samples) != _PROBE:
+        raise InputError(
+            f"model returned samples of shape {tuple(samples.shape)} for {_PROBE} seeds; it "
+            f"must be one sample a seed, of shape ({_PROBE}, ...)"
+        )

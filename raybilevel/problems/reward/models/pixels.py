@@ -1,0 +1,109 @@
+"""An unconditional pixel-space pipeline, drawn from by our own loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raybilevel.errors import InputError
+from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
+from raybilevel.lower.sampling.pipeline_files import find_files
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
+from raybilevel.problems.reward.prompts import PromptList
+
+if TYPE_CHECKING:
+    from raybilevel.lower.sampling.pixel import PixelSampler
+
+_PROBE = 2
+_PRECISIONS = {"auto": "no", "float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+"""accelerate's names by torch's: small networks are not worth 16 bits, unless asked for."""
+
+
+@dataclass(frozen=True)
+class PixelModel(Model):
+    """A pipeline directory of a unet and a scheduler, or the name of one that comes along.
+
+    Its images are known from its JSON, so that no worker has to probe it.
+
+    Parameters
+    ----------
+    dtype : that the network is run in, by torch's name; "auto" is float32.
+    variant : of the weights, as `find_files` takes it.
+    """
+
+    spec: str
+    sampling_steps: int | None
+    dtype: str
+    variant: str | None = None
+    prompts: PromptList | None = None
+
+    @property
+    def named(self) -> str:
+        """What sentences call it."""
+        return f"model '{self.spec}'"
+
+    @cached_property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return pipeline_directory(self.spec)
+
+    def check(self) -> Probe:
+        """Noise in the shape of its images, which are slow to draw."""
+        import torch
+
+        from raybilevel.lower.sampling.pipeline_info import check_pipeline
+
+        if self.prompts is not None:
+            raise InputError(f"prompts are given, but {self.named} takes none; leave them out")
+        info = check_pipeline(self.directory, self.sampling_steps, variant=self.variant)
+        generator = torch.Generator().manual_seed(0)
+        return Probe(torch.rand((_PROBE, *info.image_shape), generator=generator))
+
+    def remarks(self) -> list[str]:
+        """Which files are used, where they leave a choice."""
+        if self.spec in PRETRAINED:
+            return []
+        return list(find_files(self.directory, variant=self.variant).remarks)
+
+    def sampler(self, device: str) -> PixelDraws:
+        """Load the pipeline."""
+        from raybilevel.lower.sampling.pixel import PixelSampler
+
+        precision = _PRECISIONS[self.dtype]
+        return PixelDraws(
+            PixelSampler(self.directory, device, self.sampling_steps, precision, self.variant)
+        )
+
+    @cached_property
+    def nfe_per_sample(self) -> int:
+        """One a step, two at times of schedulers of the second order."""
+        return self.sampler("cpu").sampler.nfe_per_sample
+
+    def export(self, directory: Path) -> None:
+        """Copy the pipeline, to be loaded by the stock call."""
+        from raybilevel.lower.sampling.pipeline_loading import copy_pipeline
+
+        copy_pipeline(self.directory, directory / "pipeline", self.variant)
+
+
+@dataclass(frozen=True)
+class PixelDraws:
+    """A pixel-space pipeline that is loaded."""
+
+    sampler: PixelSampler
+
+    def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
+        """An image a seed."""
+        begun = time.perf_counter()
+        images = self.sampler.sample(list(seeds))
+        nfe = len(seeds) * self.sampler.nfe_per_sample
+        return DrawnSamples(images, nfe, {"denoiser": time.perf_counter() - begun})
+
+    def probe(self) -> None:
+        """All is known from its JSON."""
+        return

@@ -1,0 +1,190 @@
+"""What a user says of a reward problem, and what follows from it before anything is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from raybilevel.config.settings import Settings
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.problems.model_options import ModelOptions
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.models.base import Model
+from raybilevel.problems.reward.models.choice import choose_model
+from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.problems.reward.prompts import Condition, PromptList, read_prompts
+from raybilevel.upper.variables import Variable
+
+_ROUNDS = 4  # to draw pool_size in
+
+
+class RewardSettings(Settings):
+    """The arguments of `RewardTuning`.
+
+    Parameters
+    ----------
+    model
+        A diffusers pipeline directory, or the name of a model that comes along ("digits"): of text,
+        of classes, or unconditional. Or a callable `sample(seeds: list[int]) -> Tensor (N, ...)`,
+        or `sample(seeds, prompts)`, or its import path "package.module:name" (rewards then get that
+        tensor as it is; set its attribute `nfe_per_sample` for the ledger).
+    prompts
+        What is drawn, where the model wants to know: a list, a text file with a prompt a line, or a
+        table (parquet, csv, jsonl) with a column `prompt`, whose other columns are metadata for
+        rewards; class labels or names for a model of classes. p_x is normalised within each; equal
+        ones are merged, and count as often as they are given.
+    lower_reward
+        What the model is tuned for: a callable images (N, C, H, W) in [0, 1] -> (N,), its import
+        path, a built-in's name; or {name: reward} for several. It may read prompts and metadata
+        too: `reward(images, prompts, metadata)`, and return (scores, info).
+    upper_reward
+        What is truly wanted; the same kinds.
+    held_out_reward
+        Reported beside the upper reward, never optimised.
+    lambda_
+        The KL strength, above 0: a `Variable`, or a number to hold it fixed.
+    weights
+        {name: `Variable` or number} for each lower reward; None is 1 for each. p_x depends on
+        w / lambda alone, so lambda and all weights cannot be free together.
+    gamma
+        Penalty constant; inf gives the exact gradient.
+    pool_size, max_pool_size
+        Samples to begin with, and how many the pool may grow to when the gates ask for more;
+        None is four times `pool_size`. Over prompts they are spread evenly.
+    samples_per_prompt
+        In place of `pool_size`, where there are prompts.
+    shard_size, round_size
+        Samples that a worker draws at once, and samples a round (None: a quarter of `pool_size`).
+        A round ends in a checkpoint and an estimate.
+    batch_size
+        Images that a pipeline draws at once within a shard, where not all of them fit into memory.
+    halve_batches
+        Whether a batch that does not fit is drawn in halves; images then depend on the memory, to
+        rounding, and the run is marked inexact. Else the run ends, and says how many fit.
+    sampling_steps
+        Scheduler steps of a pipeline (`num_inference_steps`). None is its own default; of a
+        pixel-space pipeline 50, or all where there are fewer.
+    call_options
+        What else its call is given, the same for all samples: guidance_scale, height, width, ...
+    scheduler
+        {class, options}: another scheduler, made from the config of the model's own.
+    dtype
+        "float32", "bfloat16", "float16"; "auto" is bfloat16 on a GPU and float32 on the CPU, and
+        float32 for pixel-space pipelines.
+    model_options
+        `ModelOptions`, or a mapping of its arguments: what of a pipeline's files is loaded.
+    """
+
+    model: str | Callable[..., Any]
+    prompts: str | tuple[Condition, ...] | None = None
+    lower_reward: str | Callable[..., Any] | dict[str, str | Callable[..., Any]]
+    upper_reward: str | Callable[..., Any]
+    held_out_reward: str | Callable[..., Any] | None = None
+    lambda_: Variable | float = Variable("lambda", 1.0, 0.05, 20.0, "log")
+    weights: dict[str, Variable | float] | None = None
+    gamma: float = Field(default=math.inf, gt=0)
+    pool_size: int = Field(default=4096, ge=1)
+    max_pool_size: int | None = Field(default=None, ge=1)
+    samples_per_prompt: int | None = Field(default=None, ge=2)
+    shard_size: int = Field(default=64, ge=1)
+    round_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    halve_batches: bool = False
+    sampling_steps: int | None = Field(default=None, ge=1)
+    call_options: dict[str, Any] = Field(default_factory=dict)
+    scheduler: dict[str, Any] | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    model_options: ModelOptions = ModelOptions()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.lower_rewards:
+            raise InputError("lower_reward is empty; name at least one reward")
+        low = self.lambda_.low if isinstance(self.lambda_, Variable) else self.lambda_
+        if not low > 0:
+            raise InputError(f"lambda_ reaches down to {low:g}, but a KL strength is above 0")
+        if self.weights is not None and self.weights.keys() != self.lower_rewards.keys():
+            raise InputError(
+                f"weights are given for {sorted(self.weights)}, but the lower rewards are "
+                f"{sorted(self.lower_rewards)}; give each a Variable or a number"
+            )
+        if self.samples_per_prompt is not None and self.prompts is None:
+            raise InputError(
+                f"samples_per_prompt is {self.samples_per_prompt}, but there are no prompts; give "
+                "pool_size, or prompts"
+            )
+        if self.max_pool_size is not None and self.max_pool_size < self.size:
+            raise InputError(
+                f"max_pool_size {self.max_pool_size} is below pool_size {self.size}; "
+                "it must be at least that"
+            )
+        self.coefficients.check()
+        self.model_options.check_for(self.model)
+        return self
+
+    @property
+    def lower_rewards(self) -> Mapping[str, Any]:
+        """By name."""
+        given = self.lower_reward
+        return given if isinstance(given, dict) else {"lower": given}
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The rewards by their column in the pool."""
+        lower = {f"lower.{name}": reward for name, reward in self.lower_rewards.items()}
+        held_out = {} if self.held_out_reward is None else {"held_out": self.held_out_reward}
+        return {"upper": self.upper_reward, **lower, **held_out}
+
+    @property
+    def coefficients(self) -> Coefficients:
+        """Lambda and the weights, in the order of the lower rewards."""
+        weights = self.weights or dict.fromkeys(self.lower_rewards, 1.0)
+        return Coefficients((self.lambda_, *(weights[name] for name in self.lower_rewards)))
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What is tuned among lambda and the weights."""
+        return self.coefficients.variables
+
+    @cached_property
+    def prompt_list(self) -> PromptList | None:
+        """The distinct prompts, read from their file once."""
+        return None if self.prompts is None else read_prompts(self.prompts)
+
+    @property
+    def size(self) -> int:
+        """Samples that the pool begins with."""
+        if self.samples_per_prompt is None or self.prompt_list is None:
+            return self.pool_size
+        return self.samples_per_prompt * len(self.prompt_list)
+
+    @property
+    def pool_plan(self) -> PoolPlan:
+        """How the pool is drawn."""
+        limit = 4 * self.size if self.max_pool_size is None else self.max_pool_size
+        return self.plan_of(self.size, limit, self.round_size or math.ceil(self.size / _ROUNDS))
+
+    def plan_of(self, size: int, limit: int, round_size: int) -> PoolPlan:
+        """How a pool of another size is drawn, over as many prompts."""
+        prompts = None if self.prompt_list is None else len(self.prompt_list)
+        return PoolPlan.of(size, limit, round_size, self.shard_size, prompts)
+
+    @cached_property
+    def source(self) -> Model:
+        """The pretrained model."""
+        return choose_model(
+            self.model, self._pipeline_settings, self.prompt_list, self.batch_size,
+            may_halve=self.halve_batches,
+        )  # fmt: skip
+
+    @property
+    def _pipeline_settings(self) -> PipelineSettings:
+        options = self.model_options.model_dump(exclude_none=True)
+        return PipelineSettings(
+            self.sampling_steps, self.call_options, self.scheduler, self.dtype, options
+        )

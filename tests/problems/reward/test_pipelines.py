@@ -1,0 +1,192 @@
+"""The reward problem on stock pipelines: pools of real classes with tiny random weights."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
+from text_rewards import DyingContrast, asked, brightness, contrast
+
+from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
+from raybilevel.errors import InputError
+from raybilevel.problems.base import Status
+from raybilevel.runtime.checkpoints import Checkpoints
+from raybilevel.runtime.client import drive
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.storage import RunDirectory
+
+STEPS = 2
+
+
+def tuning(directory, name="Stable Diffusion", **changes):
+    given = {
+        "model": str(directory), "prompts": LABELS if name == "DiT" else PROMPTS,
+        "lower_reward": brightness, "upper_reward": contrast,
+        "lambda_": Variable("lambda", 5.0, 0.5, 50.0, "log"), "sampling_steps": STEPS,
+        "samples_per_prompt": 8, "max_pool_size": 24, "shard_size": 10,
+        "call_options": FAMILIES[name][1],
+    }  # fmt: skip
+    if "without T5" in name:
+        given["model_options"] = {"text_encoder_3": None, "tokenizer_3": None}
+    return RewardTuning(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("sd") / "pipeline", "Stable Diffusion")
+
+
+def stock(problem):
+    """The stock pipeline, by diffusers' own loading, and how many rows its denoiser has seen."""
+    options = {"text_encoder_3": None, "tokenizer_3": None}
+    pipeline = DiffusionPipeline.from_pretrained(
+        problem.model, **(options if problem.model_options.model_dump().get("parts") else {})
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def alone(pipeline, problem, seed, condition):
+    """What the stock call draws alone."""
+    given = {"prompt": condition}
+    if problem.prompts[0] == LABELS[0]:
+        given = {"class_labels": [0 if condition == "tench" else condition]}
+    images = pipeline(
+        **given, **problem.call_options, generator=torch.Generator().manual_seed(seed),
+        num_inference_steps=STEPS, output_type="np",
+    ).images  # fmt: skip
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_row_of_a_pool_is_what_the_stock_call_draws_alone(name, tmp_path):
+    problem = tuning(save(tmp_path / "pipeline", name), name)
+    run, rows = run_locally(problem, RunConfig(max_rounds=2))
+    state, conditions = run.state, problem.prompt_list.conditions
+    pipeline, seen = stock(problem), []
+    part = getattr(pipeline, "unet", None) or pipeline.transformer
+    priors = [p for p in [getattr(pipeline, "prior_prior", None)] if p is not None]
+    for module in [part, *priors]:
+        module.register_forward_hook(lambda m, given, out: seen.append(len(out[0])))
+    for i in (0, 3, len(state["pool/seed"]) - 1):
+        seed, prompt = int(state["pool/seed"][i]), conditions[state["pool/prompt"][i]]
+        image = alone(pipeline, problem, seed, prompt)
+        assert abs(brightness(image)[0] - state["pool/lower.lower"][i]) < 1e-4
+        assert abs(contrast(image)[0] - state["pool/upper"][i]) < 1e-4
+    assert rows[-1]["nfe_total"] == len(state["pool/seed"]) * sum(seen) / 3
+    assert {f"seconds/{p}" for p in ("encoder", "denoiser", "decoder", "rewards")} <= rows[
+        -1
+    ].keys()
+
+
+def test_rewards_vary_within_a_prompt_and_are_read_with_it(sd):
+    problem = tuning(sd, lower_reward=asked)
+    state = run_locally(problem, RunConfig(max_rounds=4))[0].state
+    for place in range(3):
+        assert state["pool/lower.lower"][state["pool/prompt"] == place].std() > 0.005
+
+
+def assert_same_bits(directory, local):
+    run, rows = local
+    state = Checkpoints(directory).read().state
+    for name, value in run.state.items():
+        assert state[name].tobytes() == value.tobytes(), name
+    history = directory.read_table("history")
+    assert history["nfe_total"].tolist() == [row["nfe_total"] for row in rows]
+
+
+def test_bits_of_a_text_model_do_not_depend_on_workers_deaths_or_drivers(sd, tmp_path, cluster):
+    """One worker, then another driver with two of which one is killed, against none."""
+    dying = DyingContrast(tmp_path)
+    problem = tuning(sd, upper_reward=dying, lower_reward=asked)
+    for workers, rounds in ((1, 2), (2, None)):
+        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
+        scaling = ScalingConfig(num_workers=workers)
+        notes = []
+        drive(RunSpec(problem, scaling, run, "run"), lambda p, n=notes: n.extend(p.notes))
+    assert (tmp_path / "died").exists()
+    assert any("draws 3 x 16 x 16 images for 4 NFE" in note for note in notes)
+    quiet = run_locally(tuning(sd, lower_reward=asked), RunConfig(seed=5))
+    assert_same_bits(RunDirectory(str(tmp_path), "run"), quiet)
+
+
+def test_batches_within_a_shard_leave_samples_as_they_are(sd):
+    whole = run_locally(tuning(sd), RunConfig(max_rounds=1))[0].state
+    parts = run_locally(tuning(sd, batch_size=3), RunConfig(max_rounds=1))[0].state
+    np.testing.assert_allclose(parts["pool/upper"], whole["pool/upper"], atol=1e-4)
+
+
+def test_samples_of_p_x_are_drawn_with_their_prompts(sd):
+    problem = tuning(sd)
+    run, _ = run_locally(problem)
+    assert problem.samples(run.state, 5, seed=0, device="cpu").shape == (5, 3, 16, 16)
+    assert run.state["samples_after"].shape == (24, 3, 16, 16)
+
+
+def test_what_a_run_exports_draws_the_same_images_by_the_stock_call(sd, tmp_path):
+    problem = tuning(sd)
+    run, _ = run_locally(problem)
+    problem.export(run.state, tmp_path)
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
+    pipeline.set_progress_bar_config(disable=True)
+    seed, place = int(run.state["pool/seed"][0]), run.state["pool/prompt"][0]
+    image = alone(pipeline, problem, seed, problem.prompt_list.conditions[place])
+    assert abs(contrast(image)[0] - run.state["pool/upper"][0]) < 1e-4
+
+
+def test_nfe_of_a_sample_is_known_for_comparisons(sd):
+    assert tuning(sd).evaluation_cost().whole == 24 * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"prompts": None, "samples_per_prompt": None, "max_pool_size": None},
+            "draws from prompts, but prompts is missing; give some",
+        ),
+        ({"prompts": ("cat", " ")}, "the prompt at place 2 is empty; give words, or drop it"),
+        ({"prompts": ("cat " * 40,)}, "but the tokenizer of model"),
+        ({"prompts": (3,)}, "prompts has 3, but model"),
+        ({"call_options": {"guidance": 3}}, "call_options has 'guidance', but what Stable"),
+        ({"call_options": {"num_inference_steps": 3}}, "give it as sampling_steps"),
+        ({"scheduler": {"class": "FastScheduler"}}, "scheduler.class is 'FastScheduler', but"),
+        ({"sampling_steps": 2000}, "sampling_steps is 2000, but model"),
+        ({"upper_reward": lambda images, prompts, metadata: 0}, "metadata"),
+        ({"upper_reward": "inkk"}, "there is no built-in 'inkk'"),
+    ],
+    ids=[
+        "missing", "empty", "long", "a number", "option", "steps as option", "scheduler", "steps",
+        "metadata", "reward",
+    ],
+)  # fmt: skip
+def test_what_json_and_tokenizers_tell_is_refused_before_anything_starts(sd, changes, said):
+    with pytest.raises(InputError) as refused:
+        tuning(sd, **changes).check()
+    assert said in str(refused.value)
+
+
+def test_a_reward_that_fails_on_what_the_model_draws_is_refused_before_the_first_shard(sd):
+    def eight(images):
+        return images.reshape(-1, 64).mean(1)
+
+    with pytest.raises(InputError, match=r"reward 'upper' returned numbers of shape \(24,\)"):
+        tuning(sd, upper_reward=eight).worker("cpu")
+
+
+def test_samples_that_a_safety_checker_blackens_end_the_run(sd, monkeypatch):
+    from diffusers import StableDiffusionPipeline
+
+    call = StableDiffusionPipeline.__call__
+
+    def checked(self, *args, **kwargs):
+        output = call(self, *args, **kwargs)
+        output.nsfw_content_detected = [i == 0 for i in range(len(output.images))]
+        return output
+
+    checked.__signature__ = __import__("inspect").signature(call)
+    monkeypatch.setattr(StableDiffusionPipeline, "__call__", checked)
+    run, _ = run_locally(tuning(sd, shard_size=3))
+    assert run.stop.status is Status.STOPPED
+    assert "blackened 2 of 6 samples" in run.stop.reason

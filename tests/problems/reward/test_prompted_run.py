@@ -1,0 +1,165 @@
+"""The reward problem over prompts, by a function that draws from them: its optimum is known.
+
+Under p_x a coordinate of spread s has the mean m + s^2 / lambda, so that with the upper reward
+exp(-(u - m - 1/2)^2) F is minus the sum of pi exp(-(s^2 / lambda - 1/2)^2 / (1 + 2 s^2)) over the
+root of 1 + 2 s^2.
+"""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+
+from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel.errors import InputError
+from raybilevel.problems.base import Status
+from raybilevel.runtime.rounds import run_locally
+
+SPREADS = {"narrow": 0.8, "wide": 1.2}
+MEANS = {"narrow": 3.0, "wide": -6.0}
+SHARES = {"narrow": 0.75, "wide": 0.25}
+PROMPTS = ("narrow", "wide", "narrow", "narrow")
+
+
+def exact(lambda_):
+    """F."""
+    return -sum(
+        SHARES[p] * np.exp(-((s**2 / lambda_ - 0.5) ** 2) / (1 + 2 * s**2)) / np.sqrt(1 + 2 * s**2)
+        for p, s in SPREADS.items()
+    )
+
+
+BEST = minimize_scalar(exact, bounds=(0.3, 20.0), method="bounded").x
+
+
+def normal(seeds, prompts):
+    drawn = [torch.randn(1, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return torch.stack(
+        [MEANS[p] + SPREADS[p] * u for p, u in zip(prompts, drawn, strict=True)]
+    ).reshape(-1, 1, 1, 1)
+
+
+normal.nfe_per_sample = 3
+
+
+def value(samples):
+    return samples.flatten(1)[:, 0]
+
+
+def near(samples, prompts):
+    means = torch.tensor([MEANS[p] for p in prompts])
+    return torch.exp(-((value(samples) - means - 0.5) ** 2))
+
+
+def tuning(**changes):
+    given = {
+        "model": normal, "prompts": PROMPTS, "lower_reward": value, "upper_reward": near,
+        "lambda_": Variable("lambda", 3.0, 0.3, 20.0, "log"), "samples_per_prompt": 3000,
+        "shard_size": 1000,
+    }  # fmt: skip
+    return RewardTuning(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def solved():
+    return run_locally(tuning(), RunConfig(seed=7))
+
+
+def test_the_known_optimum_over_prompts_is_inside_the_interval(solved):
+    run, rows = solved
+    assert run.stop.status is Status.CONVERGED
+    last = rows[-1]
+    assert last["interval_low/lambda"] < BEST < last["interval_high/lambda"]
+    assert abs(last["upper_loss"] - exact(BEST)) < 4 * last["upper_loss_se"]
+
+
+def test_every_prompt_has_as_many_samples_after_every_round(solved):
+    run, rows = solved
+    for row in rows:
+        counts = np.bincount(run.state["pool/prompt"][: int(row["pool_size"])])
+        assert len(set(counts)) == 1
+    assert rows[-1]["nfe_total"] == 3 * (rows[-1]["pool_size"] + 2 * 2 * 8)
+
+
+def test_a_pools_row_is_of_its_seed_and_prompt(solved):
+    state = solved[0].state
+    names = [["narrow", "wide"][c] for c in state["pool/prompt"][::1000]]
+    wanted = value(normal(state["pool/seed"][::1000].tolist(), names)).double()
+    np.testing.assert_array_equal(state["pool/lower.lower"][::1000], wanted)
+
+
+def test_samples_are_shown_prompt_by_prompt(solved):
+    run, _ = solved
+    before, after = run.state["samples_before"], run.state["samples_after"]
+    assert before.shape == after.shape == (16, 1, 1, 1)
+    assert before[:8].mean() > 1 > -1 > before[8:].mean()
+    assert after[:8].mean() > 1 > -1 > after[8:].mean()
+
+
+def test_samples_of_p_x_keep_the_prompts_shares(solved):
+    run, _ = solved
+    samples = tuning().samples(run.state, 400, seed=0, device="cpu").flatten()
+    assert torch.sum(samples > 0.5).item() == pytest.approx(300, abs=1)
+
+
+def test_what_a_run_exports_says_which_prompts_it_shows(solved, tmp_path):
+    tuning().export(solved[0].state, tmp_path)
+    assert (tmp_path / "samples" / "prompts.txt").read_text() == "narrow\nwide\n"
+    assert (tmp_path / "samples" / "after.png").is_file()
+    assert not (tmp_path / "pipeline").exists()
+
+
+def test_one_prompt_gives_the_numbers_of_none():
+    def plain(seeds):
+        return normal(seeds, ["wide"] * len(seeds))
+
+    def near_it(samples):
+        return near(samples, ["wide"] * len(samples))
+
+    one, _ = run_locally(tuning(prompts=("wide",), samples_per_prompt=4096))
+    none, _ = run_locally(
+        tuning(prompts=None, samples_per_prompt=None, model=plain, upper_reward=near_it)
+    )
+    assert one.state["x"].tobytes() == none.state["x"].tobytes()
+
+
+def test_an_evaluation_draws_as_many_of_each_prompt():
+    problem = tuning(samples_per_prompt=100)
+    run, _ = run_locally(problem.evaluation([{"x": np.array([2.0])}], 250, rounds=2))
+    assert np.bincount(run.state["pool/prompt"]).tolist() == [125, 125]
+    assert problem.evaluation_cost().whole == 3 * 200
+
+
+def test_a_reward_that_reads_metadata_is_given_each_samples_own(tmp_path):
+    table = tmp_path / "prompts.csv"
+    table.write_text("prompt,mean\nnarrow,3.0\nwide,-6.0\n")
+
+    def told(samples, prompts, metadata):
+        assert [MEANS[p] for p in prompts] == [m["mean"] for m in metadata]
+        return near(samples, prompts), {"info": "is left alone"}
+
+    problem = tuning(prompts=str(table), upper_reward=told, samples_per_prompt=500)
+    state = run_locally(problem, RunConfig(max_rounds=1))[0].state
+    assert len(state["pool/upper"]) == 250
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prompts": None, "samples_per_prompt": None}, "is a function of seeds and prompts, but"),
+        ({"prompts": ()}, "prompts is empty; give at least one"),
+        ({"prompts": None}, "samples_per_prompt is 3000, but there are no prompts"),
+        ({"model": lambda seeds: torch.zeros(len(seeds), 1)}, "is a function of seeds alone"),
+        ({"call_options": {"guidance_scale": 3}}, "call_options is given, but the model is a call"),
+        ({"scheduler": {"class": "DDIMScheduler"}}, "scheduler is given, but the model is a call"),
+        ({"max_pool_size": 3000}, "max_pool_size 3000 is below pool_size 6000"),
+        ({"upper_reward": lambda images, prompts, metadata: prompts}, "reads metadata"),
+    ],
+    ids=[
+        "missing", "empty", "samples", "seeds alone", "options", "scheduler", "limit", "metadata",
+    ],
+)  # fmt: skip
+def test_prompts_that_do_not_fit_the_model_are_refused(changes, said):
+    with pytest.raises(InputError) as refused:
+        tuning(**changes).check()
+    assert said in str(refused.value)

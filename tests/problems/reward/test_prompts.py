@@ -1,0 +1,94 @@
+"""Prompts from lists, text files and tables."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raybilevel.errors import InputError
+from raybilevel.problems.reward.prompts import PromptList, read_prompts
+
+ROWS = [
+    {"prompt": "a cat", "count": 1, "answer": "x"},
+    {"prompt": "a dog", "count": 2, "answer": "y"},
+    {"prompt": "a cat", "count": 1, "answer": "x"},
+    {"prompt": "a cat", "count": 3, "answer": "x"},
+]
+
+
+def test_equal_prompts_are_merged_and_count_as_often_as_given():
+    read = read_prompts(["b", "a", "b", "b"])
+    assert read.conditions == ("b", "a")
+    assert read.shares.tolist() == [0.75, 0.25]
+    assert read.metadata is None
+
+
+def test_a_class_label_is_no_name_that_looks_like_it():
+    assert read_prompts([1, "1", 1]).conditions == (1, "1")
+
+
+def test_a_text_file_has_a_prompt_a_line(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("ein Kätzchen\n\n  a dog \nein Kätzchen\n", encoding="utf-8")
+    assert read_prompts(str(path)).conditions == ("ein Kätzchen", "a dog")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_a_tables_other_columns_are_metadata(tmp_path, kind):
+    path = tmp_path / f"prompts.{kind}"
+    frame = pd.DataFrame(ROWS)
+    if kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    read = read_prompts(str(path))
+    assert read.conditions == ("a cat", "a dog", "a cat")
+    assert read.metadata is not None
+    assert [row["count"] for row in read.metadata] == [1, 2, 3]
+    np.testing.assert_array_equal(read.shares, [0.5, 0.25, 0.25])
+
+
+def test_a_table_of_prompts_alone_has_no_metadata(tmp_path):
+    pd.DataFrame({"prompt": ["a", "b"]}).to_csv(tmp_path / "p.csv", index=False)
+    assert read_prompts(str(tmp_path / "p.csv")).metadata is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.txt", None, "cannot be read as text"),
+        ("none.csv", None, "cannot be read: "),
+        ("empty.txt", "\n \n", "is empty; give at least one"),
+        ("a.csv", "text,count\na,1\n", "has the columns text, count, but prompts are in a column"),
+        ("a.parquet", "no parquet", "cannot be read: "),
+    ],
+)
+def test_what_holds_no_prompts_is_refused_by_name(tmp_path, name, content, said):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError) as refused:
+        read_prompts(str(path))
+    assert str(refused.value).startswith(f"prompts '{path}'")
+    assert said in str(refused.value)
+
+
+def test_an_empty_list_is_refused():
+    with pytest.raises(InputError, match=r"^prompts is empty; give at least one$"):
+        read_prompts([])
+
+
+def test_a_list_of_prompts_can_be_made_of_pairs():
+    made = PromptList.of(["a", "a"], [{"n": 1}, {"n": 2}])
+    assert len(made) == 2
+
+
+def test_a_run_goes_on_with_the_prompts_it_began_with_alone():
+    digest = read_prompts(["a", "b"]).digest
+    read_prompts(["a", "b", "a", "b"]).check_same(digest)
+    for others in (["b", "a"], ["a", "b", "a"], ["a"]):
+        with pytest.raises(InputError, match="prompts are not those that the run began with"):
+            read_prompts(others).check_same(digest)
