@@ -26,14 +26,14 @@ RewardTuning(model="users_own:draw", **own).worker("cpu")
 note("a worker whose model is a callable")
 from raybilevel.lower.pretrained import pretrained
 pretrained("digits")
-note("the directory of a model in the cache")
+note("the directory of a model that comes along")
 from raybilevel.rewards import load_reward
 load_reward("novelty + proxy_logit(3)", "lower_reward")
 note("rewards that know the digits")
 from raybilevel.data import load
 [load(data).images[:2] for data in ("digits", "mnist5k", "users.npz", "users-images-idx3-ubyte")]
 note("arrays of images")
-RewardTuning(model=str(pretrained("digits")), **own).worker("cpu")
+RewardTuning(model="digits", **own).worker("cpu")
 note("a worker that samples a pipeline")
 """
 
@@ -51,22 +51,14 @@ def mean(samples):
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
     """By stage of one process that goes on, the heavy packages that it has imported so far."""
-    from raybilevel.data import load
-    from raybilevel.lower.training.pretrain import pretrain
-    from raybilevel.rewards.digits_classifier import proxy_classifier
-
-    cache = tmp_path_factory.mktemp("cache")
-    pretrain(cache / "digits-ddim-v2", load("digits").images, steps=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYBILEVEL_CACHE", str(cache))
-        proxy_classifier()
-    (cache / "users_own.py").write_text(OWN)
-    np.savez(cache / "users.npz", images=np.zeros((2, 4, 4), np.uint8))
+    folder = tmp_path_factory.mktemp("users")
+    (folder / "users_own.py").write_text(OWN)
+    np.savez(folder / "users.npz", images=np.zeros((2, 4, 4), np.uint8))
     idx = bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 8))
-    (cache / "users-images-idx3-ubyte").write_bytes(idx)
+    (folder / "users-images-idx3-ubyte").write_bytes(idx)
     done = subprocess.run(
-        [sys.executable, "-c", STAGES], capture_output=True, text=True, check=False, cwd=cache,
-        env={**os.environ, "RAYBILEVEL_CACHE": str(cache), "PYTHONPATH": str(cache)},
+        [sys.executable, "-c", STAGES], capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return {stage: set(modules) for stage, modules in map(json.loads, done.stdout.splitlines())}
@@ -84,8 +76,8 @@ def test_a_worker_whose_model_is_a_callable_needs_torch_alone(imported):
     assert imported["a worker whose model is a callable"] <= {"torch", "scipy"}
 
 
-def test_what_is_in_the_cache_is_found_without_what_made_it(imported):
-    for stage in ("the directory of a model in the cache", "rewards that know the digits"):
+def test_what_comes_along_is_found_without_what_made_it(imported):
+    for stage in ("the directory of a model that comes along", "rewards that know the digits"):
         assert imported[stage] <= {"torch", "scipy"}
 
 

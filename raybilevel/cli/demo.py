@@ -1,4 +1,4 @@
-"""`raybilevel demo`: the whole way, from pretraining a model on handwritten digits to pictures."""
+"""`raybilevel demo`: the whole way, from a small model of handwritten digits to pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from raybilevel.problems.base import Problem
 from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
 from raybilevel.report import finish
-from raybilevel.terminal import say
 from raybilevel.tuner import BilevelTuner
 from raybilevel.upper.variables import Variable
 
@@ -52,5 +51,4 @@ def run_demo(name: str, address: str | None = None) -> None:
     """
     if name not in DEMOS:
         raise InputError(f"there is no demo '{name}'; the demos are {', '.join(DEMOS)}")
-    say("a small model of handwritten digits is trained once, in a minute or two", stderr=True)
     finish(BilevelTuner(DEMOS[name](), address=address).fit())
