@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
@@ -108,7 +109,7 @@ class BilevelTuner:
         config = self._config
         directory = RunDirectory(config.run.storage_path, _name(config))
         (self._fit_detached if config.run.detach else self._fit_attached)(directory)
-        return Result(directory, config.problem)
+        return Result(directory, self._config.problem)  # pinned by now
 
     def _fit_attached(self, directory: RunDirectory) -> None:
         """Run for as long as this process lasts."""
@@ -144,7 +145,7 @@ class BilevelTuner:
         """Watch the run that goes on already."""
         from raybilevel.runtime.client import follow
 
-        check_same(stored_config(directory), self._config, directory.path)
+        self._pin(stored_config(directory), directory)
         follow(driver, self._config.run, directory.name, watch)
 
     def _begin(self, directory: RunDirectory, watch: Callable[[Any], None], may_grow: bool) -> None:
@@ -167,18 +168,23 @@ class BilevelTuner:
         return prepare(config.run.callbacks, path, dict(leaves(to_tree(config))))
 
     def _check(self, directory: RunDirectory) -> None:
-        config = self._config
         self._listeners()
-        if directory.exists():
-            if not self._resume:
-                raise InputError(
-                    f"the run directory {directory.path} exists; go on with it (--resume, "
-                    "BilevelTuner.restore) or give another run.name"
-                )
-            check_same(stored_config(directory), config, directory.path)
+        if directory.exists() and not self._resume:
+            raise InputError(
+                f"the run directory {directory.path} exists; go on with it (--resume, "
+                "BilevelTuner.restore) or give another run.name"
+            )
+        self._pin(stored_config(directory) if directory.exists() else None, directory)
         search_here()
         with collector_paused():
-            config.problem.check()
+            self._config.problem.check()
+
+    def _pin(self, before: dict[str, Any] | None, directory: RunDirectory) -> None:
+        """Take names that move for what they stand for; refuse to go on with another run."""
+        pinned = self._config.problem.pinned(before)
+        self._config = replace(self._config, problem=pinned)
+        if before is not None:
+            check_same(before, self._config, directory.path)
 
 
 def _name(config: Config) -> str:

@@ -287,7 +287,11 @@ TWO = "model 'pipe' has its weights in the variants 'fp16' and 'non_ema' alone"
     [
         ("{}", f"{TWO}; choose one, such as model_options: {{variant: fp16}}"),
         ("{variant: bf16}", f"model_options.variant is 'bf16', but {TWO}"),
-        ("{varient: fp16}", "model_options has 'varient', but what is known is variant"),
+        (
+            "{varient: fp16}",
+            "model_options has 'varient', but what is known is variant, revision, without, "
+            "offload, slicing, and as null each part of the model",
+        ),
     ],
     ids=["not asked for", "not there", "misspelt"],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +72,20 @@ class Comparison:
         Interrupted
             On Ctrl-C: what is done stays.
         """
+        self._check_place(resume)
+        return self._pinned()._run_pinned(say)
+
+    def _pinned(self) -> Comparison:
+        """The same with what names that move stand for: one model for all methods."""
+        directory = self.directory
+        before = stored_config(directory) if directory.exists() else None
+        problem = self.config.problem.pinned(before)
+        return replace(self, config=replace(self.config, problem=problem))
+
+    def _run_pinned(self, say: Say) -> RunDirectory:
         from raybilevel.runtime.ray_session import check_resources, ray_session
 
-        self._check(resume)
+        self._check()
         self._check_address()
         with ray_session(self.address) as may_grow:
             check_resources(self.config.scaling, may_grow)
@@ -97,16 +108,18 @@ class Comparison:
             }
             self._score([found[each] for each in wanted], driver, say)
 
-    def _check(self, resume: bool) -> None:
+    def _check_place(self, resume: bool) -> None:
         directory = self.directory
+        if directory.exists() and not resume:
+            raise InputError(
+                f"the comparison {directory.path} exists; go on with it (--resume) or give "
+                "another run.name"
+            )
+
+    def _check(self) -> None:
         search_here()
-        if directory.exists():
-            if not resume:
-                raise InputError(
-                    f"the comparison {directory.path} exists; go on with it (--resume) or give "
-                    "another run.name"
-                )
-            self._check_same(directory)
+        if self.directory.exists():
+            self._check_same(self.directory)
         self.config.problem.check()
         self.plan.check()
 

@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -194,6 +194,18 @@ class Problem(ABC):
     def evaluation_cost(self) -> Cost:
         """What `evaluation` of one x costs, wherever it is; `InputError` as there."""
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
+
+    def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
+        """The same with what a moving name stands for now, such as a branch of a hub's model.
+
+        Called where a run begins or goes on, before its configuration is checked and stored.
+
+        Parameters
+        ----------
+        before : the stored configuration of a run that goes on, as a mapping: what a name stood for
+            when it began is kept.
+        """
+        return self
 
     def lean(self) -> Problem:
         """The same without what its runs do for the report alone."""

@@ -1,9 +1,9 @@
-"""`model_options`: what of a model's files is loaded."""
+"""`model_options`: which of a model's files are loaded, and how they are kept in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -11,44 +11,111 @@ from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.pretrained import PRETRAINED
 from raybilevel.lower.sampling.pipeline_files import find_files
+from raybilevel.lower.sampling.pipelines.hub import commit_of, is_commit, is_hub_name
+
+_OF_FILES = ("variant", "revision", "without")
 
 
 class ModelOptions(Settings):
-    """What `from_pretrained` is told of a pipeline directory.
+    """What of a pipeline is loaded, and how.
+
+    A part of the pipeline is left out by its name, as null: `text_encoder_3: null`.
 
     Parameters
     ----------
     variant
         Of the weights, such as "fp16" for `diffusion_pytorch_model.fp16.safetensors`; None for
-        those without one, or else the only one. They are computed with in `mixed_precision`
-        whatever type they are stored in.
+        those without one, or else the only one.
+    revision
+        A branch, tag or commit of a model of the hub; None for the main branch. A run stores the
+        commit, and goes on with it.
+    without
+        Parts that are left out, which null says too.
+    offload
+        "model" or "sequential": diffusers' `enable_model_cpu_offload` or
+        `enable_sequential_cpu_offload`, for models that are larger than a GPU's memory.
+    slicing
+        Any of "attention", "vae", "vae_tiling": diffusers' switches that compute these piece by
+        piece, for less memory.
     """
 
     said_as: ClassVar[str | None] = "model_options"
 
     variant: str | None = None
+    revision: str | None = None
+    without: tuple[str, ...] | None = None
+    offload: Literal["model", "sequential"] | None = None
+    slicing: tuple[Literal["attention", "vae", "vae_tiling"], ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _known(cls, given: Any) -> Any:
-        unknown = given.keys() - cls.model_fields if isinstance(given, Mapping) else ()
+        if not isinstance(given, Mapping):
+            return given
+        others = {name: value for name, value in given.items() if name not in cls.model_fields}
+        unknown = [repr(name) for name, value in others.items() if value is not None]
         if unknown:
             raise InputError(
-                f"model_options has {min(map(repr, unknown))}, but what is known is "
-                f"{', '.join(cls.model_fields)}"
+                f"model_options has {min(unknown)}, but what is known is "
+                f"{', '.join(cls.model_fields)}, and as null each part of the model"
             )
-        return given
+        if not others:
+            return given
+        known = {name: value for name, value in given.items() if name not in others}
+        return {**known, "without": (*(known.get("without") or ()), *others)}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """As `PipelineSettings` takes them: parts that are left out by their names."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "without"}
+        return {**own, **dict.fromkeys(self.without or ())}
 
     def remarks_on(self, model: Any) -> list[str]:
-        """Which files of a pipeline directory are used, where it leaves a choice."""
+        """Which files of a directory of an unconditional pixel-space pipeline are used."""
         if not isinstance(model, str) or ":" in model or model in PRETRAINED:
             return []
         return list(find_files(model, variant=self.variant).remarks)
 
     def check_for(self, model: Any) -> None:
-        """Refuse what a model that is no pipeline directory would not use."""
-        if self.variant is not None and (not isinstance(model, str) or ":" in model):
-            raise InputError(
-                f"model_options.variant is '{self.variant}', but the model is a callable, which "
-                "loads its own weights; leave it out"
-            )
+        """Refuse what the model would not use."""
+        if not isinstance(model, str) or ":" in model:
+            self._refuse(_OF_FILES, "the model is a callable, which loads its own weights")
+        elif not is_hub_name(model):
+            self._refuse(("revision",), "only a model of the Hugging Face hub has revisions")
+
+    def check_variant_alone(self, what: str) -> None:
+        """Refuse all but the variant, which is all that `what` takes."""
+        others = [name for name in type(self).model_fields if name != "variant"]
+        self._refuse(others, f"{what} takes a variant alone")
+
+    def _refuse(self, names: Any, reason: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None:
+                said = f"'{value}'" if isinstance(value, str) else ", ".join(value)
+                raise InputError(f"model_options.{name} is {said}, but {reason}; leave it out")
+
+
+def pinned_options(
+    model: Any, options: ModelOptions, before: Mapping[str, Any] | None = None
+) -> ModelOptions:
+    """The options with a hub's model named by its commit, which a branch does not for long.
+
+    Parameters
+    ----------
+    model : as `RewardTuning` takes it.
+    before : `model_options` as the run that goes on has stored them, whose commit is kept whatever
+        the branch names by now.
+
+    Raises
+    ------
+    InputError
+        What `commit_of` raises.
+    """
+    if not isinstance(model, str) or model in PRETRAINED or not is_hub_name(model):
+        return options
+    if is_commit(options.revision):
+        return options
+    kept = (before or {}).get("revision")
+    commit = kept if is_commit(kept) else commit_of(model, options.revision)
+    return options.but(revision=commit)

@@ -58,11 +58,7 @@ def find_folders(directory: Path | str, named: str) -> PipelineFolders:
     InputError
         If there is no such directory, no pipeline in it, or a network without its noise scheduler.
     """
-    folder = Path(directory)
-    if not folder.is_dir():
-        raise InputError(f"{named} is not a directory; give one that holds a diffusers pipeline")
-    if (folder / "snapshots").is_dir():
-        folder = _snapshot(folder, named)
+    folder = find_root(directory, named)
     if (folder / _INDEX).is_file():
         return _saved(folder, named)
     if networks := _networks(folder):
@@ -73,6 +69,20 @@ def find_folders(directory: Path | str, named: str) -> PipelineFolders:
         return _checkpoint(_networks(checkpoints[-1]), named)
     read_config(folder / _INDEX, named)
     raise AssertionError("a file that is not there cannot be read")
+
+
+def find_root(directory: Path | str, named: str) -> Path:
+    """The directory itself; of a folder of the hub's cache, the snapshot in it.
+
+    Raises
+    ------
+    InputError
+        If there is no such directory, or several snapshots in it and no main branch.
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise InputError(f"{named} is not a directory; give one that holds a diffusers pipeline")
+    return _snapshot(folder, named) if (folder / "snapshots").is_dir() else folder
 
 
 def _snapshot(folder: Path, named: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -53,6 +53,11 @@ class SamplingSchedule(ScheduleProblem):
                     "nothing is trained; leave it out, or take TrainingSchedule"
                 )
         return given
+
+    @model_validator(mode="after")
+    def _loads_a_network_alone(self) -> Self:
+        self.model_options.check_variant_alone("SamplingSchedule")
+        return self
 
     @property
     def _network(self) -> Pretrained:

@@ -1,4 +1,4 @@
-"""What can be refused of a pipeline before its weights are read: from JSON and tokenizers alone."""
+"""What can be refused of a pipeline before it draws: from JSON and tokenizers, or as loaded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.pipelines.classes import scheduler_class
 from raybilevel.lower.sampling.pipelines.conditions import check_conditions
-from raybilevel.lower.sampling.pipelines.description import PipelineDescription
-from raybilevel.lower.sampling.pipelines.loading import left_out, scheduler_class
-from raybilevel.lower.sampling.pipelines.settings import DTYPES, PipelineSettings
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription, is_part
+from raybilevel.lower.sampling.pipelines.loading import files_to_load
+from raybilevel.lower.sampling.pipelines.settings import (
+    DTYPES,
+    MODEL_OPTIONS,
+    OFFLOADS,
+    SLICINGS,
+    PipelineSettings,
+)
 
 _NO_IMAGES = {
     "num_frames": "video",
@@ -24,8 +31,6 @@ _NO_IMAGES = {
 _GIVEN_IMAGES = ("mask_image", "control_image", "strength", "adapter_conditioning_scale")
 _GUESTS = ("controlnet", "adapter")
 """Arguments and parts of pipelines that start from an image, a mask or a control."""
-
-_PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 
 
 def check_stock_pipeline(
@@ -49,14 +54,16 @@ def check_stock_pipeline(
         Naming what is wrong, and what would be right.
     """
     _check_draws_images(described)
-    _check_weights(described, left_out(described.made) | dict(settings.model_options))
+    _check_model_options(described, settings)
+    described = described.leaving_out(settings.without)
+    remarks = [] if described.is_loaded else list(files_to_load(described, settings).remarks)
     _check_options(described, settings.call_options)
     _check_steps(described, settings.sampling_steps)
     if settings.dtype not in DTYPES:
         raise InputError(f"dtype is {settings.dtype!r}, but it is one of {', '.join(DTYPES)}")
     if settings.scheduler is not None:
         scheduler_class(settings.scheduler)
-    remarks = check_conditions(described, conditions, settings.call_options)
+    remarks += check_conditions(described, conditions, settings.call_options)
     if "safety_checker" in described.parts:
         remarks.append(f"the safety checker of {described.named} is off")
     return remarks
@@ -88,18 +95,24 @@ def _draws_from_text(made: type) -> bool:
     return made in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
 
 
-def _check_weights(described: PipelineDescription, options: Mapping[str, Any]) -> None:
-    """Refuse parts whose weights are there, but not as safetensors."""
-    for part in described.parts:
-        folder = described.directory / part
-        if (part in options and options[part] is None) or described.config(part) is None:
+def _check_model_options(described: PipelineDescription, settings: PipelineSettings) -> None:
+    """Refuse what is not known, and parts that the pipeline does not have."""
+    parts = [name for name, value in described.index.items() if is_part(value)]
+    for name, value in settings.model_options.items():
+        if name in MODEL_OPTIONS or (name in parts and value is None):
             continue
-        names = sorted(path.name for path in folder.iterdir())
-        pickled = [name for name in names if name.endswith(_PICKLED)]
-        if pickled and not any(name.endswith(".safetensors") for name in names):
+        raise InputError(
+            f"model_options has '{name}', but what is known is {', '.join(MODEL_OPTIONS)}, and as "
+            f"null the parts of {described.named}: {', '.join(parts)}"
+        )
+    if settings.offload not in (None, *OFFLOADS):
+        raise InputError(
+            f"model_options.offload is {settings.offload!r}, but it is one of {', '.join(OFFLOADS)}"
+        )
+    for what in settings.slicing:
+        if what not in SLICINGS:
             raise InputError(
-                f"{described.named} has no safetensors in {part}/, and {pickled[0]} would have to "
-                "be unpickled; save it with safe_serialization=True"
+                f"model_options.slicing has {what!r}, but it is some of {', '.join(SLICINGS)}"
             )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raybilevel.errors import InputError
-from raybilevel.imports import said_in_a_sentence
 from raybilevel.lower.sampling.pipelines.description import PipelineDescription
 
 _COUNTS = ("num_embeds_ada_norm", "num_class_embeds")
@@ -118,16 +117,11 @@ def _tokenizers(
     described: PipelineDescription, options: Mapping[str, Any]
 ) -> dict[str, tuple[Any, int]]:
     """Tokenizers by their part, each with the most tokens that the pipeline lets it read."""
-    import transformers
-
     taken = described.call.parameters.get("max_sequence_length")
     asked = options.get("max_sequence_length", taken.default if taken is not None else math.inf)
     found = {}
-    for part, name in described.parts.items():
-        if "tokenizer" not in part:
-            continue
-        made = getattr(transformers, name, transformers.AutoTokenizer)
-        with said_in_a_sentence(described.named, f"loading its {part}"):
-            read = made.from_pretrained(str(described.directory / part), local_files_only=True)
-        found[part] = (read, int(min(read.model_max_length, asked)))
+    for part in described.parts:
+        if "tokenizer" in part:
+            read = described.tokenizer(part)
+            found[part] = (read, int(min(read.model_max_length, asked)))
     return found

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from raybilevel.errors import InputError
+from raybilevel.imports import said_in_a_sentence
+from raybilevel.lower.sampling.pipelines.classes import scheduler_class
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription, describe
+from raybilevel.lower.sampling.pipelines.dtypes import choose_dtype, keep_eight_bits
+from raybilevel.lower.sampling.pipelines.memory_saving import save_memory
+from raybilevel.lower.sampling.pipelines.part_files import PartFiles, choose_files
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.lower.sampling.progress_bars import without_bars
 
@@ -33,26 +40,65 @@ def load_stock_pipeline(
     Raises
     ------
     InputError
-        What `pipeline_class` and `scheduler_class` raise.
+        What `describe`, `choose_files`, `scheduler_class` and `save_memory` raise; and where
+        diffusers cannot load it, with its words.
     """
-    import torch
+    return load_described(describe(directory), settings or PipelineSettings(), device)
+
+
+def load_described(described: PipelineDescription, settings: PipelineSettings, device: str) -> Any:
+    """The same, of a pipeline that was described, whose files are all there."""
     from diffusers import DiffusionPipeline
 
-    settings = settings or PipelineSettings()
-    index = DiffusionPipeline.load_config(str(directory), local_files_only=True)
-    made = pipeline_class(index["_class_name"], str(directory))
-    automatic = "float32" if device == "cpu" else "bfloat16"
-    with without_bars():
+    chosen = files_to_load(described, settings)
+    dtype = choose_dtype(chosen.weights, settings.dtype, device)
+    with (
+        said_in_a_sentence(described.named, "being loaded"),
+        without_bars(),
+        _plain(described, chosen) as folder,
+    ):
         pipeline = DiffusionPipeline.from_pretrained(
-            str(directory),
+            str(folder),
             local_files_only=True,
             use_safetensors=True,
-            dtype=getattr(torch, automatic if settings.dtype == "auto" else settings.dtype),
-            **(left_out(made) | dict(settings.model_options)),
+            dtype=dtype,
+            **(left_out(described.made) | settings.without),
         )
+    if settings.dtype == "auto" and device != "cpu":
+        keep_eight_bits(pipeline, chosen.weights, dtype)
+    return as_asked(pipeline, settings, device, described.named)
+
+
+def as_asked(pipeline: Any, settings: PipelineSettings, device: str, named: str) -> Any:
+    """A loaded pipeline with the scheduler, the offloading and the slicing that are asked for."""
     if settings.scheduler is not None:
         set_scheduler(pipeline, settings.scheduler)
+    save_memory(pipeline, settings, device, named)
     return pipeline
+
+
+def files_to_load(described: PipelineDescription, settings: PipelineSettings) -> PartFiles:
+    """The files that a run reads; `InputError` as from `choose_files`."""
+    without = left_out(described.made) | settings.without
+    return choose_files(described, settings.variant, without)
+
+
+@contextmanager
+def _plain(described: PipelineDescription, chosen: PartFiles) -> Iterator[Path]:
+    """A folder that `from_pretrained` takes as it is: the pipeline's own, or one of links to it.
+
+    diffusers' own search for a variant stumbles over names without a dot, and takes a part's only
+    variant for none at all.
+    """
+    if chosen.is_plain:
+        yield described.directory
+        return
+    with tempfile.TemporaryDirectory(prefix="raybilevel-") as folder:
+        for name, path in chosen.files.items():
+            link = Path(folder) / name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path.resolve())
+        yield Path(folder)
 
 
 def set_scheduler(pipeline: Any, scheduler: Mapping[str, Any]) -> None:
@@ -61,59 +107,8 @@ def set_scheduler(pipeline: Any, scheduler: Mapping[str, Any]) -> None:
     pipeline.scheduler = made.from_config(config, **scheduler.get("options", {}))
 
 
-def pipeline_class(name: Any, named: str) -> type:
-    """The class that a model's index names.
-
-    Raises
-    ------
-    InputError
-        If diffusers has none of that name (one that comes with its own code is not run), or lacks
-        a package that it needs.
-    """
-    import diffusers
-
-    found = getattr(diffusers, name, None) if isinstance(name, str) else None
-    if isinstance(found, diffusers.utils.DummyObject):
-        raise InputError(
-            f"{named} is a {name}, which needs {', '.join(found._backends)}, and one of them is "
-            "not installed; pip install 'raybilevel[text]' for text models"
-        )
-    if not isinstance(found, type) or not issubclass(found, diffusers.DiffusionPipeline):
-        raise InputError(
-            f"{named} is a {name}, which diffusers {diffusers.__version__} does not have, and code "
-            "that comes with a model is not run; give a model of a class that diffusers has"
-        )
-    return found
-
-
 def left_out(made: type) -> dict[str, Any]:
     """What a pipeline class is given so that it draws without safety checker and watermark."""
     taken = inspect.signature(made.__init__).parameters  # type: ignore[misc]
     given = {name: value for name, value in _UNASKED.items() if name in taken}
     return given if given.keys() - {"feature_extractor"} else {}
-
-
-def scheduler_class(scheduler: Mapping[str, Any]) -> Any:
-    """The class that `scheduler` names, which takes its options.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name, or it takes no such option.
-    """
-    import diffusers
-
-    name = scheduler.get("class")
-    found = getattr(diffusers, name, None) if isinstance(name, str) else None
-    if not isinstance(found, type) or not issubclass(found, diffusers.SchedulerMixin):
-        raise InputError(
-            f"scheduler.class is {name!r}, but diffusers {diffusers.__version__} has no scheduler "
-            "of that name; give one such as DPMSolverMultistepScheduler"
-        )
-    taken = list(inspect.signature(found).parameters)
-    for option in scheduler.get("options", {}):
-        if option not in taken:
-            raise InputError(
-                f"scheduler.options has '{option}', but {name} takes {', '.join(taken)}"
-            )
-    return found

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+OFFLOADS = ("model", "sequential")
+SLICINGS = ("attention", "vae", "vae_tiling")
+MODEL_OPTIONS = ("variant", "revision", "offload", "slicing")
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,10 @@ class PipelineSettings:
     sampling_steps : `num_inference_steps`; None for the pipeline's own default.
     call_options : further arguments of its call, the same for all samples.
     scheduler : {class, options}, made from the config of its own scheduler; None for that.
-    dtype : one of `DTYPES`; "auto" is bfloat16 on a GPU and float32 on the CPU. Quantised parts
-        keep their own.
-    model_options : what else goes to `from_pretrained`; a part that is None is left out.
+    dtype : one of `DTYPES`; "auto" is float32 on the CPU and 16 bits on a GPU, as `dtypes.py` says.
+        Quantised parts keep their own.
+    model_options : any of `MODEL_OPTIONS`, and by their names, as None, the parts that are left
+        out.
     """
 
     sampling_steps: int | None = None
@@ -28,3 +32,24 @@ class PipelineSettings:
     scheduler: Mapping[str, Any] | None = None
     dtype: str = "auto"
     model_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str | None:
+        """Of the weights; None for the plain ones, or else the only one."""
+        return self.model_options.get("variant")
+
+    @property
+    def offload(self) -> str | None:
+        """One of `OFFLOADS`, or None."""
+        return self.model_options.get("offload")
+
+    @property
+    def slicing(self) -> tuple[str, ...]:
+        """Of `SLICINGS`."""
+        return tuple(self.model_options.get("slicing") or ())
+
+    @property
+    def without(self) -> dict[str, None]:
+        """Parts that are left out, as `from_pretrained` is told so."""
+        others = self.model_options.items() - dict.fromkeys(MODEL_OPTIONS).items()
+        return {name: None for name, value in others if value is None}

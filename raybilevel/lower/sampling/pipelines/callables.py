@@ -1,0 +1,98 @@
+"""Models that are functions without arguments, which return a pipeline: LoRA, quantised, one file.
+
+The other functions that a model may be take seeds: they are samplers of their own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raybilevel.errors import InputError
+from raybilevel.imports import said_in_a_sentence
+from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
+from raybilevel.lower.sampling.pipelines.loaded_description import described_pipeline
+from raybilevel.lower.sampling.pipelines.loading import as_asked
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.progress_bars import without_bars
+
+_CHANGING = ("safety_checker", "watermark", "watermarker")
+"""What changes images after they are drawn, by the pipeline's attributes."""
+
+_GIVEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def returns_pipeline(model: Any) -> bool:
+    """Whether a callable can be called without any argument, so that it must return a pipeline.
+
+    A sampler takes seeds. What is called with noise has `noise_shape`.
+    """
+    if not callable(model) or hasattr(model, "noise_shape"):
+        return False
+    try:
+        taken = inspect.signature(model).parameters.values()
+    except (TypeError, ValueError):  # of some builtins
+        return False
+    return all(p.default is not p.empty or p.kind in _GIVEN for p in taken)
+
+
+def pipeline_returned(
+    make: Callable[[], Any],
+    settings: PipelineSettings,
+    device: str,
+    conditions: Sequence[Any] | None = None,
+    named: str = "model",
+) -> tuple[Any, list[str]]:
+    """The pipeline that a function returns, checked as one in a directory is, and as asked for.
+
+    Parameters
+    ----------
+    conditions : prompts or class labels, as the run will give them.
+    named : what sentences call the function.
+
+    Returns
+    -------
+    The pipeline, and remarks: what a user should know.
+
+    Raises
+    ------
+    InputError
+        If the function raises or returns anything else, or the run gives what is for directories
+        alone; and what `check_stock_pipeline` and `save_memory` raise.
+    """
+    _check_settings(settings)
+    with said_in_a_sentence(named, "being called without arguments"), without_bars():
+        pipeline = make()
+    _check_is_pipeline(pipeline, named)
+    remarks = check_stock_pipeline(described_pipeline(pipeline, named), settings, conditions)
+    for part in _CHANGING:
+        if getattr(pipeline, part, None) is not None:
+            setattr(pipeline, part, None)
+    return as_asked(pipeline, settings, device, named), remarks
+
+
+def _check_settings(settings: PipelineSettings) -> None:
+    if settings.dtype != "auto":
+        raise InputError(
+            f"dtype is '{settings.dtype}', but the model is a callable, which loads its own "
+            "weights; leave it out, and give the callable's from_pretrained that dtype"
+        )
+    for name in (*settings.without, "variant", "revision"):
+        if name in settings.without or settings.model_options.get(name) is not None:
+            said = settings.model_options.get(name)
+            value = "null" if said is None else f"'{said}'"
+            raise InputError(
+                f"model_options.{name} is {value}, but the model is a callable, which loads its "
+                "own weights; leave it out"
+            )
+
+
+def _check_is_pipeline(pipeline: Any, named: str) -> None:
+    from diffusers import DiffusionPipeline
+
+    if not isinstance(pipeline, DiffusionPipeline):
+        raise InputError(
+            f"{named} takes no arguments, so that it must return a diffusers pipeline, but it "
+            f"returned a {type(pipeline).__name__}; a sampler takes a list of seeds"
+        )
