@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.json_config import read_config
-from raybilevel.lower.sampling.pipeline_folders import find_folders
+from raybilevel.lower.sampling.pipeline_folders import find_folders, find_root
 from raybilevel.lower.sampling.weight_files import Weights, choose_weights
 
 _PARTS = {"unet", "scheduler"}
@@ -84,11 +85,17 @@ def is_pixel_space(directory: Path | str) -> bool:
 
     What holds no index is taken for one: its own sentences say what is missing.
     """
-    path = Path(directory) / "model_index.json"
-    return not path.is_file() or _parts(read_config(path, f"model '{directory}'")) == _PARTS
+    root = find_root(directory, f"model '{directory}'")
+    path = root / "model_index.json"
+    return not path.is_file() or is_pixel_space_index(read_config(path, f"model '{directory}'"))
 
 
-def _parts(index: dict[str, Any]) -> set[str]:
+def is_pixel_space_index(index: Mapping[str, Any]) -> bool:
+    """Whether an index is of a pipeline of a unet and a scheduler."""
+    return _parts(index) == _PARTS
+
+
+def _parts(index: Mapping[str, Any]) -> set[str]:
     return {key for key, value in index.items() if isinstance(value, list) and all(value)}
 
 

@@ -8,14 +8,15 @@ seeds and rewards, and reweighted for every x.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
+from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.convergence import stop_blackened, stop_with
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import write_curve, write_samples
@@ -63,6 +64,11 @@ class RewardTuning(RewardSettings, Problem):
 
     def _rewards(self, device: str) -> dict[str, Any]:
         return {column: load_reward(spec, column, device) for column, spec in self.columns.items()}
+
+    def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
+        """The same with a hub's model named by its commit."""
+        stored = (before or {}).get("model_options")
+        return self.but(model_options=pinned_options(self.model, self.model_options, stored))
 
     def remarks(self) -> list[str]:
         """What a user should know of the model's files."""

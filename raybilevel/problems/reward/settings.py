@@ -29,10 +29,11 @@ class RewardSettings(Settings):
     Parameters
     ----------
     model
-        A diffusers pipeline directory, or the name of a model that comes along ("digits"): of text,
-        of classes, or unconditional. Or a callable `sample(seeds: list[int]) -> Tensor (N, ...)`,
-        or `sample(seeds, prompts)`, or its import path "package.module:name" (rewards then get that
-        tensor as it is; set its attribute `nfe_per_sample` for the ledger).
+        A diffusers pipeline of text, of classes, or unconditional: a directory, "owner/name" on the
+        Hugging Face hub, the name of a model that comes along ("digits", "mnist-sd"), or a callable
+        without arguments that returns one, or its import path "package.module:name". Or a callable
+        `sample(seeds: list[int]) -> Tensor (N, ...)` or `sample(seeds, prompts)` (rewards then get
+        that tensor as it is; set its attribute `nfe_per_sample` for the ledger).
     prompts
         What is drawn, where the model wants to know: a list, a text file with a prompt a line, or a
         table (parquet, csv, jsonl) with a column `prompt`, whose other columns are metadata for
@@ -78,6 +79,9 @@ class RewardSettings(Settings):
         float32 for pixel-space pipelines.
     model_options
         `ModelOptions`, or a mapping of its arguments: what of a pipeline's files is loaded.
+    export_weights
+        Whether the weights of a model of the hub go into the run's directory too. Else `pipeline/`
+        there has its scheduler, and says in call.json which model it is, and how it is called.
     """
 
     model: str | Callable[..., Any]
@@ -100,6 +104,7 @@ class RewardSettings(Settings):
     scheduler: dict[str, Any] | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     model_options: ModelOptions = ModelOptions()
+    export_weights: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -178,13 +183,13 @@ class RewardSettings(Settings):
     def source(self) -> Model:
         """The pretrained model."""
         return choose_model(
-            self.model, self._pipeline_settings, self.prompt_list, self.batch_size,
-            may_halve=self.halve_batches,
+            self.model, self._pipeline_settings, self.prompt_list, batch_size=self.batch_size,
+            may_halve=self.halve_batches, export_weights=self.export_weights,
         )  # fmt: skip
 
     @property
     def _pipeline_settings(self) -> PipelineSettings:
-        options = self.model_options.model_dump(exclude_none=True)
         return PipelineSettings(
-            self.sampling_steps, self.call_options, self.scheduler, self.dtype, options
-        )
+            self.sampling_steps, self.call_options, self.scheduler, self.dtype,
+            self.model_options.given,
+        )  # fmt: skip

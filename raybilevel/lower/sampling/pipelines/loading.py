@@ -72,7 +72,7 @@ def load_described(described: PipelineDescription, settings: PipelineSettings, d
 def as_asked(pipeline: Any, settings: PipelineSettings, device: str, named: str) -> Any:
     """A loaded pipeline with the scheduler, the offloading and the slicing that are asked for."""
     if settings.scheduler is not None:
-        set_scheduler(pipeline, settings.scheduler)
+        pipeline.scheduler = scheduler_like(pipeline.scheduler, settings.scheduler)
     save_memory(pipeline, settings, device, named)
     return pipeline
 
@@ -101,10 +101,9 @@ def _plain(described: PipelineDescription, chosen: PartFiles) -> Iterator[Path]:
         yield Path(folder)
 
 
-def set_scheduler(pipeline: Any, scheduler: Mapping[str, Any]) -> None:
-    """Give a pipeline another scheduler, made from the config of the one that it has."""
-    made, config = scheduler_class(scheduler), pipeline.scheduler.config
-    pipeline.scheduler = made.from_config(config, **scheduler.get("options", {}))
+def scheduler_like(own: Any, scheduler: Mapping[str, Any]) -> Any:
+    """The scheduler that is asked for as {class, options}, made from the config of another."""
+    return scheduler_class(scheduler).from_config(own.config, **scheduler.get("options", {}))
 
 
 def left_out(made: type) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class PipelineSettings:
         return self.model_options.get("variant")
 
     @property
+    def revision(self) -> str | None:
+        """A branch, tag or commit of a model of the hub; None for the main branch."""
+        return self.model_options.get("revision")
+
+    @property
     def offload(self) -> str | None:
         """One of `OFFLOADS`, or None."""
         return self.model_options.get("offload")

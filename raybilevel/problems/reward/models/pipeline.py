@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from raybilevel.lower.pretrained import pipeline_directory
+from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.reward.models.base import DrawnSamples, Model
@@ -22,51 +21,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PipelineModel(Model):
-    """A pipeline directory, or the name of one that comes along.
+    """A pipeline by directory, hub name or the name of one that comes along, or a function's.
 
     Parameters
     ----------
+    spec : any of these; the function, which takes no argument, or its import path.
     settings : how it is loaded and called.
     batch_size, may_halve : as `BatchedSampler` takes them.
+    export_weights : whether those of a model of the hub are exported too.
     """
 
-    spec: str
+    spec: str | Callable[..., Any]
     settings: PipelineSettings
     prompts: PromptList | None = None
     batch_size: int | None = None
     may_halve: bool = False
+    export_weights: bool = False
 
     @property
     def named(self) -> str:
         """What sentences call it."""
-        return f"model '{self.spec}'"
+        return f"model '{self.spec}'" if isinstance(self.spec, str) else "model"
 
-    @cached_property
-    def directory(self) -> Path:
-        """Where it lies."""
-        return pipeline_directory(self.spec)
+    @property
+    def _files(self) -> Path | str | None:
+        """Its directory or its name on the hub; None where a function returns it."""
+        if not isinstance(self.spec, str) or ":" in self.spec:
+            return None
+        return pipeline_directory(self.spec) if self.spec in PRETRAINED else self.spec
+
+    @property
+    def _conditions(self) -> Conditions:
+        return None if self.prompts is None else self.prompts.conditions
 
     def check(self) -> None:
         """Refuse what its JSON and its tokenizers tell; what it draws, a worker's probe tells."""
         self.remarks()
 
     def remarks(self) -> list[str]:
-        """What is off, and which prompts are cut."""
+        """Which files are used, what is off, and which prompts are cut."""
         from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
-        from raybilevel.lower.sampling.pipelines.description import describe
+        from raybilevel.lower.sampling.pipelines.source import describe_source
 
-        described = describe(self.directory)
-        conditions = None if self.prompts is None else self.prompts.conditions
-        return check_stock_pipeline(described, self.settings, conditions)
+        if self._files is None:  # a function's is checked where it is called, on a worker
+            return []
+        described = describe_source(self._files, self.settings)
+        return check_stock_pipeline(described, self.settings, self._conditions)
 
     def sampler(self, device: str) -> PipelineDraws:
         """Load the pipeline."""
-        from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
+        from raybilevel.lower.sampling.pipelines.source import loaded
 
-        pipeline = load_stock_pipeline(self.directory, self.settings, device)
+        source = self.spec if self._files is None else self._files
+        pipeline, remarks = loaded(source, self.settings, device, self._conditions)
         steps, options = self.settings.sampling_steps, self.settings.call_options
-        return PipelineDraws(self, PipelineSampler(pipeline, device, steps, options))
+        return PipelineDraws(self, PipelineSampler(pipeline, device, steps, options), remarks)
 
     @cached_property
     def nfe_per_sample(self) -> int:
@@ -74,17 +84,28 @@ class PipelineModel(Model):
         return self.sampler("cpu").probe().nfe_per_sample
 
     def export(self, directory: Path) -> None:
-        """Copy the pipeline."""
-        shutil.copytree(self.directory, directory / "pipeline")
+        """Write the pipeline as stock, or what of a model of the hub is not there: `pipeline/`."""
+        from raybilevel.lower.sampling.pipelines.export import export_pipeline
+
+        if self._files is not None:
+            target = directory / "pipeline"
+            export_pipeline(self._files, self.settings, target, export_weights=self.export_weights)
 
 
 class PipelineDraws:
-    """A pipeline that is loaded."""
+    """A pipeline that is loaded.
 
-    def __init__(self, model: PipelineModel, sampler: PipelineSampler) -> None:
+    Attributes
+    ----------
+    remarks : what was found while it was.
+    """
+
+    def __init__(
+        self, model: PipelineModel, sampler: PipelineSampler, remarks: Sequence[str]
+    ) -> None:
         from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 
-        self._model, self._sampler = model, sampler
+        self._model, self._sampler, self.remarks = model, sampler, tuple(remarks)
         self._batches = BatchedSampler(
             sampler, model.named, model.batch_size, may_halve=model.may_halve
         )
@@ -100,4 +121,5 @@ class PipelineDraws:
 
         prompts = self._model.prompts
         conditions = None if prompts is None else prompts.conditions
-        return probe_pipeline(self._sampler, self._model.named, conditions)
+        report = probe_pipeline(self._sampler, self._model.named, conditions)
+        return replace(report, remarks=(*self.remarks, *report.remarks))

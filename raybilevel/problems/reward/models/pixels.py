@@ -13,6 +13,8 @@ from raybilevel.errors import InputError
 from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
 from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.lower.sampling.pipelines.hub import commit_of, fetch, is_hub_name
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
 from raybilevel.problems.reward.prompts import PromptList
 
@@ -26,20 +28,18 @@ _PRECISIONS = {"auto": "no", "float32": "no", "bfloat16": "bf16", "float16": "fp
 
 @dataclass(frozen=True)
 class PixelModel(Model):
-    """A pipeline directory of a unet and a scheduler, or the name of one that comes along.
+    """A pipeline of a unet and a scheduler: a directory, one of the hub, or one that comes along.
 
     Its images are known from its JSON, so that no worker has to probe it.
 
     Parameters
     ----------
-    dtype : that the network is run in, by torch's name; "auto" is float32.
-    variant : of the weights, as `find_files` takes it.
+    settings : its sampling_steps; the dtype that the network is run in, of which "auto" is float32;
+        of `model_options` variant and revision.
     """
 
     spec: str
-    sampling_steps: int | None
-    dtype: str
-    variant: str | None = None
+    settings: PipelineSettings
     prompts: PromptList | None = None
 
     @property
@@ -47,10 +47,13 @@ class PixelModel(Model):
         """What sentences call it."""
         return f"model '{self.spec}'"
 
-    @cached_property
+    @property
     def directory(self) -> Path:
-        """Where it lies."""
-        return pipeline_directory(self.spec)
+        """Where it lies on this node; of the hub it is fetched first."""
+        if self.spec in PRETRAINED or not is_hub_name(self.spec):
+            return pipeline_directory(self.spec)
+        commit = commit_of(self.spec, self.settings.revision)
+        return fetch(self.spec, commit, self.settings)
 
     def check(self) -> Probe:
         """Noise in the shape of its images, which are slow to draw."""
@@ -60,7 +63,9 @@ class PixelModel(Model):
 
         if self.prompts is not None:
             raise InputError(f"prompts are given, but {self.named} takes none; leave them out")
-        info = check_pipeline(self.directory, self.sampling_steps, variant=self.variant)
+        info = check_pipeline(
+            self.directory, self.settings.sampling_steps, variant=self.settings.variant
+        )
         generator = torch.Generator().manual_seed(0)
         return Probe(torch.rand((_PROBE, *info.image_shape), generator=generator))
 
@@ -68,16 +73,15 @@ class PixelModel(Model):
         """Which files are used, where they leave a choice."""
         if self.spec in PRETRAINED:
             return []
-        return list(find_files(self.directory, variant=self.variant).remarks)
+        return list(find_files(self.directory, variant=self.settings.variant).remarks)
 
     def sampler(self, device: str) -> PixelDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pixel import PixelSampler
 
-        precision = _PRECISIONS[self.dtype]
-        return PixelDraws(
-            PixelSampler(self.directory, device, self.sampling_steps, precision, self.variant)
-        )
+        steps, variant = self.settings.sampling_steps, self.settings.variant
+        precision = _PRECISIONS[self.settings.dtype]
+        return PixelDraws(PixelSampler(self.directory, device, steps, precision, variant))
 
     @cached_property
     def nfe_per_sample(self) -> int:
@@ -88,7 +92,7 @@ class PixelModel(Model):
         """Copy the pipeline, to be loaded by the stock call."""
         from raybilevel.lower.sampling.pipeline_loading import copy_pipeline
 
-        copy_pipeline(self.directory, directory / "pipeline", self.variant)
+        copy_pipeline(self.directory, directory / "pipeline", self.settings.variant)
 
 
 @dataclass(frozen=True)

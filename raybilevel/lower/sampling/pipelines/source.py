@@ -1,0 +1,71 @@
+"""Where a pipeline comes from: a directory, the Hugging Face hub, or a function that returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from raybilevel.imports import resolve
+from raybilevel.lower.sampling.pipelines.callables import pipeline_returned
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription, describe
+from raybilevel.lower.sampling.pipelines.hub import commit_of, describe_hub, fetch, is_hub_name
+from raybilevel.lower.sampling.pipelines.loading import load_described
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+
+Source = Path | str | Callable[[], Any]
+"""A directory, `owner/name` of the hub, an import path "package.module:name", or a function."""
+
+
+def describe_source(source: Path | str, settings: PipelineSettings) -> PipelineDescription:
+    """What the JSON files of a directory, or of a model of the hub, say of it.
+
+    Raises
+    ------
+    InputError
+        What `describe`, `commit_of` and `fetch_description` raise.
+    """
+    if is_hub_name(str(source)):
+        name = str(source)
+        return describe_hub(name, commit_of(name, settings.revision))
+    return describe(source)
+
+
+def loaded(
+    source: Source,
+    settings: PipelineSettings,
+    device: str = "cpu",
+    conditions: Sequence[Any] | None = None,
+) -> tuple[Any, list[str]]:
+    """The pipeline, on the CPU until a sampler takes it.
+
+    Parameters
+    ----------
+    device : that it will compute on.
+    conditions : prompts or class labels of the run.
+
+    Returns
+    -------
+    The pipeline; and, where a function returned it, what `check_stock_pipeline` remarks on, which
+    of the others is known before anything is loaded.
+
+    Raises
+    ------
+    InputError
+        What `describe_source`, `load_stock_pipeline` and `pipeline_returned` raise.
+    """
+    if isinstance(source, str) and ":" in source:
+        make, named = resolve(source, "model"), f"model '{source}'"
+        return pipeline_returned(make, settings, device, conditions, named)
+    if callable(source):
+        return pipeline_returned(source, settings, device, conditions)
+    return load_described(whole(source, settings), settings, device), []
+
+
+def whole(source: Path | str, settings: PipelineSettings) -> PipelineDescription:
+    """The same as `describe_source`, once all files that a run reads are there."""
+    described = describe_source(source, settings)
+    if is_hub_name(str(source)):
+        name = str(source)
+        fetch(name, commit_of(name, settings.revision), settings)
+    return described
