@@ -42,6 +42,9 @@ _OURS: dict[str, dict[str, str]] = {
         name: f"raybilevel.rewards.builtin:{name}"
         for name in ("ink", "ink_error", "jpeg_size", "legibility", "proxy_legibility", "novelty",
                      "realism", "class_log_prob", "proxy_logit")
+    } | {
+        name: f"raybilevel.rewards.clip.rewards:{name}"
+        for name in ("clip_similarity", "pickscore", "aesthetic")
     },
     "schedules": {
         "knots": "raybilevel.schedules.knots:knots",

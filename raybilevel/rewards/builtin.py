@@ -16,7 +16,8 @@ from raybilevel.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Reward = Callable[[Any], Any]
+Reward = Callable[..., Any]
+"""Of images; of images and prompts; or of images, prompts and metadata."""
 
 _DIGIT = (1, 8, 8)
 _KILOBYTE = 1000

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from raybilevel.rewards import evaluate, load_reward
 
 HERE = "upper_reward"
 ARGUMENTS = {"class_log_prob": "(3)", "proxy_logit": "(3)", "ink_error": "(0.3)"}
+BY_CLIP = ("clip_similarity", "pickscore", "aesthetic")
+OTHERS = [name for name in registry.names("rewards") if name not in BY_CLIP]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def run(spec, images):
     return evaluate(load_reward(spec, HERE), images, HERE)
 
 
-@pytest.mark.parametrize("name", registry.names("rewards"))
+@pytest.mark.parametrize("name", OTHERS)
 def test_every_built_in_gives_a_finite_number_per_image_that_its_neighbours_do_not_change(
     name, digits
 ):
@@ -169,6 +172,15 @@ def test_digit_rewards_refuse_other_images():
     for spec in ("realism", "novelty", "class_log_prob(1)", "proxy_logit(1)", "legibility"):
         with pytest.raises(InputError, match=r"digits of shape \(1, 8, 8\), .* \(3, 8, 8\)"):
             run(spec, torch.rand(2, 3, 8, 8))
+
+
+@pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is there")
+def test_rewards_of_clips_say_what_to_install():
+    said = (
+        "^pickscore's model is 'clip', which needs transformers, .* pip install 'raybilevel.text.'$"
+    )
+    with pytest.raises(InputError, match=said):
+        load_reward("ink + pickscore('clip')", HERE)
 
 
 def test_importing_the_rewards_does_not_import_torch():

@@ -1,0 +1,1 @@
+"""Rewards by CLIP models of transformers: one network for all that name it."""
