@@ -5,13 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.rewards.clip.files import ClipFiles, read_files
+from raybilevel.rewards.clip.last_images import LastImages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ class ClipEncoder:
     def __init__(self, files: ClipFiles, dtype: str, device: str) -> None:
         self.files = files
         self._dtype, self._device = dtype, device
-        self._last: _Encoded | None = None
+        self._last = LastImages()
         self._prompts: dict[str, Tensor] = {}
 
     @cached_property
@@ -102,18 +102,12 @@ class ClipEncoder:
         InputError
             If the images have another shape.
         """
-        import torch
-
         if images.dim() != 4 or images.shape[1] not in _CHANNELS:
             raise InputError(
                 f"{self.files.where} reads images (N, 1 or 3, height, width), not "
                 f"{tuple(images.shape)}"
             )
-        if torch.is_grad_enabled() and images.requires_grad:
-            return self._encoded(images, batch_size)
-        if self._last is None or not self._last.is_of(images, batch_size):
-            self._last = _Encoded.of(images, batch_size, self._encoded(images, batch_size))
-        return self._last.features
+        return self._last.get(images, batch_size, lambda: self._encoded(images, batch_size))
 
     def prompt_features(self, prompts: Sequence[str]) -> Tensor:
         """Features (N, D) float32 of length 1, on the device, of prompts cut at their end.
@@ -171,29 +165,6 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """Features, and the images that they are of: the tensor, as it was then."""
-
-    images: weakref.ref[Tensor]
-    version: int | None
-    batch_size: int
-    features: Tensor
-
-    @classmethod
-    def of(cls, images: Tensor, batch_size: int, features: Tensor) -> _Encoded:
-        return cls(weakref.ref(images), _version(images), batch_size, features)
-
-    def is_of(self, images: Tensor, batch_size: int) -> bool:
-        same = self.images() is images and self.version == _version(images)
-        return same and self.version is not None and self.batch_size == batch_size
-
-
-def _version(images: Tensor) -> int | None:
-    """How often a tensor was written into; None where torch does not count."""
-    return None if images.is_inference() else images._version
 
 
 def _unit(features: Tensor) -> Tensor:

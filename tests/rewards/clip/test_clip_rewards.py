@@ -110,6 +110,7 @@ def test_the_gradient_to_the_pixels_is_that_of_a_finite_difference(clip, head, p
     images = pictures[1][:2].double().clamp(0.1, 0.9)  # where nothing is clipped
     direction = torch.randn(images.shape, generator=torch.Generator().manual_seed(1)).double()
     moved = images.clone().requires_grad_()
+    scores(reward, moved, PROMPTS[:2])  # which leaves features without a gradient
     reward(moved, PROMPTS[:2]).sum().backward()
     slope = float((moved.grad * direction).sum())
     up, down = (
