@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.base import (
     Arrays,
     Output,
@@ -111,7 +112,7 @@ class Drawing(Null):
         return Stage(tuple(DrawRewards(tuple(batch)) for batch in seeds))
 
     def worker(self, device: str) -> Any:
-        sampler = PixelModel("digits", None, "auto").sampler(device)
+        sampler = PixelModel("digits", PipelineSettings()).sampler(device)
         return RewardWorker(sampler, {"ink": load_reward("ink", "upper", device)})
 
 

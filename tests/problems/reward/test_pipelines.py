@@ -1,5 +1,7 @@
 """The reward problem on stock pipelines: pools of real classes with tiny random weights."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -38,11 +40,9 @@ def sd(tmp_path_factory):
 
 
 def stock(problem):
-    """The stock pipeline, by diffusers' own loading, and how many rows its denoiser has seen."""
-    options = {"text_encoder_3": None, "tokenizer_3": None}
-    pipeline = DiffusionPipeline.from_pretrained(
-        problem.model, **(options if problem.model_options.model_dump().get("parts") else {})
-    )
+    """The stock pipeline, by diffusers' own loading."""
+    without = dict.fromkeys(problem.model_options.without or ())
+    pipeline = DiffusionPipeline.from_pretrained(problem.model, **without)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -185,7 +185,7 @@ def test_samples_that_a_safety_checker_blackens_end_the_run(sd, monkeypatch):
         output.nsfw_content_detected = [i == 0 for i in range(len(output.images))]
         return output
 
-    checked.__signature__ = __import__("inspect").signature(call)
+    checked.__signature__ = inspect.signature(call)
     monkeypatch.setattr(StableDiffusionPipeline, "__call__", checked)
     run, _ = run_locally(tuning(sd, shard_size=3))
     assert run.stop.status is Status.STOPPED
