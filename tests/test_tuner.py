@@ -105,6 +105,7 @@ def test_the_history_has_tunes_column_names_and_ours(whole):
         "training_iteration", "time_total_s", "config/lambda", "upper_loss", "upper_loss_se",
         "gradient/lambda", "gradient_se/lambda", "ess", "pareto_k", "lower_loss", "nfe_total",
         "nfe_repeated", "worker_seconds_total", "num_workers", "shards_retried", "held_out",
+        "seconds/denoiser", "seconds/rewards",
     }  # fmt: skip
     assert wanted <= set(history.columns)
     assert history["training_iteration"].tolist() == list(range(1, len(history) + 1))

@@ -133,7 +133,7 @@ def check_resources(scaling: ScalingConfig, may_grow: bool) -> None:
             f"scaling.use_gpu is set, but the cluster has no GPU ({has}); add GPU nodes or set "
             "use_gpu=False"
         )
-    room = sum(_room(scaling, node) for node in nodes)
+    room = sum(workers_on(scaling, node) for node in nodes)
     if room < scaling.num_workers[0]:
         raise InputError(
             f"scaling.num_workers asks for at least {scaling.num_workers[0]} workers of "
@@ -147,7 +147,7 @@ def _wanted(scaling: ScalingConfig) -> str:
     return f"{scaling.cpus_per_worker} CPUs{gpus}"
 
 
-def _room(scaling: ScalingConfig, node: Mapping[str, float]) -> int:
+def workers_on(scaling: ScalingConfig, node: Mapping[str, float]) -> int:
     """How many workers fit on a node."""
     cpus = int(node.get("CPU", 0) / scaling.cpus_per_worker)
     if not scaling.use_gpu:

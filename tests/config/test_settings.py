@@ -76,3 +76,13 @@ def test_what_is_wrong_in_a_group_is_one_sentence_too():
         Whole(part={"size": "x"})
     with pytest.raises(InputError, match=r"Part\.sizes is not known"):
         Whole().but(part={"sizes": 2})
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2, 1.5])
+def test_a_worker_has_one_gpu_or_a_part_of_one(wrong):
+    with pytest.raises(InputError, match=r"ScalingConfig\.gpus_per_worker is "):
+        ScalingConfig(gpus_per_worker=wrong)
+
+
+def test_a_worker_that_uses_no_gpu_asks_for_none():
+    assert ScalingConfig(gpus_per_worker=0.5).gpus == 0

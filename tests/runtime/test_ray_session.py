@@ -11,7 +11,7 @@ from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 
 from raybilevel import ScalingConfig
 from raybilevel.errors import InputError
-from raybilevel.runtime.ray_session import autoscales, check_resources
+from raybilevel.runtime.ray_session import autoscales, check_resources, workers_on
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -61,6 +61,13 @@ def test_a_worker_has_to_fit_on_one_node():
     check_resources(ScalingConfig(num_workers=1, cpus_per_worker=8), may_grow=False)
     with pytest.raises(InputError, match="there is room for 0"):
         check_resources(ScalingConfig(num_workers=1, cpus_per_worker=9), may_grow=False)
+
+
+@pytest.mark.parametrize(("each", "room"), [(1, 2), (0.5, 4), (0.3, 6), (0.1, 8)])
+def test_workers_may_share_a_gpu_but_none_has_parts_of_two(each, room):
+    scaling = ScalingConfig(use_gpu=True, gpus_per_worker=each)
+    assert workers_on(scaling, {"CPU": 8.0, "GPU": 2.0}) == room
+    assert scaling.gpus == each
 
 
 def test_a_cluster_that_grows_may_have_nothing_yet():

@@ -1,11 +1,14 @@
 """The reward problem on stock pipelines: pools of real classes with tiny random weights."""
 
 import inspect
+import json
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from lower.sampling.pipelines.hub_server import COMMIT, point_to, serving
 from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
 from text_rewards import DyingContrast, asked, brightness, contrast
 
@@ -133,6 +136,59 @@ def test_what_a_run_exports_draws_the_same_images_by_the_stock_call(sd, tmp_path
     seed, place = int(run.state["pool/seed"][0]), run.state["pool/prompt"][0]
     image = alone(pipeline, problem, seed, problem.prompt_list.conditions[place])
     assert abs(contrast(image)[0] - run.state["pool/upper"][0]) < 1e-4
+
+
+def test_a_function_that_returns_a_pipeline_draws_what_its_directory_does(sd):
+    def whole():
+        return DiffusionPipeline.from_pretrained(sd)
+
+    run = RunConfig(max_rounds=1)
+    theirs = run_locally(tuning(sd, model=whole), run)[0].state
+    ours = run_locally(tuning(sd), run)[0].state
+    np.testing.assert_array_equal(theirs["pool/upper"], ours["pool/upper"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": lambda: 3}, "takes no arguments, so that it must return a diffusers pipeline"),
+        ({"prompts": (" ",)}, "the prompt at place 1 is empty; give words, or drop it"),
+        ({"dtype": "float32"}, "the model is a callable, which loads its own weights"),
+    ],
+    ids=["no pipeline", "a prompt", "dtype"],
+)
+def test_what_a_function_returns_is_refused_before_the_first_shard(sd, changes, said):
+    given = {"model": lambda: DiffusionPipeline.from_pretrained(sd)} | changes
+    with pytest.raises(InputError) as refused:
+        tuning(sd, **given).worker("cpu")
+    assert said in str(refused.value)
+
+
+def test_a_model_of_the_hub_is_named_by_its_commit_and_exported_by_name(sd, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serving() as hub:
+        hub.publish("owner/painter", sd)
+        point_to(hub.url, monkeypatch)
+        problem = tuning(sd, model="owner/painter").pinned()
+        assert problem.model_options.revision == COMMIT
+        problem.check()
+        assert not any(name.endswith("safetensors") for name in hub.downloads())
+        state = run_locally(problem, RunConfig(max_rounds=1))[0].state
+        problem.export(state, tmp_path)
+        problem.but(export_weights=True).source.export(tmp_path / "whole")
+    told = json.loads((tmp_path / "pipeline" / "call.json").read_text())
+    assert (told["model"], told["revision"]) == ("owner/painter", COMMIT)
+    assert told["call"] == {"num_inference_steps": STEPS, "guidance_scale": 4.0}
+    assert {p.name for p in (tmp_path / "pipeline").iterdir()} == {"call.json", "scheduler"}
+    DiffusionPipeline.from_pretrained(tmp_path / "whole" / "pipeline")
+    own = run_locally(tuning(sd), RunConfig(max_rounds=1))[0].state
+    np.testing.assert_array_equal(state["pool/upper"], own["pool/upper"])
+
+
+def test_a_run_goes_on_with_the_commit_that_it_began_with(sd):
+    stored = {"model_options": {"revision": COMMIT}}
+    problem = tuning(sd, model="owner/painter", model_options={"revision": "main"})
+    assert problem.pinned(stored).model_options.revision == COMMIT
 
 
 def test_nfe_of_a_sample_is_known_for_comparisons(sd):

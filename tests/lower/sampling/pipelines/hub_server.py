@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
+import huggingface_hub.constants
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OLDER = "f" * 40
 
@@ -153,3 +155,11 @@ def serving():
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def point_to(url, monkeypatch):
+    """Have huggingface_hub ask there."""
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

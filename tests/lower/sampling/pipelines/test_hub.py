@@ -10,7 +10,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler
-from lower.sampling.pipelines.hub_server import COMMIT, OLDER, serving
+from lower.sampling.pipelines.hub_server import COMMIT, OLDER, point_to, serving
 from lower.sampling.small_networks import small_network
 
 from raybilevel.errors import InputError
@@ -56,13 +56,6 @@ def hub(published, tmp_path, monkeypatch):
         server.publish(NAME, published)
         point_to(server.url, monkeypatch)
         yield server
-
-
-def point_to(url, monkeypatch):
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    template = url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 def refused(call, *given):
