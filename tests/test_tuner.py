@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import toys
 import yaml
+from reward_toys import Moving
 from terminals import Terminal
 
 from raybilevel import BilevelTuner, RewardTuning, RunConfig, ScalingConfig, Variable
@@ -20,7 +21,7 @@ from raybilevel.runtime.storage import RunDirectory
 LAMBDA = Variable("lambda", 3.0, 1.0, 20.0, "log")
 
 
-def tuning(**changes):
+def tuning(kind=RewardTuning, **changes):
     settings = {
         "model": "toys:gaussian",
         "lower_reward": "toys:first",
@@ -31,7 +32,7 @@ def tuning(**changes):
         "max_pool_size": 16384,
         "shard_size": 512,
     }
-    return RewardTuning(**(settings | changes))
+    return kind(**(settings | changes))
 
 
 def tuner(storage, problem, workers=1, **run):
@@ -171,6 +172,33 @@ def test_a_run_that_has_converged_is_not_run_on_by_a_larger_budget(whole, quiet)
     again = BilevelTuner.restore(whole.path, run=run, watch=lambda progress: None).fit()
     assert len(again.get_dataframe()) == len(quiet[1])
     assert again.status == "converged"
+
+
+class Notes:
+    """A driver that notes what it is to run, and runs nothing."""
+
+    def drive(self, spec, watch):
+        self.problem = spec.problem
+
+
+def test_what_moves_is_pinned_before_it_is_stored_and_a_run_that_goes_on_keeps_it(
+    cluster, tmp_path
+):
+    moving, driver = tuning(Moving), Notes()
+    result = tuner(tmp_path, moving).sharing(driver).fit()
+    found = result.problem.found
+    assert found is not None
+    assert driver.problem.found == found
+    assert yaml.safe_load(result.directory.read("config.yaml"))["found"] == found
+    assert moving.pinned().found == found + 1  # by now
+    for again in (
+        tuner(tmp_path, moving).resuming(),
+        BilevelTuner.restore(result.path, watch=lambda progress: None),
+    ):
+        again.sharing(driver).fit()
+        assert driver.problem.found == found
+    with pytest.raises(InputError, match=rf"^found is 99, but the run in .* begun with {found};"):
+        tuner(tmp_path, moving.but(found=99)).resuming().fit()
 
 
 def test_restoring_with_another_seed_names_it(whole):

@@ -73,16 +73,16 @@ class Comparison:
             On Ctrl-C: what is done stays.
         """
         self._check_place(resume)
-        return self._pinned()._run_pinned(say)
+        return self.pinned()._run_all(say)
 
-    def _pinned(self) -> Comparison:
+    def pinned(self) -> Comparison:
         """The same with what names that move stand for: one model for all methods."""
         directory = self.directory
         before = stored_config(directory) if directory.exists() else None
         problem = self.config.problem.pinned(before)
         return replace(self, config=replace(self.config, problem=problem))
 
-    def _run_pinned(self, say: Say) -> RunDirectory:
+    def _run_all(self, say: Say) -> RunDirectory:
         from raybilevel.runtime.ray_session import check_resources, ray_session
 
         self._check()

@@ -3,11 +3,12 @@
 import sys
 
 import pytest
-from reward_toys import REWARD
+from comparisons import comparison
+from reward_toys import MOVING, REWARD
 from schedule_toys import learning, save_pipeline, tuning
 from toys import first
 
-from raybilevel import Variable
+from raybilevel import Variable, config_file
 from raybilevel.baselines.config import CompareConfig
 from raybilevel.baselines.plan import Plan
 from raybilevel.errors import InputError
@@ -100,3 +101,13 @@ def test_a_pool_is_the_reward_problems_alone(tmp_path):
 
 def test_searches_that_live_on_early_results_are_for_trainings():
     plan(learning(), searches=("asha", "pbt", "pb2")).check()
+
+
+def test_a_comparison_takes_one_look_at_what_moves_for_all_methods_and_keeps_it(tmp_path):
+    begun = comparison(MOVING, tmp_path, searches=("random",)).pinned()
+    found = begun.config.problem.found
+    assert begun.plan.problem.found == begun.plan.followed.found == found
+    begun.directory.write("config.yaml", config_file.dump(begun.config).encode())
+    assert MOVING.pinned().found > found
+    again = comparison(MOVING, tmp_path, searches=("random",)).pinned()
+    assert again.config.problem.found == found

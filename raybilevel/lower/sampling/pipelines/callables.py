@@ -62,6 +62,7 @@ def pipeline_returned(
         alone; and what `check_stock_pipeline` and `save_memory` raise.
     """
     _check_settings(settings)
+    _check_is_function(make, named)
     with said_in_a_sentence(named, "being called without arguments"), without_bars():
         pipeline = make()
     _check_is_pipeline(pipeline, named)
@@ -86,6 +87,17 @@ def _check_settings(settings: PipelineSettings) -> None:
                 f"model_options.{name} is {value}, but the model is a callable, which loads its "
                 "own weights; leave it out"
             )
+
+
+def _check_is_function(make: Any, named: str) -> None:
+    """A loaded pipeline can be called without arguments too, as far as its signature tells."""
+    from diffusers import DiffusionPipeline
+
+    if isinstance(make, DiffusionPipeline):
+        raise InputError(
+            f"{named} is a loaded {type(make).__name__}, which is not sent to workers; give a "
+            "function without arguments that returns it"
+        )
 
 
 def _check_is_pipeline(pipeline: Any, named: str) -> None:

@@ -97,13 +97,12 @@ def _draws_from_text(made: type) -> bool:
 
 def _check_model_options(described: PipelineDescription, settings: PipelineSettings) -> None:
     """Refuse what is not known, and parts that the pipeline does not have."""
-    parts = [name for name, value in described.index.items() if is_part(value)]
     for name, value in settings.model_options.items():
-        if name in MODEL_OPTIONS or (name in parts and value is None):
+        if name in MODEL_OPTIONS or (is_part(described.index.get(name)) and value is None):
             continue
         raise InputError(
             f"model_options has '{name}', but what is known is {', '.join(MODEL_OPTIONS)}, and as "
-            f"null the parts of {described.named}: {', '.join(parts)}"
+            f"null the parts of {described.named}: {', '.join(described.parts)}"
         )
     if settings.offload not in (None, *OFFLOADS):
         raise InputError(

@@ -28,8 +28,9 @@ def export_pipeline(
 
     Of a directory the whole pipeline, by plain names, without the parts that the run left out. Of a
     model of the hub the scheduler alone, unless `export_weights`: the rest is where it was. The
-    file `call.json` says with which arguments it is loaded (`model`, `revision`, `dtype`,
-    `model_options`) and called (`call`).
+    file `call.json` says how the run loaded and called it: `model` where it is one of the hub,
+    `dtype`, further arguments of `from_pretrained` and of the pipeline's `call`, and what `offload`
+    and `slicing` it had.
 
     Parameters
     ----------
@@ -42,32 +43,30 @@ def export_pipeline(
         What `describe_source` and `choose_files` raise.
     """
     target.mkdir(parents=True, exist_ok=True)
-    on_hub = is_hub_name(str(source))
-    if export_weights or not on_hub:
+    told: dict[str, Any] = {}
+    arguments: dict[str, Any] = dict(settings.without)
+    if export_weights or not is_hub_name(str(source)):
         _copy(whole(source, settings), settings, target)
     else:
-        _write_scheduler(describe_source(source, settings), settings, target)
-    told = _told(settings, is_whole=export_weights or not on_hub)
-    if on_hub:
-        name = str(source)
-        told = {"model": name, "revision": commit_of(name, settings.revision), **told}
-    (target / CALL).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        described = describe_source(source, settings)
+        _write_scheduler(described, settings, target)
+        told["model"] = name = str(source)
+        used = files_to_load(described, settings).variant
+        variant = {} if used is None else {"variant": used}
+        revision = {"revision": commit_of(name, settings.revision)}
+        arguments = {**revision, **variant, **left_out(described.made), **arguments}
+    told |= {"dtype": settings.dtype, "from_pretrained": arguments, "call": _call(settings)}
+    (target / CALL).write_text(json.dumps(told | _switches(settings), indent=2) + "\n")
 
 
-def _told(settings: PipelineSettings, *, is_whole: bool) -> dict[str, Any]:
-    """How the pipeline is loaded and called. A whole copy has its variant and parts by itself."""
-    said = {"revision", "variant"} if is_whole else {"revision"}
-    given = settings.model_options.items()
-    options = {name: value for name, value in given if value is not None and name not in said}
-    if not is_whole:
-        options |= settings.without
+def _call(settings: PipelineSettings) -> dict[str, Any]:
     steps = settings.sampling_steps
-    call = {} if steps is None else {"num_inference_steps": steps}
-    return {
-        "dtype": settings.dtype,
-        "model_options": options,
-        "call": {**call, **settings.call_options},
-    }
+    return ({} if steps is None else {"num_inference_steps": steps}) | dict(settings.call_options)
+
+
+def _switches(settings: PipelineSettings) -> dict[str, Any]:
+    given = {"offload": settings.offload, "slicing": list(settings.slicing)}
+    return {name: value for name, value in given.items() if value}
 
 
 def _copy(described: PipelineDescription, settings: PipelineSettings, target: Path) -> None:
@@ -85,7 +84,7 @@ def _copy(described: PipelineDescription, settings: PipelineSettings, target: Pa
 
 
 def _index(described: PipelineDescription, settings: PipelineSettings) -> Mapping[str, Any]:
-    """The index, without the parts that were left out, and with the run's scheduler."""
+    """The index without the parts that were left out, and with the run's scheduler."""
     index = dict(described.index)
     for name, value in (left_out(described.made) | settings.without).items():
         if is_part(index.get(name)):

@@ -72,7 +72,7 @@ def load_described(described: PipelineDescription, settings: PipelineSettings, d
 def as_asked(pipeline: Any, settings: PipelineSettings, device: str, named: str) -> Any:
     """A loaded pipeline with the scheduler, the offloading and the slicing that are asked for."""
     if settings.scheduler is not None:
-        pipeline.scheduler = scheduler_like(pipeline.scheduler, settings.scheduler)
+        set_scheduler(pipeline, settings.scheduler)
     save_memory(pipeline, settings, device, named)
     return pipeline
 
@@ -99,6 +99,11 @@ def _plain(described: PipelineDescription, chosen: PartFiles) -> Iterator[Path]:
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(path.resolve())
         yield Path(folder)
+
+
+def set_scheduler(pipeline: Any, scheduler: Mapping[str, Any]) -> None:
+    """Give a pipeline another scheduler."""
+    pipeline.scheduler = scheduler_like(pipeline.scheduler, scheduler)
 
 
 def scheduler_like(own: Any, scheduler: Mapping[str, Any]) -> Any:

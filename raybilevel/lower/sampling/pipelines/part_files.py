@@ -44,6 +44,11 @@ class PartFiles:
     is_plain: bool
     remarks: tuple[str, ...]
 
+    @property
+    def variant(self) -> str | None:
+        """What `from_pretrained` is told of it: some part has it, and the others have no other."""
+        return next((w.variant for w in self.weights.values() if w.variant is not None), None)
+
 
 def choose_files(
     described: PipelineDescription, variant: str | None, without: Collection[str] = ()

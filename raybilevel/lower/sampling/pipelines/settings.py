@@ -56,5 +56,5 @@ class PipelineSettings:
     @property
     def without(self) -> dict[str, None]:
         """Parts that are left out, as `from_pretrained` is told so."""
-        others = self.model_options.items() - dict.fromkeys(MODEL_OPTIONS).items()
-        return {name: None for name, value in others if value is None}
+        given = self.model_options.items()
+        return {n: None for n, value in given if value is None and n not in MODEL_OPTIONS}

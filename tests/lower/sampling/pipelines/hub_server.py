@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
-import huggingface_hub.constants
+from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OLDER = "f" * 40
@@ -136,30 +136,31 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
+def point_to(url, monkeypatch):
+    """Have this process take `url` for the hub."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
 def _oid(path):
     return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
 @contextmanager
-def serving():
-    """A hub on loopback for as long as the context lasts."""
+def serving(monkeypatch, cache):
+    """A hub on loopback for as long as the context lasts, and a cache of this process's own."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     hub = Hub()
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
+    point_to(hub.url, monkeypatch)
     try:
         yield hub
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def point_to(url, monkeypatch):
-    """Have huggingface_hub ask there."""
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    template = url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

@@ -21,8 +21,8 @@ from raybilevel.lower.sampling.pipelines.hub import (
     fetch_description,
     is_hub_name,
 )
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.source import loaded
 
 NAME = "owner/pixels"
 OTHERS = (
@@ -51,10 +51,8 @@ def published(tmp_path_factory):
 @pytest.fixture
 def hub(published, tmp_path, monkeypatch):
     """A hub that has the pipeline, and a cache of our own."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    with serving() as server:
+    with serving(monkeypatch, tmp_path / "cache") as server:
         server.publish(NAME, published)
-        point_to(server.url, monkeypatch)
         yield server
 
 
@@ -95,13 +93,13 @@ def test_a_description_has_no_weights_and_says_what_there_is(hub):
 @pytest.mark.parametrize("variant", [None, "fp16"])
 def test_what_is_loaded_alone_is_fetched_and_loads(hub, variant):
     settings = PipelineSettings(model_options={"variant": variant})
-    folder = fetch(NAME, COMMIT, settings)
+    pipeline, remarks = loaded(NAME, settings)
     weights = f"diffusion_pytorch_model{'.fp16' if variant else ''}.safetensors"
     assert {file for file in hub.downloads() if "diffusion" in file} == {f"unet/{weights}"}
     assert not hub.downloads().keys() & set(OTHERS)
-    loaded = load_stock_pipeline(folder, settings)
     expected = small_network().state_dict()
-    assert all(torch.equal(v, expected[k]) for k, v in loaded.unet.state_dict().items())
+    assert all(torch.equal(v, expected[k]) for k, v in pipeline.unet.state_dict().items())
+    assert remarks == []
 
 
 def test_what_is_cached_is_not_asked_for_again(hub, monkeypatch):

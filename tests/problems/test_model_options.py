@@ -1,0 +1,86 @@
+"""`model_options`: what YAML can say of a model's files, and how a branch becomes a commit."""
+
+import pytest
+from lower.sampling.pipelines.hub_server import COMMIT, OLDER, point_to, serving
+
+from raybilevel.errors import InputError
+from raybilevel.problems.model_options import ModelOptions, pinned_options
+
+NAME = "owner/name"
+
+
+def refusal(**given):
+    with pytest.raises(InputError) as refused:
+        ModelOptions(**given)
+    return str(refused.value)
+
+
+def test_parts_that_are_null_are_left_out_and_given_on_by_their_names():
+    options = ModelOptions(variant="fp16", text_encoder_3=None, tokenizer_3=None)
+    assert options.without == ("text_encoder_3", "tokenizer_3")
+    assert options == ModelOptions(variant="fp16", without=["text_encoder_3", "tokenizer_3"])
+    assert options.given == {
+        "variant": "fp16", "revision": None, "offload": None, "slicing": None,
+        "text_encoder_3": None, "tokenizer_3": None,
+    }  # fmt: skip
+
+
+def test_what_is_not_known_is_refused_with_what_is():
+    said = "but what is known is variant, revision, without, offload, slicing, and as null each"
+    assert refusal(varient="fp16") == f"model_options has 'varient', {said} part of the model"
+    assert refusal(offload="disk").startswith("model_options.offload is 'disk': ")
+    assert refusal(slicing=["unet"]).startswith("model_options.slicing.0 is 'unet': ")
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "said"),
+    [
+        (
+            {"text_encoder_3": None}, "my_models:lora",
+            "model_options.without is text_encoder_3, but the model is a callable, which loads its "
+            "own weights; leave it out",
+        ),
+        (
+            {"revision": "v2"}, "digits",
+            "model_options.revision is 'v2', but only a model of the Hugging Face hub has "
+            "revisions; leave it out",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_model_would_not_use_is_refused(options, model, said):
+    with pytest.raises(InputError) as refused:
+        ModelOptions(**options).check_for(model)
+    assert str(refused.value) == said
+
+
+def test_what_a_network_alone_would_not_use_is_refused():
+    ModelOptions(variant="fp16").check_variant_alone("SamplingSchedule")
+    said = r"model_options\.offload is 'model', but SamplingSchedule takes a variant alone; leave"
+    with pytest.raises(InputError, match=said):
+        ModelOptions(offload="model").check_variant_alone("SamplingSchedule")
+
+
+def test_a_branch_is_pinned_to_its_commit_and_a_run_that_goes_on_keeps_its_own(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "model").mkdir()
+    with serving(monkeypatch, tmp_path / "cache") as hub:
+        hub.publish(NAME, tmp_path / "model")
+        hub.publish(NAME, tmp_path / "model", OLDER, "v1")
+        options = ModelOptions(slicing=["vae"])
+        pinned = pinned_options(NAME, options)
+        assert (pinned.revision, pinned.slicing) == (COMMIT, ("vae",))
+        assert pinned_options(NAME, ModelOptions(revision="v1")).revision == OLDER
+        hub.publish(NAME, tmp_path / "model", "a" * 40)
+        assert pinned_options(NAME, options).revision == "a" * 40
+    point_to("http://127.0.0.1:1", monkeypatch)
+    before = {"variant": None, "revision": COMMIT}
+    for given in (None, "main", "v1"):
+        assert pinned_options(NAME, ModelOptions(revision=given), before).revision == COMMIT
+    assert pinned_options(NAME, ModelOptions(revision=OLDER), before).revision == OLDER
+
+
+@pytest.mark.parametrize("model", ["digits", "my_models:lora", len, "/tmp/model"])
+def test_what_is_no_name_of_the_hub_is_left_as_it_is(model):
+    options = ModelOptions()
+    assert pinned_options(model, options) is options
