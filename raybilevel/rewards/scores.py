@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,6 @@ def scores_of(returned: Any, images: Any, where: str) -> Any:
     InputError
         If it is anything else.
     """
-    import torch
-
     n = len(images)
     scores = returned[0] if _has_info(returned, n) else returned
     if isinstance(scores, Mapping):
@@ -66,7 +65,7 @@ def scores_of(returned: Any, images: Any, where: str) -> Any:
             f"{where} returned scores by name ({names}); it must return {n} numbers, such as one "
             "of them"
         )
-    if not isinstance(scores, torch.Tensor):
+    if not is_tensor(scores):
         scores = np.asarray(_plain(scores))
     if tuple(scores.shape) == (n, 1):
         scores = scores[:, 0]
@@ -95,21 +94,21 @@ def _length(thing: Any) -> int | None:
         return None
 
 
+def is_tensor(thing: Any) -> bool:
+    """Whether it is a torch tensor; where torch is not imported, nothing is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.Tensor)
+
+
 def _plain(values: Any) -> Any:
     """Numbers without torch, which has types that numpy does not know, such as bfloat16."""
-    import torch
-
-    if isinstance(values, torch.Tensor):
+    if is_tensor(values):
         return values.detach().cpu().double().numpy()
     return [_plain(v) for v in values] if isinstance(values, (list, tuple)) else values
 
 
 def _are_numbers(scores: Any) -> bool:
-    import torch
-
-    if isinstance(scores, torch.Tensor):
-        return not scores.is_complex()
-    return scores.dtype.kind in "fiub"
+    return not scores.is_complex() if is_tensor(scores) else scores.dtype.kind in "fiub"
 
 
 def _described(scores: Any) -> str:

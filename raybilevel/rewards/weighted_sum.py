@@ -8,7 +8,7 @@ from typing import Any
 
 from raybilevel.rewards.builtin import Reward
 from raybilevel.rewards.reading import call, reads, signature_of
-from raybilevel.rewards.scores import scores_of
+from raybilevel.rewards.scores import is_tensor, scores_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class MadeTerm:
 
 
 class WeightedSum:
-    """Calls its terms, and adds what they return: a tensor, on the images' device.
+    """Calls its terms, and adds what they return: arrays, or tensors with their gradient.
 
     It reads what one of its terms reads, by a signature of its own.
     """
@@ -38,11 +38,19 @@ class WeightedSum:
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> Any:
         """Scores (N,) of images (N, ...)."""
-        import torch
+        found = [
+            scores_of(call(term.reward, images, prompts, metadata, term.named), images, term.named)
+            for term in self.terms
+        ]
+        weights = [term.weight for term in self.terms]
+        return sum(w * s for w, s in zip(weights, _alike(found, images), strict=True))
 
-        def scores(term: MadeTerm) -> torch.Tensor:
-            returned = call(term.reward, images, prompts, metadata, term.named)
-            found = scores_of(returned, images, term.named)
-            return torch.as_tensor(found, device=getattr(images, "device", None))
 
-        return sum(term.weight * scores(term) for term in self.terms)
+def _alike(scores: list[Any], images: Any) -> list[Any]:
+    """Arrays as they are; if there is a tensor, all as tensors, on the images' device."""
+    if not any(map(is_tensor, scores)):
+        return scores
+    import torch
+
+    device = images.device if is_tensor(images) else None
+    return [torch.as_tensor(part, device=device) for part in scores]

@@ -74,3 +74,10 @@ def test_a_sum_without_what_a_term_reads_is_refused(theirs):
 def test_a_term_that_returns_no_numbers_is_named(theirs):
     with pytest.raises(InputError, match=r"^the reward 'words' returned something that is no arr"):
         evaluate(load_reward("ink + words", HERE), IMAGES, HERE)
+
+
+def test_a_sum_of_arrays_is_an_array(theirs):
+    reward = load_reward("2 * brightest - 0.5 * brightest", HERE)
+    found = reward(IMAGES.numpy())
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, [0, 0.375, 0.75])
