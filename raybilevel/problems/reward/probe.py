@@ -95,16 +95,20 @@ def said_of_load(
 
 
 def check_reading(reward: Reward, column: str, prompts: PromptList | None) -> None:
-    """Refuse a reward that reads prompts, or metadata, where there are none."""
-    has_metadata = prompts is not None and prompts.metadata is not None
-    check_reads(reward, f"reward '{column}'", prompts=prompts is not None, metadata=has_metadata)
+    """Refuse a reward that reads prompts, or metadata, of a model that has none."""
+    has_prompts = prompts is not None
+    check_reads(reward, f"reward '{column}'", prompts=has_prompts, metadata=has_prompts)
 
 
 def said_of_prompts(prompts: PromptList | None, places: Sequence[int] | None) -> dict[str, Any]:
-    """What rewards are told besides samples: a prompt each, and its metadata where there is any."""
+    """What rewards are told besides samples: a prompt each, and its metadata.
+
+    Trainers' rewards take metadata whether they use it or not: of a list of prompts it is empty.
+    """
     if prompts is None or places is None:
         return {}
-    said: dict[str, Any] = {"prompts": [str(prompts.conditions[c]) for c in places]}
-    if prompts.metadata is not None:
-        said["metadata"] = [prompts.metadata[c] for c in places]
-    return said
+    metadata = prompts.metadata or ({},) * len(prompts)
+    return {
+        "prompts": [str(prompts.conditions[c]) for c in places],
+        "metadata": [metadata[c] for c in places],
+    }

@@ -3,12 +3,11 @@
 import inspect
 import json
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from lower.sampling.pipelines.hub_server import COMMIT, point_to, serving
+from lower.sampling.pipelines.hub_server import COMMIT, serving
 from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
 from text_rewards import DyingContrast, asked, brightness, contrast
 
@@ -165,10 +164,8 @@ def test_what_a_function_returns_is_refused_before_the_first_shard(sd, changes, 
 
 
 def test_a_model_of_the_hub_is_named_by_its_commit_and_exported_by_name(sd, tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    with serving() as hub:
+    with serving(monkeypatch, tmp_path / "cache") as hub:
         hub.publish("owner/painter", sd)
-        point_to(hub.url, monkeypatch)
         problem = tuning(sd, model="owner/painter").pinned()
         assert problem.model_options.revision == COMMIT
         problem.check()
@@ -177,7 +174,7 @@ def test_a_model_of_the_hub_is_named_by_its_commit_and_exported_by_name(sd, tmp_
         problem.export(state, tmp_path)
         problem.but(export_weights=True).source.export(tmp_path / "whole")
     told = json.loads((tmp_path / "pipeline" / "call.json").read_text())
-    assert (told["model"], told["revision"]) == ("owner/painter", COMMIT)
+    assert (told["model"], told["from_pretrained"]["revision"]) == ("owner/painter", COMMIT)
     assert told["call"] == {"num_inference_steps": STEPS, "guidance_scale": 4.0}
     assert {p.name for p in (tmp_path / "pipeline").iterdir()} == {"call.json", "scheduler"}
     DiffusionPipeline.from_pretrained(tmp_path / "whole" / "pipeline")
@@ -209,12 +206,12 @@ def test_nfe_of_a_sample_is_known_for_comparisons(sd):
         ({"call_options": {"num_inference_steps": 3}}, "give it as sampling_steps"),
         ({"scheduler": {"class": "FastScheduler"}}, "scheduler.class is 'FastScheduler', but"),
         ({"sampling_steps": 2000}, "sampling_steps is 2000, but model"),
-        ({"upper_reward": lambda images, prompts, metadata: 0}, "metadata"),
+        ({"upper_reward": lambda images, *, size: 0}, "is used as (images, *, size), but a"),
         ({"upper_reward": "inkk"}, "there is no built-in 'inkk'"),
     ],
     ids=[
         "missing", "empty", "long", "a number", "option", "steps as option", "scheduler", "steps",
-        "metadata", "reward",
+        "arguments", "reward",
     ],
 )  # fmt: skip
 def test_what_json_and_tokenizers_tell_is_refused_before_anything_starts(sd, changes, said):

@@ -1,6 +1,7 @@
 """The reward problem: what it refuses, what its runs find, and what they say."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -196,3 +197,15 @@ def test_a_rounds_pool_is_searched_once_for_each_optimum_that_it_reports(
     run, rows = solve(gamma=gamma)
     assert "samples_after" in run.state  # the last round has a stage beside the pool's
     assert len(searched) == searches * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        (lambda images, prompts: prompts, "reward 'upper' reads prompts, but the model draws from"),
+        (lambda images, metadata: metadata, "reward 'upper' reads metadata, but "),
+    ],
+)
+def test_a_reward_that_reads_prompts_of_a_model_that_has_none_is_refused(reward, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        tuning(upper_reward=reward).check()

@@ -153,7 +153,10 @@ def test_a_reward_that_reads_metadata_is_given_each_samples_own(tmp_path):
         ({"call_options": {"guidance_scale": 3}}, "call_options is given, but the model is a call"),
         ({"scheduler": {"class": "DDIMScheduler"}}, "scheduler is given, but the model is a call"),
         ({"max_pool_size": 3000}, "max_pool_size 3000 is below pool_size 6000"),
-        ({"upper_reward": lambda images, prompts, metadata: prompts}, "reads metadata"),
+        (
+            {"upper_reward": lambda images, prompts, metadata: [m["mean"] for m in metadata]},
+            "reward 'upper' failed on a batch of (2, 1, 1, 1): KeyError: 'mean'",
+        ),
     ],
     ids=[
         "missing", "empty", "samples", "seeds alone", "options", "scheduler", "limit", "metadata",
