@@ -45,9 +45,11 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.+?)```", text, re.S)
 
 
-def test_the_readmes_yaml_is_a_configuration():
-    (text,) = blocks("yaml")
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_readmes_yaml_is_a_configuration(place, run_in):
+    text = blocks("yaml")[place]
     assert len(text.splitlines()) <= 10
+    (run_in / "prompts.txt").write_text("a cat\n")
     config = config_file.build(yaml.safe_load(text), "README.md")
     assert isinstance(config.problem, RewardTuning)
 
