@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _PICTURE = "pictures/objective.png"
 PICTURES = (
     Picture(_PICTURE, "The objective over each variable, the others where they ended."),
-    Picture("samples/before.png", "Samples of the pretrained model."),
-    Picture("samples/after.png", "Samples at the best parameters."),
+    Picture(
+        "samples/before.png",
+        "Samples of the pretrained model; over prompts a row each, as in samples/prompts.txt.",
+    ),
+    Picture("samples/after.png", "Samples at the best parameters, in the same order."),
 )
 WORDS = (
     ("status", "converged: believe the interval; at_bound: the objective still falls at a bound; "
@@ -48,7 +51,7 @@ def lines(result: Result) -> list[Line]:
         rows += [("held-out reward", with_error(m, "held_out"))]
     k_hat = "undefined" if m.get("pareto_k") is None else f"{m['pareto_k']:.2f}"
     rows += [
-        ("pool", f"{m['pool_size']:,.0f} samples, ESS {m['ess']:,.0f}, Pareto k-hat {k_hat}; "
+        ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, ESS {m['ess']:,.0f}, Pareto k-hat {k_hat}; "
                  "it cannot see modes that it does not hold"),
         ("cost", f"{result.summary['nfe_total']:,} NFE, "
                  f"{result.summary['worker_seconds_total']:.0f} worker-seconds"),
@@ -56,6 +59,12 @@ def lines(result: Result) -> list[Line]:
     ]  # fmt: skip
     files = [_PICTURE, "samples/before.png", "samples/after.png"]
     return rows + [("", f"{result.path}/{f}") for f in files if result.directory.has(f)]
+
+
+def _over(m: dict[str, Any]) -> str:
+    """Prompts that the pool is spread over, in words."""
+    prompts = m.get("prompts")
+    return "" if prompts is None else f" of {prompts:,.0f} prompts"
 
 
 def _parameter(name: str, x: float, m: dict[str, Any]) -> str:

@@ -31,8 +31,15 @@ def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
         "pareto_k": point.diagnostics.pareto_k,
         "kl": point.diagnostics.kl,
         "pool_size": float(solution.n),
+        **_prompts(point),
         "upper_evaluations": float(solution.evaluations),
     }
+
+
+def _prompts(point: PoolPoint) -> Metrics:
+    """How many prompts the pool is spread over, where there are several."""
+    prompts = point.objective.prompts
+    return {} if prompts is None else {"prompts": float(len(prompts.shares))}
 
 
 def evaluated_row(point: PoolPoint) -> Metrics:

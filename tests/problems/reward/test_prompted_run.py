@@ -78,6 +78,7 @@ def test_every_prompt_has_as_many_samples_after_every_round(solved):
     for row in rows:
         counts = np.bincount(run.state["pool/prompt"][: int(row["pool_size"])])
         assert len(set(counts)) == 1
+    assert rows[-1]["prompts"] == 2
     assert rows[-1]["nfe_total"] == 3 * (rows[-1]["pool_size"] + 2 * 2 * 8)
 
 
