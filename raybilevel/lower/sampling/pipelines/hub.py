@@ -14,7 +14,13 @@ from glob import escape
 from pathlib import Path
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipelines.description import INDEX, PipelineDescription, describe
+from raybilevel.lower.sampling.json_config import read_config
+from raybilevel.lower.sampling.pipelines.description import (
+    INDEX,
+    PipelineDescription,
+    describe,
+    is_part,
+)
 from raybilevel.lower.sampling.pipelines.loading import files_to_load
 from raybilevel.lower.sampling.pipelines.part_files import is_of_weights
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
@@ -90,7 +96,9 @@ def fetch_description(name: str, commit: str) -> Path:
             f"{_named(name)} is no diffusers pipeline: on the hub it has no {INDEX}; give one that "
             "has, or a function without arguments that returns a pipeline"
         )
-    return _download(name, commit, [file for file in names if _describes(file)])
+    index = read_config(_download(name, commit, [INDEX]) / INDEX, _named(name))
+    parts = [part for part, value in index.items() if is_part(value)]
+    return _download(name, commit, [file for file in names if _describes(file, parts)])
 
 
 def fetch(name: str, commit: str, settings: PipelineSettings) -> Path:
@@ -112,12 +120,12 @@ def _named(name: str) -> str:
     return f"model '{name}'"
 
 
-def _describes(file: str) -> bool:
+def _describes(file: str, parts: Collection[str]) -> bool:
     """JSON and tokenizers of parts; indices too, which name a part's files of weights."""
     folder, _, last = file.rpartition("/")
-    if folder.count("/") or (not folder and not last.endswith(".json")):
+    if folder and folder not in parts:
         return False
-    return last.endswith(".json") or not is_of_weights(last)
+    return last.endswith(".json") or bool(folder and not is_of_weights(last))
 
 
 def _names(name: str, commit: str) -> frozenset[str]:

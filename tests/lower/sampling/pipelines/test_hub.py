@@ -32,6 +32,7 @@ OTHERS = (
     "model.ckpt",
     "model.safetensors",
     "README.md",
+    "samples/grid.png",
 )
 SETTINGS = PipelineSettings()
 
@@ -43,6 +44,7 @@ def published(tmp_path_factory):
     pipeline = DDIMPipeline(small_network(), DDIMScheduler(num_train_timesteps=50))
     pipeline.save_pretrained(folder)
     pipeline.save_pretrained(folder, variant="fp16")
+    (folder / "samples").mkdir()
     for name in OTHERS:
         (folder / name).write_bytes(b"what nobody asked for")
     return folder
