@@ -21,6 +21,7 @@ class Hub:
     ----------
     models : {name: {commit: folder}}.
     branches : {name: {branch: commit}}.
+    is_down : whether it answers everything with an error of its own.
     gated : names of models whose files need a token.
     asked : requests by method and path.
     tokens : that were sent.
@@ -30,7 +31,7 @@ class Hub:
     def __init__(self):
         self.models, self.branches, self.gated = {}, {}, set()
         self.asked, self.tokens = Counter(), set()
-        self.url, self.waits_for = "", 0
+        self.url, self.waits_for, self.is_down = "", 0, False
         self._metadata = threading.Condition()
 
     def publish(self, name, folder, commit=COMMIT, branch="main"):
@@ -82,6 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self):
         path = unquote(urlparse(self.path).path)
         self.hub.note(self.command, path)
+        if self.hub.is_down:
+            self._refuse("Down", 500)
+            return
         if token := self.headers.get("authorization"):
             self.hub.tokens.add(token)
         if path.startswith("/api/models/"):

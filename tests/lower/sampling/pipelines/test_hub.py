@@ -137,6 +137,23 @@ def test_what_is_neither_cached_nor_reachable_is_said_at_once(hub, monkeypatch, 
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_hub_that_is_down_is_not_waited_for(hub):
+    commit = commit_of(NAME)
+    hub.is_down = True
+    assert commit_of(NAME) == commit
+    assert refused(fetch, NAME, commit, SETTINGS).startswith(f"{UNREACHABLE}HTTPStatusError: ")
+
+
+def test_a_cache_that_cannot_be_written(hub, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "file"))
+    said = refused(fetch, NAME, COMMIT, SETTINGS)
+    assert said.startswith(
+        "model 'owner/pixels' cannot be kept in the cache of the Hugging Face hub ([Errno 20] Not "
+    )
+    assert said.endswith("; set HF_HOME to a folder with room")
+
+
 def test_offline_mode_asks_nobody(hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     said = refused(commit_of, NAME)
