@@ -216,7 +216,7 @@ PROMISES = [
     ),
     Promise(
         "bad input is found before anything is written",
-        "tuner.py", "config.problem.check()", "pass",
+        "tuner.py", "self._config.problem.check()", "pass",
         "test_bad_input.py::test_a_model_directory_that_is_not_there",
     ),
     Promise(
@@ -233,6 +233,28 @@ PROMISES = [
         "a comparison that goes on makes only what is not there",
         "baselines/compare.py", "if outcome is None:", "if True:",
         "baselines/test_compare.py::test_going_on_makes_only_what_is_not_there",
+    ),
+    # --- prompts ----------------------------------------------------------------------------------
+    Promise(
+        "p_x is normalised within each prompt",
+        "problems/reward/problem.py",
+        "self.coefficients, self.gamma, prompts)",
+        "self.coefficients, self.gamma, None)",
+        "problems/reward/test_prompted_run.py::test_the_known_optimum_over_prompts_is_inside_the_interval",
+    ),
+    Promise(
+        "a run goes on with the prompts that it began with",
+        "problems/reward/problem.py",
+        'self.prompt_list.check_same(state["prompts_digest"])',
+        "pass",
+        "problems/reward/test_prompted_run.py::test_a_run_does_not_go_on_with_other_prompts_than_it_began_with",
+    ),
+    Promise(
+        "a run goes on with the commit of its model that it began with",
+        "problems/model_options.py",
+        "commit = kept if is_commit(kept) else commit_of(model, options.revision)",
+        "commit = commit_of(model, options.revision)",
+        "problems/test_model_options.py::test_a_branch_is_pinned_to_its_commit_and_a_run_that_goes_on_keeps_its_own",
     ),
 ]  # fmt: skip
 

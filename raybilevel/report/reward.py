@@ -51,8 +51,8 @@ def lines(result: Result) -> list[Line]:
         rows += [("held-out reward", with_error(m, "held_out"))]
     k_hat = "undefined" if m.get("pareto_k") is None else f"{m['pareto_k']:.2f}"
     rows += [
-        ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, ESS {m['ess']:,.0f}, Pareto k-hat {k_hat}; "
-                 "it cannot see modes that it does not hold"),
+        ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, ESS {m['ess']:,.0f}, "
+                 f"Pareto k-hat {k_hat}; it cannot see modes that it does not hold"),
         ("cost", f"{result.summary['nfe_total']:,} NFE, "
                  f"{result.summary['worker_seconds_total']:.0f} worker-seconds"),
         ("run", result.path),

@@ -144,6 +144,16 @@ def test_a_reward_that_reads_metadata_is_given_each_samples_own(tmp_path):
     assert len(state["pool/upper"]) == 250
 
 
+def test_a_run_does_not_go_on_with_other_prompts_than_it_began_with(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("narrow\nwide\n")
+    state = run_locally(tuning(prompts=str(file)), RunConfig(max_rounds=1))[0].state
+    next(tuning(prompts=str(file)).run_round(1, state))
+    file.write_text("wide\nnarrow\n")
+    with pytest.raises(InputError, match="prompts are not those that the run began with"):
+        next(tuning(prompts=str(file)).run_round(1, state))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
