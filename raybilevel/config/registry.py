@@ -45,7 +45,10 @@ _OURS: dict[str, dict[str, str]] = {
     } | {
         name: f"raybilevel.rewards.clip.rewards:{name}"
         for name in ("clip_similarity", "pickscore", "aesthetic")
-    },
+    } | {
+        name: f"raybilevel.rewards.asked_digit:{name}"
+        for name in ("asked_digit", "proxy_asked_digit", "held_out_asked_digit")
+    } | {"thickness": "raybilevel.rewards.thickness:thickness"},
     "schedules": {
         "knots": "raybilevel.schedules.knots:knots",
         "cosine": "raybilevel.schedules.cosine_sigmoid:cosine",
