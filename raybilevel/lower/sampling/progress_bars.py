@@ -1,4 +1,4 @@
-"""Loading without progress bars: one a worker and part helps nobody."""
+"""Loading without progress bars, of which one a worker and part helps nobody, and no advice."""
 
 from __future__ import annotations
 
@@ -24,3 +24,21 @@ def without_bars() -> Iterator[None]:
     finally:
         for logger in shown:
             logger.enable_progress_bar()
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """No words of transformers on what it would rather have installed, while it is imported."""
+    import diffusers
+
+    if not diffusers.utils.is_transformers_available():
+        yield
+        return
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.progress_bars import without_advice
 
 
 def pipeline_class(name: Any, named: str) -> type:
@@ -20,7 +21,8 @@ def pipeline_class(name: Any, named: str) -> type:
     """
     import diffusers
 
-    found = getattr(diffusers, name, None) if isinstance(name, str) else None
+    with without_advice():
+        found = getattr(diffusers, name, None) if isinstance(name, str) else None
     if isinstance(found, diffusers.utils.DummyObject):
         raise InputError(
             f"{named} is a {name}, which needs {', '.join(found._backends)}, and one of them is "

@@ -90,9 +90,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.tokens.add(token)
         if path.startswith("/api/models/"):
             self._api(*path.removeprefix("/api/models/").split("/", 3))
-        else:
+        elif "/resolve/" in path:
             name, _, rest = path[1:].partition("/resolve/")
             self._file(name, *rest.split("/", 1))
+        else:
+            self._refuse("NotFound")
 
     def _api(self, owner, model, route="revision", revision="main"):
         name = f"{owner}/{model}"
