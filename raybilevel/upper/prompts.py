@@ -42,8 +42,10 @@ class Prompts:
 
 
 @dataclass(frozen=True, eq=False)
-class TiltedWithin:
-    """A pool of several prompts, each tilted by itself; a `Tilt` as one of a single prompt is.
+class TiltedWithin(Tilt):
+    """A pool of several prompts, each tilted by itself; means are averages over prompts.
+
+    So 1 / ess is sum_c(pi_c^2 / ESS_c).
 
     Attributes
     ----------
@@ -80,17 +82,8 @@ class TiltedWithin:
         ]
         return float(np.logaddexp.reduce(terms))
 
-    @cached_property
-    def ess(self) -> float:
-        """Effective sample size of an average over prompts: 1 / sum_c(pi_c^2 / ESS_c)."""
-        return 1.0 / float(np.sum(self.weights**2))
-
-    def mean(self, h: np.ndarray) -> np.ndarray:
-        """E_p[h] for h (n,) or (n, k), averaged over prompts."""
-        return np.sum(self.weights * h, axis=0) if h.ndim == 1 else self.weights @ h
-
     def centred(self, h: np.ndarray) -> np.ndarray:
-        """H (n,) minus its mean within the sample's prompt."""
+        """What is left of h (n,) without its mean within the sample's prompt."""
         centred = np.empty(self.n)
         for rows, _, part in self._prompts:
             centred[rows] = part.centred(h[rows])

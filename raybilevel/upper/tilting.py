@@ -7,45 +7,52 @@ below equation 8 of the tilted lower-level solution).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
 
-class Tilt(Protocol):
+class Tilt(ABC):
     """What estimates and gates ask of a tilted pool of n samples."""
 
     @property
+    @abstractmethod
     def n(self) -> int:
         """Samples in the pool."""
 
     @property
+    @abstractmethod
     def weights(self) -> np.ndarray:
         """(n,), summing to one."""
 
     @property
+    @abstractmethod
     def kl(self) -> float:
         """KL(p || p0) in nats."""
 
     @property
+    @abstractmethod
     def kl_of_size(self) -> float:
         """The KL whose exponential says how many samples are wanted."""
 
-    @property
+    @abstractmethod
+    def centred(self, h: np.ndarray) -> np.ndarray:
+        """What is left of h (n,) without its mean where p is normalised."""
+
+    @cached_property
     def ess(self) -> float:
-        """Kish's effective sample size, in [1, n]."""
+        """Kish's effective sample size, in [1, n]: 1 / sum of squared weights."""
+        return 1.0 / float(np.sum(self.weights**2))
 
     def mean(self, h: np.ndarray) -> np.ndarray:
         """E_p[h] for h (n,) or (n, k)."""
-
-    def centred(self, h: np.ndarray) -> np.ndarray:
-        """H (n,) minus its mean where it is normalised."""
+        return np.sum(self.weights * h, axis=0) if h.ndim == 1 else self.weights @ h
 
 
 @dataclass(frozen=True, eq=False)
-class Tilted:
+class Tilted(Tilt):
     """A pool tilted by `tilt` (n,): the reward that p is tilted by, divided by lambda."""
 
     tilt: np.ndarray
@@ -83,15 +90,6 @@ class Tilted:
         """The KL whose exponential says how many samples are wanted: its own."""
         return self.kl
 
-    @cached_property
-    def ess(self) -> float:
-        """Kish's effective sample size, in [1, n]: 1 / sum of squared weights."""
-        return 1.0 / float(np.sum(self.weights**2))
-
-    def mean(self, h: np.ndarray) -> np.ndarray:
-        """E_p[h] for h (n,) or (n, k)."""
-        return np.sum(self.weights * h, axis=0) if h.ndim == 1 else self.weights @ h
-
     def centred(self, h: np.ndarray) -> np.ndarray:
-        """H (n,) minus its mean under p."""
+        """What is left of h (n,) without its mean under p."""
         return h - self.mean(h)
