@@ -16,8 +16,8 @@ from raybilevel.imports import search_beside
 from raybilevel.problems.base import Problem
 from raybilevel.problems.kinds import class_of, kind_of
 
-FORMAT = 2
-"""Of run directories and configuration files; 1 is that of raybilevel 0.1."""
+FORMAT = 3
+"""Of run directories and files; 1 is that of raybilevel 0.1, 2 of one without prompts."""
 
 _CALLABLE = "<callable "
 

@@ -111,18 +111,22 @@ class Result:
         """The run's diffusers pipeline.
 
         For the schedule problem with the learned schedule baked in: call it with
-        `num_inference_steps=N`. For the reward problem the pretrained one, unchanged.
+        `num_inference_steps=N`. For the reward problem the pretrained one, by the run's scheduler.
 
         Raises
         ------
         InputError
-            If the run's model is a callable, or its directory is not on this machine.
+            If the run's model is a callable, its directory is not on this machine, or it is one of
+            the hub, of which the run holds no weights.
         """
         from diffusers import DiffusionPipeline
 
         self._check_readable()
         if not self.directory.has("pipeline/model_index.json"):
-            raise InputError(f"the run in {self.path} holds no pipeline: its model is a callable")
+            why = "its model is a callable"
+            if self.directory.has("pipeline/call.json"):
+                why = "pipeline/call.json says which model of the hub it is, and how it is loaded"
+            raise InputError(f"the run in {self.path} holds no pipeline: {why}")
         return DiffusionPipeline.from_pretrained(
             f"{self.path}/pipeline", local_files_only=True, use_safetensors=True
         )

@@ -459,7 +459,7 @@ def first_edition(run_in):
     """A run of raybilevel 0.1 that has ended, as it left it."""
     begin(run_in)
     folder = run_in / "runs" / "mine"
-    stored = (folder / "config.yaml").read_text().removeprefix("format: 2\n")
+    stored = (folder / "config.yaml").read_text().removeprefix("format: 3\n")
     (folder / "config.yaml").write_text(stored)
     summary = {"reason": "it was", "rounds": 2, "versions": {"raybilevel": "0.1.0"}}
     (folder / "summary.json").write_text(json.dumps(summary))

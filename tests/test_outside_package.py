@@ -69,7 +69,7 @@ def test_the_command_runs_a_problem_by_its_name_though_a_worker_is_killed(begun,
     assert history["shards_retried"].iloc[-1] >= 1
     assert "mean" in begun.stdout
     stored = yaml.safe_load((here / "runs/mine/config.yaml").read_text())
-    assert stored["format"] == 2
+    assert stored["format"] == 3
     assert stored["problem"] == "drift"
     assert stored["reward"] == "nearness(2)"
 

@@ -112,10 +112,11 @@ class Plan:
             raise InputError(
                 f"compare.searches has '{name}', but only the reward problem has a pool to share"
             )
-        if self.budget < _FEWEST_POOLED * self.problem.source.nfe_per_sample:
+        needed = max(_FEWEST_POOLED, self.problem.fewest) * self.problem.source.nfe_per_sample
+        if self.budget < needed:
             raise InputError(
                 f"compare.budget is {self.budget:,} NFE, but a pool of '{name}' needs "
-                f"{_FEWEST_POOLED * self.problem.source.nfe_per_sample:,}; give at least that"
+                f"{needed:,}; give at least that"
             )
         points, d = self.grid_points("pool-grid"), len(self.problem.variables)
         if name == "pool-grid" and not (points > 1 and points**d <= _MOST_POINTS):

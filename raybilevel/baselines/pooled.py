@@ -25,6 +25,8 @@ def pool_problem(problem: RewardTuning, budget: int) -> Problem:
     """What draws as large a pool as the budget allows, evenly in rounds."""
     start = {"x": np.array([v.init for v in problem.variables])}
     size = budget // problem.source.nfe_per_sample
+    if problem.prompt_list is not None:  # as many of each, within the budget
+        size = size // len(problem.prompt_list) * len(problem.prompt_list)
     return problem.evaluation([start], size, rounds=_ROUNDS)
 
 

@@ -16,7 +16,14 @@ from raybilevel.rewards.scores import evaluate
 from raybilevel.rewards.spec import parse
 from raybilevel.rewards.weighted_sum import MadeTerm, WeightedSum
 
-__all__ = ["Reward", "check_reads", "evaluate", "load_reward", "memory_of", "reads"]
+__all__ = [
+    "Reward", "check_reads", "evaluate", "is_import_path", "load_reward", "memory_of", "reads",
+]  # fmt: skip
+
+
+def is_import_path(spec: str) -> bool:
+    """Whether a spec is an import path, and no sum of rewards by name."""
+    return ":" in spec.partition("(")[0]  # arguments may be paths with a colon
 
 
 def load_reward(spec: str | Reward, where: str, device: str = "cpu") -> Reward:
@@ -41,7 +48,7 @@ def load_reward(spec: str | Reward, where: str, device: str = "cpu") -> Reward:
     """
     if callable(spec):
         return spec
-    if ":" in spec.partition("(")[0]:  # arguments may be paths with a colon
+    if is_import_path(spec):
         reward = resolve(spec, where)
         if not callable(reward):
             raise InputError(f"{where} is '{spec}', which is no function of images but {reward!r}")

@@ -59,8 +59,8 @@ def check_reads(reward: Callable[..., Any], where: str, prompts: bool, metadata:
         )
     if not metadata and _is_required(takers.get("metadata")):
         raise InputError(
-            f"{where} reads metadata, but prompts has none; give prompts a table with columns of "
-            "metadata"
+            f"{where} reads metadata, but the model draws from no prompts that could have any; "
+            "give a reward of images alone, or a model that draws from prompts"
         )
 
 

@@ -26,7 +26,7 @@ def evaluate(
     ----------
     where : what sentences call the reward.
     prompts : a prompt a sample; None where the model draws from none.
-    metadata : a row of the prompts' table a sample; None where it has no other columns.
+    metadata : a dict a sample; None where the model draws from no prompts.
 
     Returns
     -------

@@ -75,7 +75,7 @@ class TiltedWithin(Tilt):
 
     @cached_property
     def kl_of_size(self) -> float:
-        """The KL whose exponential counts the samples wanted: the sum over prompts, over n."""
+        """Log sum_c (pi_c n / n_c) exp(KL_c): where each prompt has enough, all have."""
         terms = [
             math.log(share * self.n / len(rows)) + part.kl_of_size
             for rows, share, part in self._prompts

@@ -139,8 +139,8 @@ def test_a_reward_that_can_do_without_prompts_is_not_refused():
     [
         (of_all, None, "reads prompts, but the model draws from none; give a reward of images "
          "alone, or a model that draws from prompts"),
-        (metadata_alone, PROMPTS, "reads metadata, but prompts has none; give prompts a table with "
-         "columns of metadata"),
+        (metadata_alone, PROMPTS, "reads metadata, but the model draws from no prompts that could "
+         "have any; give a reward of images alone, or a model that draws from prompts"),
         (weighed, PROMPTS, None),
         (lambda: 0, PROMPTS, "is used as (), but a reward is used as (images), (images, prompts) "
          "or (images, prompts, metadata)"),

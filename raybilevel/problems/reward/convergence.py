@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from raybilevel.problems.base import Output, Status, Stop
+from raybilevel.problems.base import Arrays, Status, Stop
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.upper.newton import Termination
@@ -73,12 +73,11 @@ def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     return _stop(reason, solution, needed)
 
 
-def stop_blackened(drawn: Output) -> Stop | None:
+def stop_blackened(state: Arrays) -> Stop | None:
     """The end of a run whose model blackens images: their rewards say nothing of what it draws."""
-    blackened = int(drawn.sums.get("blackened", 0))
+    blackened, count = int(state.get("blackened", 0)), len(state["pool/seed"])
     if not blackened:
         return None
-    count = len(drawn.rows["pool/seed"])
     return Stop(
         Status.STOPPED,
         f"the pipeline's safety checker has blackened {blackened:,} of {count:,} samples, whose "

@@ -54,10 +54,12 @@ def evaluated_row(point: PoolPoint) -> Metrics:
     }
 
 
-def unknown_row(variables: Sequence[Variable], x: np.ndarray) -> Metrics:
-    """Metrics at `x` (d,) where the samples say nothing."""
+def unknown_row(variables: Sequence[Variable], x: np.ndarray, size: int) -> Metrics:
+    """Metrics at `x` (d,) where a pool of so many samples says nothing."""
     named = zip(variables, x, strict=True)
-    return {**{f"config/{v.name}": float(a) for v, a in named}, "upper_loss": math.nan}
+    config = {f"config/{v.name}": float(a) for v, a in named}
+    nothing = dict.fromkeys(("upper_loss", "upper_loss_se", "ess", "pareto_k"), math.nan)
+    return {**config, **nothing, "pool_size": float(size)}
 
 
 def _config(point: PoolPoint) -> Metrics:

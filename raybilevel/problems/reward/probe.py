@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
 from raybilevel.problems.reward.models.base import Probe
 from raybilevel.problems.reward.prompts import PromptList
-from raybilevel.rewards import Reward, check_reads, evaluate, load_reward
+from raybilevel.rewards import Reward, check_reads, evaluate, is_import_path, load_reward
 from raybilevel.rewards.spec import parse
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def check_named(specs: Mapping[str, Any], prompts: PromptList | None) -> None:
         Naming the reward.
     """
     for column, spec in specs.items():
-        if isinstance(spec, str) and ":" not in spec:
+        if isinstance(spec, str) and not is_import_path(spec):
             parse(spec, column)
         else:
             check_reading(load_reward(spec, column), column, prompts)
@@ -110,5 +111,5 @@ def said_of_prompts(prompts: PromptList | None, places: Sequence[int] | None) ->
     metadata = prompts.metadata or ({},) * len(prompts)
     return {
         "prompts": [str(prompts.conditions[c]) for c in places],
-        "metadata": [metadata[c] for c in places],
+        "metadata": [copy.deepcopy(metadata[c]) for c in places],  # rewards may change theirs
     }

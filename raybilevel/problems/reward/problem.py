@@ -22,7 +22,7 @@ from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import write_curve, write_samples
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_plan import grown, resample
+from raybilevel.problems.reward.pool_plan import counted, grown, resample
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.prompts import Condition
@@ -35,6 +35,8 @@ from raybilevel.upper.prompts import Prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_MANY = 64  # samples of a prompt
 
 
 class RewardTuning(RewardSettings, Problem):
@@ -71,8 +73,15 @@ class RewardTuning(RewardSettings, Problem):
         return self.but(model_options=pinned_options(self.model, self.model_options, stored))
 
     def remarks(self) -> list[str]:
-        """What a user should know of the model's files."""
-        return self.source.remarks()
+        """What a user should know of the model's files, and of few samples a prompt."""
+        remarks, prompts = self.source.remarks(), self.pool_plan.prompts
+        if prompts is not None and prompts > 1 and self.pool_plan.size < _MANY * prompts:
+            each = self.pool_plan.size // prompts
+            remarks.append(
+                f"with {each} samples of each prompt estimates over {prompts} prompts have a bias "
+                f"of order 1/{each}, which intervals do not know of"
+            )
+        return remarks
 
     def worker(self, device: str) -> RewardWorker:
         """Load the model and the rewards; where only that can tell, see what is drawn."""
@@ -107,12 +116,11 @@ class RewardTuning(RewardSettings, Problem):
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
-        if self.prompt_list is not None:
-            self.prompt_list.check_same(state["prompts_digest"])
         drawn = yield self.pool_plan.draw(state)
-        state = grown(state, drawn.rows)
-        if stop := stop_blackened(drawn):
-            return Update(state, unknown_row(self.variables, state["x"]), stop)
+        state = grown(state, drawn.rows) | counted(state, drawn.sums)
+        if stop := stop_blackened(state):
+            size = len(state["pool/seed"])
+            return Update(state, unknown_row(self.variables, state["x"], size), stop)
         solution = solve(self.objective(state))
         state["x"] = solution.x
         metrics = row(solution, state.get("pool/held_out"))
@@ -126,11 +134,17 @@ class RewardTuning(RewardSettings, Problem):
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool."""
         lower = np.column_stack([state[f"pool/lower.{name}"] for name in self.lower_rewards])
-        prompts = None
-        if self.prompt_list is not None and len(self.prompt_list) > 1:
-            prompts = Prompts(state["pool/prompt"], self.prompt_list.shares)
         pool = Pool(state["pool/upper"], lower)
-        return PoolObjective(pool, self.coefficients, self.gamma, prompts)
+        return PoolObjective(pool, self.coefficients, self.gamma, self._prompts_of(state))
+
+    def _prompts_of(self, state: Arrays) -> Prompts | None:
+        """Which prompt each sample of a state's pool is of; `InputError` where the list changed."""
+        if self.prompt_list is None:
+            return None
+        self.prompt_list.check_same(state["prompts_digest"])
+        if len(self.prompt_list) == 1:
+            return None
+        return Prompts(state["pool/prompt"], self.prompt_list.shares)
 
     def landscape(self, state: Arrays) -> Callable[[np.ndarray], float]:
         """F at any x (d,), as a state's pool has it."""
@@ -147,6 +161,11 @@ class RewardTuning(RewardSettings, Problem):
         rounds : to draw the pool in; after each F is known at the last end, on what there is.
         """
         size = self.size if samples is None else samples
+        if self.prompt_list is not None and size < self.fewest:
+            raise InputError(
+                f"{size} samples of {len(self.prompt_list)} prompts say nothing of how sure they "
+                "are; give two of each at least"
+            )
         plan = self.plan_of(size, size, math.ceil(size / rounds))
         return RewardEvaluation(self, ends, plan, self.objective)
 

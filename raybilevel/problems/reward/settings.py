@@ -17,7 +17,8 @@ from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.choice import choose_model
 from raybilevel.problems.reward.pool_plan import PoolPlan
-from raybilevel.problems.reward.prompts import Condition, PromptList, read_prompts
+from raybilevel.problems.reward.prompt_files import read_prompts
+from raybilevel.problems.reward.prompts import Condition, PromptList
 from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
@@ -36,9 +37,9 @@ class RewardSettings(Settings):
         that tensor as it is; set its attribute `nfe_per_sample` for the ledger).
     prompts
         What is drawn, where the model wants to know: a list, a text file with a prompt a line, or a
-        table (parquet, csv, jsonl) with a column `prompt`, whose other columns are metadata for
-        rewards; class labels or names for a model of classes. p_x is normalised within each; equal
-        ones are merged, and count as often as they are given.
+        table (parquet, csv, jsonl) with a column `prompt`, perhaps `weight`, and metadata for
+        rewards in the others; class labels or names for a model of classes. p_x is normalised
+        within each; equal ones are merged, and count as often as they are given.
     lower_reward
         What the model is tuned for: a callable images (N, C, H, W) in [0, 1] -> (N,), its import
         path, a built-in's name; or {name: reward} for several. It may read prompts and metadata
@@ -56,7 +57,7 @@ class RewardSettings(Settings):
         Penalty constant; inf gives the exact gradient.
     pool_size, max_pool_size
         Samples to begin with, and how many the pool may grow to when the gates ask for more;
-        None is four times `pool_size`. Over prompts they are spread evenly.
+        None is four times `pool_size`. Prompts have as many samples each, at least two.
     samples_per_prompt
         In place of `pool_size`, where there are prompts.
     shard_size, round_size
@@ -75,13 +76,14 @@ class RewardSettings(Settings):
     scheduler
         {class, options}: another scheduler, made from the config of the model's own.
     dtype
-        "float32", "bfloat16", "float16"; "auto" is bfloat16 on a GPU and float32 on the CPU, and
-        float32 for pixel-space pipelines.
+        "float32", "bfloat16", "float16"; "auto" is float32 on the CPU and for pixel-space
+        pipelines, and on a GPU bfloat16, or what 16 bits the weights are stored in.
     model_options
         `ModelOptions`, or a mapping of its arguments: what of a pipeline's files is loaded.
     export_weights
-        Whether the weights of a model of the hub go into the run's directory too. Else `pipeline/`
-        there has its scheduler, and says in call.json which model it is, and how it is called.
+        Whether the weights of a model of the hub go into the run's directory too, as those of
+        pixel-space pipelines do. Else `pipeline/` there has its scheduler, and says in call.json
+        which model it is, and how it is called.
     """
 
     model: str | Callable[..., Any]
@@ -167,6 +169,11 @@ class RewardSettings(Settings):
         if self.samples_per_prompt is None or self.prompt_list is None:
             return self.pool_size
         return self.samples_per_prompt * len(self.prompt_list)
+
+    @property
+    def fewest(self) -> int:
+        """Samples that a pool must have: two of each prompt."""
+        return 2 * (1 if self.prompt_list is None else len(self.prompt_list))
 
     @property
     def pool_plan(self) -> PoolPlan:

@@ -135,9 +135,10 @@ class WorkerGroup:
         Raises
         ------
         RunError
-            If a worker could not load the problem, or too many have died while they loaded it.
+            If none could load the problem yet, and one has failed, or too many have failed or died
+            one after the other.
         InputError
-            If a worker could not load it, and the user's input is to blame.
+            If none could load it yet, and the user's input is to blame.
         """
         for reference in arrived:
             number = next((n for n, w in self._workers.items() if reference in w.references), None)
@@ -160,6 +161,9 @@ class WorkerGroup:
     def _raised(
         self, number: int, worker: WorkerHandle, reference: Any, error: RayTaskError
     ) -> WorkerEvent:
+        if reference not in worker.calls and self.kinds:  # others could: a node's trouble
+            self._say(f"a worker could not load the problem, and is given up: {error.cause}")
+            return self.lose(number)
         if reference not in worker.calls:
             kind = InputError if isinstance(error.cause, InputError) else RunError
             raise kind(f"a worker could not load the problem: {error.cause}") from error.cause

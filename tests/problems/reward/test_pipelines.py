@@ -13,7 +13,7 @@ from text_rewards import DyingContrast, asked, brightness, contrast
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.errors import InputError
-from raybilevel.problems.base import Status
+from raybilevel.problems.base import Output, Status
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive
 from raybilevel.runtime.rounds import run_locally
@@ -188,6 +188,21 @@ def test_a_run_goes_on_with_the_commit_that_it_began_with(sd):
     assert problem.pinned(stored).model_options.revision == COMMIT
 
 
+def test_a_loaded_pipeline_is_no_model(sd):
+    with pytest.raises(InputError, match="is a loaded StableDiffusionPipeline, which is not sent"):
+        tuning(sd, model=DiffusionPipeline.from_pretrained(sd)).check()
+
+
+def test_a_batch_size_of_one_is_one_from_the_probe_on(sd):
+    problem = tuning(sd, batch_size=1)
+    seen = []
+    sampler = problem.source.sampler("cpu")
+    sampler.pipeline.unet.register_forward_hook(lambda m, given, out: seen.append(len(out[0])))
+    sampler.probe()
+    sampler.draw([1, 2, 3], ["cat", "dog", "cat"])
+    assert set(seen) == {2}  # with guidance
+
+
 def test_nfe_of_a_sample_is_known_for_comparisons(sd):
     assert tuning(sd).evaluation_cost().whole == 24 * 4
 
@@ -204,13 +219,15 @@ def test_nfe_of_a_sample_is_known_for_comparisons(sd):
         ({"prompts": (3,)}, "prompts has 3, but model"),
         ({"call_options": {"guidance": 3}}, "call_options has 'guidance', but what Stable"),
         ({"call_options": {"num_inference_steps": 3}}, "give it as sampling_steps"),
+        ({"scheduler": {"class": "DDIMScheduler", "option": {}}}, "but it is written {class: NAME"),
         ({"scheduler": {"class": "FastScheduler"}}, "scheduler.class is 'FastScheduler', but"),
         ({"sampling_steps": 2000}, "sampling_steps is 2000, but model"),
         ({"upper_reward": lambda images, *, size: 0}, "is used as (images, *, size), but a"),
         ({"upper_reward": "inkk"}, "there is no built-in 'inkk'"),
     ],
     ids=[
-        "missing", "empty", "long", "a number", "option", "steps as option", "scheduler", "steps",
+        "missing", "empty", "long", "a number", "option", "steps as option", "options", "scheduler",
+        "steps",
         "arguments", "reward",
     ],
 )  # fmt: skip
@@ -240,6 +257,13 @@ def test_samples_that_a_safety_checker_blackens_end_the_run(sd, monkeypatch):
 
     checked.__signature__ = inspect.signature(call)
     monkeypatch.setattr(StableDiffusionPipeline, "__call__", checked)
-    run, _ = run_locally(tuning(sd, shard_size=3))
+    problem = tuning(sd, shard_size=3)
+    run, rows = run_locally(problem)
     assert run.stop.status is Status.STOPPED
     assert "blackened 2 of 6 samples" in run.stop.reason
+    assert rows[-1]["pool_size"] == 6
+    again = problem.run_round(1, run.state)  # a stop that is taken back for a larger budget
+    next(again)
+    with pytest.raises(StopIteration) as end:
+        again.send(Output(rows={"pool/seed": np.empty(0, np.int64)}))
+    assert "blackened 2 of 6 samples" in end.value.value.stop.reason

@@ -136,7 +136,7 @@ def test_a_reward_that_reads_metadata_is_given_each_samples_own(tmp_path):
     table.write_text("prompt,mean\nnarrow,3.0\nwide,-6.0\n")
 
     def told(samples, prompts, metadata):
-        assert [MEANS[p] for p in prompts] == [m["mean"] for m in metadata]
+        assert [MEANS[p] for p in prompts] == [float(m["mean"]) for m in metadata]
         return near(samples, prompts), {"info": "is left alone"}
 
     problem = tuning(prompts=str(table), upper_reward=told, samples_per_prompt=500)
@@ -148,10 +148,36 @@ def test_a_run_does_not_go_on_with_other_prompts_than_it_began_with(tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("narrow\nwide\n")
     state = run_locally(tuning(prompts=str(file)), RunConfig(max_rounds=1))[0].state
-    next(tuning(prompts=str(file)).run_round(1, state))
+    same, changed = tuning(prompts=str(file)), "prompts are not those that the run began with"
+    same.objective(state)
     file.write_text("wide\nnarrow\n")
-    with pytest.raises(InputError, match="prompts are not those that the run began with"):
-        next(tuning(prompts=str(file)).run_round(1, state))
+    other = tuning(prompts=str(file))
+    with pytest.raises(InputError, match=changed):
+        other.objective(state)
+    with pytest.raises(InputError, match=changed):
+        other.samples(state, 2, seed=0, device="cpu")
+
+
+def test_two_samples_of_each_prompt_are_the_least():
+    with pytest.raises(InputError, match=r"^3 samples of 2 prompts say nothing of how sure they a"):
+        tuning().evaluation([{"x": np.array([2.0])}], 3)
+
+
+def test_what_a_reward_does_to_its_metadata_stays_there(tmp_path):
+    table = tmp_path / "p.jsonl"
+    table.write_text('{"prompt": "narrow", "n": [1]}\n{"prompt": "wide", "n": [1]}\n')
+
+    def greedy(samples, prompts, metadata):
+        return [float(len(m["n"]) + (m["n"].clear() or 0)) for m in metadata]
+
+    run, _ = run_locally(tuning(prompts=str(table), upper_reward=greedy), RunConfig(max_rounds=1))
+    assert set(run.state["pool/upper"]) == {1.0}
+
+
+def test_few_samples_of_many_prompts_are_remarked_on():
+    (remark,) = tuning(samples_per_prompt=20).remarks()
+    assert remark.startswith("with 20 samples of each prompt estimates over 2 prompts have a bias")
+    assert tuning().remarks() == []
 
 
 @pytest.mark.parametrize(

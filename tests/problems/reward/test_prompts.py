@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from raybilevel.errors import InputError
-from raybilevel.problems.reward.prompts import PromptList, read_prompts
+from raybilevel.problems.reward.prompt_files import read_prompts
+from raybilevel.problems.reward.prompts import PromptList
 
 ROWS = [
     {"prompt": "a cat", "count": 1, "answer": "x"},
@@ -47,7 +48,7 @@ def test_a_tables_other_columns_are_metadata(tmp_path, kind):
     read = read_prompts(str(path))
     assert read.conditions == ("a cat", "a dog", "a cat")
     assert read.metadata is not None
-    assert [row["count"] for row in read.metadata] == [1, 2, 3]
+    assert [int(row["count"]) for row in read.metadata] == [1, 2, 3]  # texts in csv
     np.testing.assert_array_equal(read.shares, [0.5, 0.25, 0.25])
 
 
@@ -56,14 +57,48 @@ def test_a_table_of_prompts_alone_has_no_metadata(tmp_path):
     assert read_prompts(str(tmp_path / "p.csv")).metadata is None
 
 
+def test_rows_are_what_a_table_has_and_nothing_more(tmp_path):
+    """GenEval's metadata: lists, keys that some rows lack, numbers that are texts."""
+    rows = [{"prompt": "007", "tag": "001", "include": [1]}, {"prompt": "a", "n": 2, "weight": 3}]
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_prompts(str(path))
+    assert read.conditions == ("007", "a")
+    assert read.metadata == ({"tag": "001", "include": [1]}, {"n": 2})
+    assert read.shares.tolist() == [0.25, 0.75]
+
+
+def test_prompts_of_csv_may_have_commas_in_quotes_and_a_mark_of_windows(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text('\ufeffprompt,tag\n"a cat, sitting",NA\nnull,7\n', encoding="utf-8")
+    read = read_prompts(str(path))
+    assert read.conditions == ("a cat, sitting", "null")
+    assert read.metadata == ({"tag": "NA"}, {"tag": "7"})
+
+
+def test_metadata_that_differ_in_the_middle_are_two_prompts(tmp_path):
+    vectors = [list(range(2000)), [*range(1000), -1, *range(1001, 2000)]]
+    frame = pd.DataFrame({"prompt": ["a", "a"], "vector": vectors})
+    frame.to_parquet(tmp_path / "p.parquet")
+    assert len(read_prompts(str(tmp_path / "p.parquet"))) == 2
+    arrays = [{"vector": np.array(v)} for v in vectors]
+    assert len(PromptList.of(["a", "a"], arrays)) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("none.txt", None, "cannot be read as text"),
-        ("none.csv", None, "cannot be read: "),
+        ("none.txt", None, "cannot be read (["),
+        ("none.csv", None, "cannot be read (["),
         ("empty.txt", "\n \n", "is empty; give at least one"),
-        ("a.csv", "text,count\na,1\n", "has the columns text, count, but prompts are in a column"),
-        ("a.parquet", "no parquet", "cannot be read: "),
+        ("empty.csv", "prompt\n", "is empty; give at least one"),
+        ("a.csv", "text,count\na,1\n", "has no prompt in row 1, whose columns are text, count;"),
+        ("a.csv", "prompt\na cat, sitting\n", "row 1 has not as many fields as the header"),
+        ("a.csv", "prompt,weight\na,1\nb,0\n", "has the weight '0' in row 2, but it must be a"),
+        ("a.jsonl", '{"prompt": null}\n', "has no prompt in row 1, whose columns are prompt;"),
+        ("a.jsonl", "[1]\n", "a line is no object"),
+        ("a.jsonl", "{\n", "cannot be read (Expecting"),
+        ("a.parquet", "no parquet", "cannot be read ("),
     ],
 )
 def test_what_holds_no_prompts_is_refused_by_name(tmp_path, name, content, said):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from raybilevel.errors import RunError
+from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.meter import DrawCost
 from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
@@ -25,7 +26,7 @@ class BatchedSampler:
 
     Raises
     ------
-    RunError
+    InputError
         From `draw`, where the memory does not suffice.
     """
 
@@ -39,6 +40,11 @@ class BatchedSampler:
     ) -> None:
         self._sampler, self._named = sampler, named
         self._batch_size, self._may_halve = batch_size, may_halve
+
+    @property
+    def pipeline(self) -> Any:
+        """What draws."""
+        return self._sampler.pipeline
 
     def draw(self, seeds: Sequence[int], conditions: Conditions = None) -> Drawn:
         """Draw one image a seed, as `PipelineSampler.draw` does."""
@@ -54,7 +60,7 @@ class BatchedSampler:
             return drawn
         if self._may_halve and len(seeds) > 1:
             return self._halves(seeds, conditions)
-        raise RunError(self._what_fits(seeds, conditions))
+        raise InputError(self._what_fits(seeds, conditions))
 
     def _halves(self, seeds: Sequence[int], conditions: Conditions) -> Drawn:
         middle = len(seeds) // 2

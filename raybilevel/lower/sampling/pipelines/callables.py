@@ -20,8 +20,6 @@ from raybilevel.lower.sampling.progress_bars import without_bars
 _CHANGING = ("safety_checker", "watermark", "watermarker")
 """What changes images after they are drawn, by the pipeline's attributes."""
 
-_GIVEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
 
 def returns_pipeline(model: Any) -> bool:
     """Whether a callable can be called without any argument, so that it must return a pipeline.
@@ -34,7 +32,7 @@ def returns_pipeline(model: Any) -> bool:
         taken = inspect.signature(model).parameters.values()
     except (TypeError, ValueError):  # of some builtins
         return False
-    return all(p.default is not p.empty or p.kind in _GIVEN for p in taken)
+    return all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in taken)
 
 
 def pipeline_returned(
@@ -62,7 +60,7 @@ def pipeline_returned(
         alone; and what `check_stock_pipeline` and `save_memory` raise.
     """
     _check_settings(settings)
-    _check_is_function(make, named)
+    check_is_function(make, named)
     with said_in_a_sentence(named, "being called without arguments"), without_bars():
         pipeline = make()
     _check_is_pipeline(pipeline, named)
@@ -89,8 +87,8 @@ def _check_settings(settings: PipelineSettings) -> None:
             )
 
 
-def _check_is_function(make: Any, named: str) -> None:
-    """A loaded pipeline can be called without arguments too, as far as its signature tells."""
+def check_is_function(make: Any, named: str) -> None:
+    """Refuse a loaded pipeline, which can be called without arguments too, by its signature."""
     from diffusers import DiffusionPipeline
 
     if isinstance(make, DiffusionPipeline):

@@ -46,6 +46,12 @@ def scheduler_class(scheduler: Mapping[str, Any]) -> Any:
     """
     import diffusers
 
+    unknown = scheduler.keys() - {"class", "options"}
+    options = scheduler.get("options") or {}
+    if unknown or not isinstance(options, Mapping):
+        raise InputError(
+            f"scheduler is {dict(scheduler)}, but it is written {{class: NAME, options: {{...}}}}"
+        )
     name = scheduler.get("class")
     found = getattr(diffusers, name, None) if isinstance(name, str) else None
     if not isinstance(found, type) or not issubclass(found, diffusers.SchedulerMixin):
@@ -54,7 +60,7 @@ def scheduler_class(scheduler: Mapping[str, Any]) -> Any:
             "of that name; give one such as DPMSolverMultistepScheduler"
         )
     taken = list(inspect.signature(found).parameters)
-    for option in scheduler.get("options", {}):
+    for option in options:
         if option not in taken:
             raise InputError(
                 f"scheduler.options has '{option}', but {name} takes {', '.join(taken)}"

@@ -57,7 +57,7 @@ def _is_optional(described: PipelineDescription) -> bool:
 
 def _check_labels(described: PipelineDescription, labels: Sequence[Any]) -> None:
     names, most = label_names(described.index), _number_of_classes(described)
-    for label in labels:
+    for label in (int(x) if isinstance(x, str) and x.isdecimal() else x for x in labels):
         if not (label in names if isinstance(label, str) else type(label) is int):
             some = f", or names such as '{next(iter(names))}'" if names else ""
             raise InputError(f"prompts has {label!r}, but {described.kind} takes numbers{some}")

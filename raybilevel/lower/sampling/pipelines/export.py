@@ -10,7 +10,7 @@ from typing import Any
 
 from raybilevel.lower.sampling.pipelines.classes import scheduler_class
 from raybilevel.lower.sampling.pipelines.description import INDEX, PipelineDescription, is_part
-from raybilevel.lower.sampling.pipelines.hub import commit_of, is_hub_name
+from raybilevel.lower.sampling.pipelines.hub import commit_of
 from raybilevel.lower.sampling.pipelines.loading import files_to_load, left_out, scheduler_like
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.lower.sampling.pipelines.source import describe_source, whole
@@ -45,12 +45,12 @@ def export_pipeline(
     target.mkdir(parents=True, exist_ok=True)
     told: dict[str, Any] = {}
     arguments: dict[str, Any] = dict(settings.without)
-    if export_weights or not is_hub_name(str(source)):
+    if export_weights or isinstance(source, Path):
         _copy(whole(source, settings), settings, target)
     else:
         described = describe_source(source, settings)
         _write_scheduler(described, settings, target)
-        told["model"] = name = str(source)
+        told["model"] = name = source
         used = files_to_load(described, settings).variant
         variant = {} if used is None else {"variant": used}
         revision = {"revision": commit_of(name, settings.revision)}

@@ -108,7 +108,7 @@ def set_scheduler(pipeline: Any, scheduler: Mapping[str, Any]) -> None:
 
 def scheduler_like(own: Any, scheduler: Mapping[str, Any]) -> Any:
     """The scheduler that is asked for as {class, options}, made from the config of another."""
-    return scheduler_class(scheduler).from_config(own.config, **scheduler.get("options", {}))
+    return scheduler_class(scheduler).from_config(own.config, **(scheduler.get("options") or {}))
 
 
 def left_out(made: type) -> dict[str, Any]:

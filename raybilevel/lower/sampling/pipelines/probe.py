@@ -14,6 +14,7 @@ from torch import Tensor
 
 from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
+from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 from raybilevel.lower.sampling.pipelines.deterministic_schedulers import deterministic_schedulers
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 
@@ -56,9 +57,9 @@ class PipelineReport:
 
 
 def probe_pipeline(
-    sampler: PipelineSampler, named: str, conditions: Sequence[Any] | None = None
+    sampler: PipelineSampler | BatchedSampler, named: str, conditions: Sequence[Any] | None = None
 ) -> PipelineReport:
-    """Draw one image twice alone, and once beside that of the longest prompt.
+    """Draw one image twice alone, and once beside that of the longest prompt, where batches allow.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def probe_pipeline(
     _check_pixels(first.images, named)
     if again.cost.nfe == 0:
         raise InputError(f"{named} called no unet or transformer, so its cost cannot be counted")
-    _check_decided_by_seed(first.images, again.images, sampler, named)
+    _check_decided_by_seed(first.images, again.images, sampler.pipeline, named)
     moved = _moved(first.images[0], beside.images[0])
     return PipelineReport(
         beside.images,
@@ -94,7 +95,7 @@ def probe_pipeline(
         seconds,
         peak_bytes(),
         moved,
-        _remarks(moved, sampler, named),
+        _remarks(moved, sampler.pipeline, named),
     )
 
 
@@ -122,27 +123,26 @@ def _moved(image: Tensor, other: Tensor) -> float:
     return float((image - other).abs().max())
 
 
-def _check_decided_by_seed(
-    first: Tensor, again: Tensor, sampler: PipelineSampler, named: str
-) -> None:
+def _check_decided_by_seed(first: Tensor, again: Tensor, pipeline: Any, named: str) -> None:
     if (moved := _moved(first, again)) <= _GREY_LEVEL:
         return
-    scheduler = sampler.pipeline.scheduler
-    choices = list(islice(deterministic_schedulers(scheduler), _NAMED))
+    scheduler = getattr(pipeline, "scheduler", None)
+    found = () if scheduler is None else deterministic_schedulers(scheduler)
+    choices = list(islice(found, _NAMED))
     do = f"scheduler: {choices[0]}" if choices else "a pipeline with another scheduler"
     others = f" (or {', '.join(choices[1:])})" if choices[1:] else ""
     raise InputError(
         f"{named} drew two images for one seed, {moved:.2g} apart, as its "
-        f"{type(scheduler).__name__} draws noise that {type(sampler.pipeline).__name__} takes from "
+        f"{type(scheduler).__name__} draws noise that {type(pipeline).__name__} takes from "
         f"no seed; give one that draws none, such as {do}{others}"
     )
 
 
-def _remarks(moved: float, sampler: PipelineSampler, named: str) -> tuple[str, ...]:
+def _remarks(moved: float, pipeline: Any, named: str) -> tuple[str, ...]:
     if moved <= _GREY_LEVEL:
         return ()
     said = f"{named}: a prompt beside it moves an image by up to {moved:.2g}"
-    dtypes = {p.dtype for p in _parameters(sampler.pipeline)}
+    dtypes = {p.dtype for p in _parameters(pipeline)}
     if dtypes <= {torch.float32, torch.float64}:
         raise InputError(
             f"{said}, so that its images depend on more than seed and prompt; give prompts of one "

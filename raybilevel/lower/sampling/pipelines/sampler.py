@@ -96,7 +96,8 @@ class PipelineSampler:
         """Class names by their numbers, where the pipeline knows them by name."""
         if self.call.condition != "class_labels" or conditions is None:
             return conditions
-        return [self.pipeline.labels[c] if isinstance(c, str) else c for c in conditions]
+        names = getattr(self.pipeline, "labels", {})
+        return [int(names.get(c, c)) for c in conditions]  # tables of text have '207'
 
     def _draw(self, seeds: list[int], conditions: Conditions) -> Tensor:
         if self.call.condition != "prompt" or conditions is None:

@@ -9,12 +9,13 @@ from typing import Any
 from raybilevel.imports import resolve
 from raybilevel.lower.sampling.pipelines.callables import pipeline_returned
 from raybilevel.lower.sampling.pipelines.description import PipelineDescription, describe
-from raybilevel.lower.sampling.pipelines.hub import commit_of, describe_hub, fetch, is_hub_name
+from raybilevel.lower.sampling.pipelines.hub import commit_of, describe_hub, fetch
 from raybilevel.lower.sampling.pipelines.loading import load_described
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
 Source = Path | str | Callable[[], Any]
-"""A directory, `owner/name` of the hub, an import path "package.module:name", or a function."""
+"""A directory, as a path; `owner/name` of the hub, or an import path "package.module:name", as a
+text; or a function."""
 
 
 def describe_source(source: Path | str, settings: PipelineSettings) -> PipelineDescription:
@@ -25,9 +26,8 @@ def describe_source(source: Path | str, settings: PipelineSettings) -> PipelineD
     InputError
         What `describe`, `commit_of` and `fetch_description` raise.
     """
-    if is_hub_name(str(source)):
-        name = str(source)
-        return describe_hub(name, commit_of(name, settings.revision))
+    if isinstance(source, str):
+        return describe_hub(source, commit_of(source, settings.revision))
     return describe(source)
 
 
@@ -65,7 +65,6 @@ def loaded(
 def whole(source: Path | str, settings: PipelineSettings) -> PipelineDescription:
     """The same as `describe_source`, once all files that a run reads are there."""
     described = describe_source(source, settings)
-    if is_hub_name(str(source)):
-        name = str(source)
-        fetch(name, commit_of(name, settings.revision), settings)
+    if isinstance(source, str):
+        fetch(source, commit_of(source, settings.revision), settings)
     return described

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from raybilevel.errors import InputError
@@ -37,43 +37,43 @@ def choose_model(
     Raises
     ------
     InputError
-        If settings of pipelines are given for what is none.
+        If settings are given that the model has no use for.
     """
     if not isinstance(spec, str) or ":" in spec:
         function = resolve(spec, "model") if isinstance(spec, str) else spec
         if returns_pipeline(function):
             return PipelineModel(spec, settings, prompts, **drawing)
-        _refuse_settings(settings)
+        _refuse(_of_pipelines(settings, drawing), "the model is a callable, which draws by itself")
         return FunctionModel(spec, prompts)
-    if not _is_pixel_space(spec, settings):
-        return PipelineModel(spec, settings, prompts, **drawing)
-    for name in ("call_options", "scheduler"):
-        if getattr(settings, name):
-            raise InputError(
-                f"{name} is given, but model '{spec}', a pixel-space pipeline, is drawn from by "
-                "the steps of its own scheduler; leave it out, or save the model as you want it"
-            )
-    return PixelModel(spec, settings, prompts)
+    on_hub = spec not in PRETRAINED and is_hub_name(spec)
+    if not _is_pixel_space(spec, on_hub, settings):
+        return PipelineModel(spec, settings, prompts, **drawing, on_hub=on_hub)
+    own = {"sampling_steps", "dtype"}  # and what ModelOptions says of files
+    of_others = {k: v for k, v in _of_pipelines(settings, drawing).items() if k not in own}
+    of_others["model_options"] = bool(settings.offload or settings.slicing or settings.without)
+    _refuse(of_others, f"model '{spec}', a pixel-space pipeline, is drawn from as it is")
+    return PixelModel(spec, settings, prompts, on_hub)
 
 
-def _is_pixel_space(spec: str, settings: PipelineSettings) -> bool:
-    if spec in PRETRAINED:
+def _is_pixel_space(spec: str, on_hub: bool, settings: PipelineSettings) -> bool:
+    if not on_hub:
         return is_pixel_space(pipeline_directory(spec))
-    if not is_hub_name(spec):
-        return is_pixel_space(spec)
-    index = describe_hub(spec, commit_of(spec, settings.revision)).index
-    return is_pixel_space_index(index)
+    return is_pixel_space_index(describe_hub(spec, commit_of(spec, settings.revision)).index)
 
 
-def _refuse_settings(settings: PipelineSettings) -> None:
-    """A function of seeds is called with these alone."""
-    given = {
+def _of_pipelines(settings: PipelineSettings, drawing: Mapping[str, Any]) -> dict[str, bool]:
+    """Which settings of pipelines are given, by their names."""
+    return {
+        "sampling_steps": settings.sampling_steps is not None,
         "call_options": bool(settings.call_options),
         "scheduler": settings.scheduler is not None,
         "dtype": settings.dtype != "auto",
         "model_options": any(settings.model_options.values()) or bool(settings.without),
+        "batch_size": drawing["batch_size"] is not None,
+        "halve_batches": drawing["may_halve"],
     }
+
+
+def _refuse(given: Mapping[str, bool], reason: str) -> None:
     for name in (name for name, is_given in given.items() if is_given):
-        raise InputError(
-            f"{name} is given, but the model is a callable, which draws by itself; leave it out"
-        )
+        raise InputError(f"{name} is given, but {reason}; leave it out")

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
+from raybilevel.imports import resolve
+from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.lower.sampling.pipelines.callables import check_is_function
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.reward.models.base import DrawnSamples, Model
 from raybilevel.problems.reward.prompts import PromptList
@@ -29,6 +31,7 @@ class PipelineModel(Model):
     settings : how it is loaded and called.
     batch_size, may_halve : as `BatchedSampler` takes them.
     export_weights : whether those of a model of the hub are exported too.
+    on_hub : whether `spec` names a model of the hub: decided once, whatever lies on other nodes.
     """
 
     spec: str | Callable[..., Any]
@@ -37,6 +40,7 @@ class PipelineModel(Model):
     batch_size: int | None = None
     may_halve: bool = False
     export_weights: bool = False
+    on_hub: bool = False
 
     @property
     def named(self) -> str:
@@ -45,10 +49,10 @@ class PipelineModel(Model):
 
     @property
     def _files(self) -> Path | str | None:
-        """Its directory or its name on the hub; None where a function returns it."""
+        """Its directory, or its name on the hub as a text; None where a function returns it."""
         if not isinstance(self.spec, str) or ":" in self.spec:
             return None
-        return pipeline_directory(self.spec) if self.spec in PRETRAINED else self.spec
+        return self.spec if self.on_hub else pipeline_directory(self.spec)
 
     @property
     def _conditions(self) -> Conditions:
@@ -56,7 +60,13 @@ class PipelineModel(Model):
 
     def check(self) -> None:
         """Refuse what its JSON and its tokenizers tell; what it draws, a worker's probe tells."""
+        if self._files is None:
+            check_is_function(self._function, self.named)
         self.remarks()
+
+    @property
+    def _function(self) -> Any:
+        return resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec
 
     def remarks(self) -> list[str]:
         """Which files are used, what is off, and which prompts are cut."""
@@ -80,8 +90,12 @@ class PipelineModel(Model):
 
     @cached_property
     def nfe_per_sample(self) -> int:
-        """What a worker's probe counts: the pipeline is loaded here for it."""
-        return self.sampler("cpu").probe().nfe_per_sample
+        """Of one image, drawn by the pipeline loaded here: comparisons plan by it."""
+        kept = ("offload", "slicing")  # for a GPU's memory
+        options = {k: v for k, v in self.settings.model_options.items() if k not in kept}
+        here = replace(self, settings=replace(self.settings, model_options=options))
+        conditions = None if self.prompts is None else self.prompts.conditions[:1]
+        return here.sampler("cpu").draw([0], conditions).nfe
 
     def export(self, directory: Path) -> None:
         """Write the pipeline as stock, or what of a model of the hub is not there: `pipeline/`."""
@@ -105,10 +119,15 @@ class PipelineDraws:
     ) -> None:
         from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 
-        self._model, self._sampler, self.remarks = model, sampler, tuple(remarks)
+        self._model, self.remarks = model, tuple(remarks)
         self._batches = BatchedSampler(
             sampler, model.named, model.batch_size, may_halve=model.may_halve
         )
+
+    @property
+    def pipeline(self) -> Any:
+        """What draws."""
+        return self._batches.pipeline
 
     def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
         """An image a seed."""
@@ -121,5 +140,5 @@ class PipelineDraws:
 
         prompts = self._model.prompts
         conditions = None if prompts is None else prompts.conditions
-        report = probe_pipeline(self._sampler, self._model.named, conditions)
+        report = probe_pipeline(self._batches, self._model.named, conditions)
         return replace(report, remarks=(*self.remarks, *report.remarks))

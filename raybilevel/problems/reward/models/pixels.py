@@ -13,7 +13,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
 from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.lower.sampling.pipelines.hub import commit_of, fetch, is_hub_name
+from raybilevel.lower.sampling.pipelines.hub import commit_of, fetch
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
 from raybilevel.problems.reward.prompts import PromptList
@@ -36,11 +36,13 @@ class PixelModel(Model):
     ----------
     settings : its sampling_steps; the dtype that the network is run in, of which "auto" is float32;
         of `model_options` variant and revision.
+    on_hub : whether `spec` names a model of the hub.
     """
 
     spec: str
     settings: PipelineSettings
     prompts: PromptList | None = None
+    on_hub: bool = False
 
     @property
     def named(self) -> str:
@@ -50,7 +52,7 @@ class PixelModel(Model):
     @property
     def directory(self) -> Path:
         """Where it lies on this node; of the hub it is fetched first."""
-        if self.spec in PRETRAINED or not is_hub_name(self.spec):
+        if not self.on_hub:
             return pipeline_directory(self.spec)
         commit = commit_of(self.spec, self.settings.revision)
         return fetch(self.spec, commit, self.settings)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raybilevel.errors import RunError
+from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 from raybilevel.lower.sampling.pipelines.meter import DrawCost
 from raybilevel.lower.sampling.pipelines.sampler import Drawn
@@ -36,7 +36,7 @@ def test_batches_are_drawn_one_after_the_other_and_joined():
 
 
 def test_a_batch_that_does_not_fit_says_which_would():
-    with pytest.raises(RunError) as refused:
+    with pytest.raises(InputError) as refused:
         BatchedSampler(Small(5), "model 'x'").draw(list(range(16)))
     assert str(refused.value) == (
         "model 'x' ran out of memory with 16 images at once, and 4 fit; give batch_size: 4"
@@ -44,7 +44,7 @@ def test_a_batch_that_does_not_fit_says_which_would():
 
 
 def test_where_no_image_fits_it_says_what_takes_less():
-    with pytest.raises(RunError) as refused:
+    with pytest.raises(InputError) as refused:
         BatchedSampler(Small(0), "model 'x'").draw([1])
     assert str(refused.value) == (
         "model 'x' ran out of memory with 1 image at once; smaller images (call_options), 16 bits "
@@ -57,5 +57,5 @@ def test_halves_are_drawn_where_a_user_has_allowed_it():
     drawn = BatchedSampler(small, "model 'x'", may_halve=True).draw(list(range(10)))
     assert drawn.images.flatten().tolist() == list(range(10))
     assert small.forgotten == 3
-    with pytest.raises(RunError, match="with 1 image at once"):
+    with pytest.raises(InputError, match="with 1 image at once"):
         BatchedSampler(Small(0), "model 'x'", may_halve=True).draw([1, 2])

@@ -45,7 +45,8 @@ class Sampler:
 
 def test_what_returns_a_pipeline_is_told_by_its_signature():
     assert returns_pipeline(lambda: None)
-    assert returns_pipeline(lambda dtype="bf16", *more, **others: None)
+    assert returns_pipeline(lambda dtype="bf16", **others: None)
+    assert not returns_pipeline(lambda *seeds, **others: None)  # a decorator's, around a sampler
     assert not returns_pipeline(lambda seeds: None)
     assert not returns_pipeline(lambda seeds, prompts: None)
     assert not returns_pipeline(lambda *, seeds: None)
