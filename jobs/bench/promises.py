@@ -238,7 +238,7 @@ PROMISES = [
     Promise(
         "p_x is normalised within each prompt",
         "problems/reward/problem.py",
-        "self.coefficients, self.gamma, prompts)",
+        "self.coefficients, self.gamma, self._prompts_of(state))",
         "self.coefficients, self.gamma, None)",
         "problems/reward/test_prompted_run.py::test_the_known_optimum_over_prompts_is_inside_the_interval",
     ),
