@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from raybilevel.data import Dataset, load
 from raybilevel.lower.pretrained import pretrained
 from raybilevel.rewards import digits_classifier
 
@@ -31,7 +32,6 @@ def digits(output: Output, threads: Threads = 2) -> None:
     """The 8 x 8 digits model and its judges: three minutes."""
     from digits_judges import fit_proxy, train_classifier
 
-    from raybilevel.data import load
     from raybilevel.lower.training.pretrain import pretrain
 
     output.mkdir(parents=True, exist_ok=True)
@@ -79,33 +79,48 @@ def judges(output: Output, threads: Threads = 1) -> None:
 
 @app.command()
 def examine(
-    count: Annotated[int, typer.Option(min=10, help="Samples, and pairs of them.")] = 400,
+    count: Annotated[int, typer.Option(min=10, help="Samples.")] = 400,
+    pairs: Annotated[int, typer.Option(min=10, help="Pairs for each two words.")] = 100,
     seed: Annotated[int, typer.Option(help="Of prompts and samples.")] = 20_000,
 ) -> None:
     """What the judges know, and whether mnist-sd draws what it is asked for."""
-    from diffusers import DiffusionPipeline
-    from mnist_sd import examination, folds, judges, pictures
+    from mnist_sd.folds import folds
+
+    for fold in ("model", "judge", "held_out"):
+        _examine_judges(fold, getattr(folds(), fold), seed)
+    _examine_model(count, pairs, seed)
+
+
+def _examine_judges(fold: str, data: Dataset, seed: int) -> None:
+    from mnist_sd.judges import accuracy
+    from mnist_sd.pictures import centred, redrawn
 
     from raybilevel.rewards.mnist_classifier import CLASSIFIERS, mnist_classifier
 
-    seen = folds.folds()
+    again = redrawn(data.images[:], data.labels, 1, seed)
     for name in CLASSIFIERS:
-        for fold in ("model", "judge", "held_out"):
-            data = getattr(seen, fold)
-            redrawn = pictures.redrawn(data.images[:], data.labels, 1, seed)
-            judge = mnist_classifier(name)
-            as_written = judges.accuracy(judge, pictures.centred(data.images[:]), data.labels)
-            anew = judges.accuracy(judge, redrawn.images, redrawn.labels)
-            print(f"{name} on the fold {fold}: {as_written:.3f} as written, {anew:.3f} redrawn")
-    pipeline = DiffusionPipeline.from_pretrained(pretrained("mnist-sd"), safety_checker=None)
+        judge = mnist_classifier(name)
+        written = accuracy(judge, centred(data.images[:]), data.labels)
+        share = accuracy(judge, again.images, again.labels)
+        print(f"{name} knows of the fold {fold} {written:.3f} as written, {share:.3f} redrawn")
+
+
+def _examine_model(count: int, pairs: int, seed: int) -> None:
+    from diffusers import DiffusionPipeline
+    from mnist_sd import examination
+    from mnist_sd.judges import accuracy
+
+    from raybilevel.rewards.mnist_classifier import CLASSIFIERS, mnist_classifier
+
+    pipeline = DiffusionPipeline.from_pretrained(pretrained("mnist-sd"))
     pipeline.set_progress_bar_config(disable=True)
-    print(f"{examination.STEPS} steps, guidance {examination.GUIDANCE}, {count} samples each:")
-    for name in ("mnist", "mnist-held-out"):
-        share, by_digit = examination.share_as_asked(pipeline, mnist_classifier(name), count, seed)
-        shown = " ".join(f"{one:.2f}" for one in by_digit.tolist())
-        print(f"the digit asked for, by {name}: {share:.3f}; from zero to nine {shown}")
-    for words, share in examination.shares_in_order(pipeline, count, seed + 1):
-        print(f"'{words}' in the order asked for: {share:.3f}")
+    print(f"mnist-sd, {examination.STEPS} steps, guidance {examination.GUIDANCE}:")
+    images, asked = examination.drawn_as_asked(pipeline, count, seed)
+    for name in CLASSIFIERS:
+        share = accuracy(mnist_classifier(name), images, asked)
+        print(f"the digit asked for, by {name}: {share:.3f} of {count}")
+    for words, share in examination.shares_in_order(pipeline, pairs, seed + 1):
+        print(f"'{words}' in the order asked for: {share:.3f} of {pairs} pairs")
 
 
 @contextmanager

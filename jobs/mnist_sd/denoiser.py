@@ -18,7 +18,6 @@ from mnist_sd.text import WIDTH
 from raybilevel.lower.training.optimizer_config import decayed
 
 _BATCH = 64
-_RATE = 1.5e-3
 _WARMUP = 100
 _DROPPED = 0.1
 
@@ -48,6 +47,7 @@ def train_denoiser(
     tokens: Tensor,
     nothing: Tensor,
     steps: int,
+    rate: float,
     seed: int,
 ) -> None:
     """Train in place; both end with the moving average of their weights.
@@ -57,14 +57,14 @@ def train_denoiser(
     latents : means and spreads (N, 4, 8, 8), scaled.
     tokens : (N, L) int64, the prompts.
     nothing : (L,), the empty prompt.
+    rate : the highest learning rate.
     """
     torch.manual_seed(seed)
     scheduler = new_scheduler()
     weights = list(itertools.chain(unet.parameters(), text.parameters()))
-    optimiser = torch.optim.AdamW(weights, lr=_RATE, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.99))
     decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: decayed(i, steps, _WARMUP))
     average = EMAModel(weights, decay=0.995, use_ema_warmup=True, power=0.75)
-    total = 0.0
     for i in range(steps):
         chosen = torch.randint(len(tokens), (_BATCH,))
         mean, spread = (part[chosen] for part in latents)
@@ -76,10 +76,8 @@ def train_denoiser(
         optimiser.step()
         decay.step()
         average.step(weights)
-        total += loss.item()
         if i % 100 == 99:
-            print(f"denoiser, step {i + 1}: loss {total / 100:.4f}", flush=True)
-            total = 0.0
+            print(f"denoiser, step {i + 1} of {steps}: loss {loss.item():.4f}", flush=True)
     average.copy_to(weights)
 
 

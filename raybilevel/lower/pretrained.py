@@ -7,7 +7,7 @@ from pathlib import Path
 from raybilevel.cache import made_once
 
 _PACKAGED = Path(__file__).parent / "pretrained_models"  # jobs/train_models.py makes them
-_IN_PACKAGE = ("digits",)
+_IN_PACKAGE = ("digits", "mnist-sd")
 _TRAINED = "mnist5k-16"
 _VERSION = "ddim-v2"  # rename when anything in `training.pretrain` changes what is learned
 _STEPS = 2400
@@ -24,8 +24,9 @@ def pipeline_directory(spec: str) -> Path:
 def pretrained(name: str = "digits") -> Path:
     """Give the directory of a pretrained pipeline that comes along.
 
-    "mnist5k-16" is trained the first time, some twenty minutes on two cores; it has seen the
-    training fold alone.
+    "digits" draws 1 x 8 x 8 pixels without a prompt; "mnist-sd" is a Stable Diffusion of 1 x 32 x
+    32, which draws handwritten digits as prompts say. "mnist5k-16" is trained the first time, some
+    twenty minutes on two cores; it has seen the training fold alone.
     """
     assert name in PRETRAINED
     if name in _IN_PACKAGE:

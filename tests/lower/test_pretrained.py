@@ -1,13 +1,16 @@
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
+from raybilevel.errors import InputError
 from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory, pretrained
+from raybilevel.lower.sampling.pipelines.description import describe
 
-IN_PACKAGE = ("digits",)
+IN_PACKAGE = ("digits", "mnist-sd")
 MOST_BYTES = 5_000_000
 
 
@@ -38,6 +41,12 @@ def test_stock_diffusers_draws_digits_from_the_package():
     images = pipeline(2, generator, num_inference_steps=10, output_type="np").images
     assert images.shape == (2, 8, 8, 1)
     assert images.max() > 0.8
+
+
+@pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
+def test_a_text_model_says_what_to_install_where_transformers_is_missing():
+    with pytest.raises(InputError, match=r"StableDiffusionPipeline, which .*\[text\]'"):
+        describe(pretrained("mnist-sd"))
 
 
 def test_names_of_models_are_no_paths():
