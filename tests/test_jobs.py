@@ -10,7 +10,7 @@ import yaml
 
 from raybilevel import RewardTuning, config_file
 from raybilevel.baselines.config import comparison_of
-from raybilevel.cli.demo import reward_demo, schedule_demo
+from raybilevel.cli.demo import prompts_demo, reward_demo, schedule_demo
 from raybilevel.upper.variables import Variable
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +34,8 @@ def test_every_configuration_is_a_problem_of_a_named_run(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "demo"), [("reward", reward_demo), ("sampling_schedule", schedule_demo)]
+    ("name", "demo"),
+    [("reward", reward_demo), ("sampling_schedule", schedule_demo), ("prompts", prompts_demo)],
 )
 def test_the_demo_is_the_configuration_of_its_name(name, demo):
     assert config_file.read(ROOT / f"jobs/configs/{name}.yaml").problem == demo()

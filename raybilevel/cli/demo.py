@@ -38,7 +38,35 @@ def schedule_demo() -> SamplingSchedule:
     )
 
 
-DEMOS: dict[str, Callable[[], Problem]] = {"reward": reward_demo, "schedule": schedule_demo}
+def prompts_demo() -> RewardTuning:
+    """How strongly to tune a text-to-image model of digits for bold strokes.
+
+    Tuned harder, it draws ever bolder digits, until they are blots that nobody can read. The lower
+    reward, ink, likes these best; the upper one wants the digit that was asked for, with so much
+    ink and no more. The held-out judge has learned to read digits from other pictures.
+    """
+    return RewardTuning(
+        model="mnist-sd",
+        prompts=(
+            "a zero, at the top", "a one, at the bottom", "a two, at the top",
+            "a three, at the bottom", "a four, at the bottom", "a five, at the bottom",
+            "a six, at the bottom right", "a seven, at the top right", "an eight, at the bottom",
+            "a nine, at the bottom",
+        ),
+        lower_reward="ink",
+        upper_reward="asked_digit - 20 * ink_error(0.11)",
+        held_out_reward="held_out_asked_digit",
+        lambda_=Variable("lambda", 0.3, 0.02, 1.0, "log"),
+        samples_per_prompt=320,
+        max_pool_size=6400,
+        sampling_steps=20,
+        call_options={"guidance_scale": 1.0},
+    )  # fmt: skip
+
+
+DEMOS: dict[str, Callable[[], Problem]] = {
+    "reward": reward_demo, "schedule": schedule_demo, "prompts": prompts_demo,
+}  # fmt: skip
 
 
 def run_demo(name: str, address: str | None = None) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from diffusers import StableDiffusionPipeline
 
 from raybilevel.lower.pretrained import pretrained
@@ -83,5 +84,5 @@ def test_the_list_of_prompts_that_comes_along_is_such_prompts(monkeypatch):
     monkeypatch.syspath_prepend(str(JOBS))
     from mnist_sd.prompts import every_prompt
 
-    listed = (JOBS / "configs/prompts_digits.txt").read_text().splitlines()
+    listed = yaml.safe_load((JOBS / "configs/prompts.yaml").read_text())["prompts"]
     assert set(listed) <= set(every_prompt())
