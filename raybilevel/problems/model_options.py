@@ -62,7 +62,10 @@ class ModelOptions(Settings):
         if not others:
             return given
         known = {name: value for name, value in given.items() if name not in others}
-        return {**known, "without": (*(known.get("without") or ()), *others)}
+        without = known.get("without") or ()
+        if isinstance(without, str):
+            raise InputError(f"model_options.without is '{without}', but it is a list of parts")
+        return {**known, "without": (*without, *others)}
 
     @property
     def given(self) -> dict[str, Any]:

@@ -53,6 +53,11 @@ def test_what_a_model_would_not_use_is_refused(options, model, said):
     assert str(refused.value) == said
 
 
+def test_parts_are_named_in_a_list():
+    with pytest.raises(InputError, match=r"without is 'text_encoder_3', but it is a list of parts"):
+        ModelOptions(without="text_encoder_3", tokenizer_3=None)
+
+
 def test_what_a_network_alone_would_not_use_is_refused():
     ModelOptions(variant="fp16").check_variant_alone("SamplingSchedule")
     said = r"model_options\.offload is 'model', but SamplingSchedule takes a variant alone; leave"

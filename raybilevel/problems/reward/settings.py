@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
@@ -107,6 +107,12 @@ class RewardSettings(Settings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     model_options: ModelOptions = ModelOptions()
     export_weights: bool = False
+
+    @field_validator("model_options", mode="before")
+    @classmethod
+    def _by_names(cls, given: Any) -> Any:
+        """YAML has keys that are no names; they are refused as unknown."""
+        return {str(k): v for k, v in given.items()} if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

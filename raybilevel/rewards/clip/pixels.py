@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
+from raybilevel.imports import said_in_a_sentence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,19 +43,29 @@ class PixelSettings:
         Raises
         ------
         InputError
-            If it resamples by another filter, or leaves pixels in [0, 255].
+            If it resamples by another filter, leaves pixels in [0, 255], or has sizes of a kind
+            that CLIP's does not.
         """
         resample = settings.get("resample", 3)
-        if resample not in _FILTERS or not settings.get("do_rescale", True):
+        if (
+            not isinstance(resample, int)
+            or resample not in _FILTERS
+            or not settings.get("do_rescale", True)
+        ):
             raise InputError(
                 f"{named} makes images by resample {resample} and do_rescale "
                 f"{settings.get('do_rescale', True)}, but what is done here is 2 or 3 and true"
             )
+        with said_in_a_sentence(named, "reading its preprocessor_config.json"):
+            return cls._of(settings, _FILTERS[resample])
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any], resample: str) -> PixelSettings:
         normalised = settings.get("do_normalize", True)
         crop = _height_width(settings.get("crop_size", _PIXELS))
         return cls(
             _size(settings.get("size", _PIXELS)) if settings.get("do_resize", True) else None,
-            _FILTERS[resample],
+            resample,
             crop if settings.get("do_center_crop", True) else None,
             tuple(settings.get("image_mean", _MEAN)) if normalised else (0.0,) * 3,
             tuple(settings.get("image_std", _STD)) if normalised else (1.0,) * 3,

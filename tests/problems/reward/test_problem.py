@@ -9,7 +9,7 @@ import torch
 from reward_toys import solve, tuning
 from toys import bump, first, gaussian, near_one, second
 
-from raybilevel import Variable
+from raybilevel import RewardTuning, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Output, Stage, Status, Update
 from raybilevel.problems.reward.pool_solver import PoolSolver
@@ -209,3 +209,8 @@ def test_a_rounds_pool_is_searched_once_for_each_optimum_that_it_reports(
 def test_a_reward_that_reads_prompts_of_a_model_that_has_none_is_refused(reward, said):
     with pytest.raises(InputError, match=re.escape(said)):
         tuning(upper_reward=reward).check()
+
+
+def test_model_options_with_a_key_that_is_no_name_are_refused():
+    with pytest.raises(InputError, match=r"model_options has '1', but what is known is"):
+        RewardTuning(model=gaussian, lower_reward=first, upper_reward=bump, model_options={1: "x"})
