@@ -116,6 +116,13 @@ class RewardSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_rewards()
+        self._check_pool()
+        self.coefficients.check()
+        self.model_options.check_for(self.model)
+        return self
+
+    def _check_rewards(self) -> None:
         if not self.lower_rewards:
             raise InputError("lower_reward is empty; name at least one reward")
         low = self.lambda_.low if isinstance(self.lambda_, Variable) else self.lambda_
@@ -126,6 +133,8 @@ class RewardSettings(Settings):
                 f"weights are given for {sorted(self.weights)}, but the lower rewards are "
                 f"{sorted(self.lower_rewards)}; give each a Variable or a number"
             )
+
+    def _check_pool(self) -> None:
         if self.samples_per_prompt is not None and self.prompts is None:
             raise InputError(
                 f"samples_per_prompt is {self.samples_per_prompt}, but there are no prompts; give "
@@ -136,9 +145,6 @@ class RewardSettings(Settings):
                 f"max_pool_size {self.max_pool_size} is below pool_size {self.size}; "
                 "it must be at least that"
             )
-        self.coefficients.check()
-        self.model_options.check_for(self.model)
-        return self
 
     @property
     def lower_rewards(self) -> Mapping[str, Any]:
@@ -173,7 +179,7 @@ class RewardSettings(Settings):
     def size(self) -> int:
         """Samples that the pool begins with."""
         if self.samples_per_prompt is None or self.prompt_list is None:
-            return self.pool_size
+            return max(self.pool_size, self.fewest if self.prompt_list else 1)
         return self.samples_per_prompt * len(self.prompt_list)
 
     @property
