@@ -468,7 +468,7 @@ def first_edition(run_in):
 
 
 OLD = (
-    "has format 1, which raybilevel 0.1 wrote, but this version reads format 2 alone; use the "
+    "has format 1, which raybilevel 0.1 wrote, but this version reads format 3 alone; use the "
     "version that wrote it, or run it again"
 )
 
@@ -504,8 +504,8 @@ def test_a_comparison_of_the_first_edition(refused, run_in, first_edition):
 
 
 def test_a_file_of_another_format(refused, run_in):
-    write(run_in, yaml_of(format=3))
-    assert refused().startswith("c.yaml has format 3, which another raybilevel wrote, but this")
+    write(run_in, yaml_of(format=2))
+    assert refused().startswith("c.yaml has format 2, which another raybilevel wrote, but this")
 
 
 def test_a_report_of_nothing(refused, run_in):
