@@ -5,8 +5,8 @@
     python jobs/train_models.py judges build/models
     python jobs/train_models.py examine
 
-Each compares its bits with the package's: they are the same on one kind of CPU, number of threads
-and set of versions, and elsewhere a model as good.
+Each compares its bits with the package's, which depend on the kind of CPU, the threads and the
+versions. Those of mnist-sd were trained by the same steps in three processes, one after the other.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ Threads = Annotated[int, typer.Option(min=1, help="Torch's threads.")]
 @app.command()
 def digits(output: Output, threads: Threads = 2) -> None:
     """The 8 x 8 digits model and its judges: three minutes."""
-    from digits_judges import fit_proxy, train_classifier
+    from digits.judges import fit_proxy, train_classifier
 
     from raybilevel.lower.training.pretrain import pretrain
 
