@@ -16,7 +16,7 @@ Condition = str | int
 """A prompt, a class's name, or its number."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PromptList:
     """Distinct prompts; equal ones, with equal metadata, are merged.
 
