@@ -126,7 +126,7 @@ def grown(state: Arrays, rows: Arrays) -> Arrays:
 
 def counted(state: Arrays, sums: Arrays) -> Arrays:
     """What is counted of all of a pool, with what was drawn last."""
-    return {name: state.get(name, 0) + new for name, new in sums.items()}
+    return {name: np.asarray(state.get(name, 0) + new) for name, new in sums.items()}
 
 
 def resample(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
