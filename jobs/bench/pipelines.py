@@ -86,7 +86,7 @@ def main(
     import torch
 
     directory, cores = str(pipeline_directory(model)), torch.get_num_threads()
-    tried = {batch: plain(directory, images, batch) for batch in BATCHES}
+    tried = {batch: plain(directory, images // ROUNDS, batch) for batch in BATCHES}
     best = max(tried, key=lambda batch: tried[batch])
     print("plain loop:", ", ".join(f"batch {b}: {r:.1f} images/s" for b, r in tried.items()))
     ways = {
