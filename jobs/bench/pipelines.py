@@ -4,7 +4,8 @@
 
 The plain loop is a process of its own with torch's default threads and the batch that is fastest
 there. One worker of as many threads, and as many workers of one, draw the same number of images;
-all are timed once they have loaded, interleaved. Printed are the medians, and their ratios.
+all are timed once they have loaded, interleaved. Printed are medians, and of ratios those of pairs
+that were timed together.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -59,8 +61,14 @@ def plain(model: str, images: int, batch: int) -> float:
     return float(found.stdout.split()[-1])
 
 
-def through_workers(model: str, images: int, batch: int, workers: int, cpus: int) -> float:
-    """Images a second of the rounds after the first, which waits for the workers."""
+def through_workers(
+    model: str, images: int, batch: int, workers: int, cpus: int
+) -> tuple[float, float]:
+    """Images a second of the rounds after the first, which waits for the workers.
+
+    And the share of that time which workers spent in shards: the rest is the driver's, which solves
+    on the pool between rounds, and the way of shards and rows.
+    """
     problem = RewardTuning(
         model=model, prompts=PROMPTS, lower_reward="ink", upper_reward="ink",
         pool_size=images, max_pool_size=images, round_size=images // ROUNDS, shard_size=batch,
@@ -71,8 +79,9 @@ def through_workers(model: str, images: int, batch: int, workers: int, cpus: int
         scaling = ScalingConfig(num_workers=workers, cpus_per_worker=cpus)
         drive(RunSpec(problem, scaling, run, "bench"), lambda progress: None)
         history = RunDirectory(folder, "bench").read_table("history")
-    drawn = np.diff(history["pool_size"]).sum()
-    return float(drawn / np.diff(history["time_total_s"]).sum())
+    drawn, seconds = np.diff(history["pool_size"]).sum(), np.diff(history["time_total_s"]).sum()
+    inside = np.diff(history["worker_seconds_total"]).sum()
+    return float(drawn / seconds), float(inside / (workers * seconds))
 
 
 def main(
@@ -89,22 +98,23 @@ def main(
     tried = {batch: plain(directory, images // ROUNDS, batch) for batch in BATCHES}
     best = max(tried, key=lambda batch: tried[batch])
     print("plain loop:", ", ".join(f"batch {b}: {r:.1f} images/s" for b, r in tried.items()))
-    ways = {
-        "plain": lambda: plain(directory, images, best),
+    ways: dict[str, Callable[[], tuple[float, float]]] = {
+        "plain": lambda: (plain(directory, images, best), 1.0),
         f"1 worker of {cores}": lambda: through_workers(model, images, best, 1, cores),
         f"{cores} workers of 1": lambda: through_workers(model, images, best, cores, 1),
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    found = {name: [] for name in ways}
     for _ in range(repeats):
         for name, measure in ways.items():
-            rates[name].append(measure())
-    base = statistics.median(rates["plain"])
-    for name, found in rates.items():
-        ratios = [r / p for r, p in zip(found, rates["plain"], strict=True)]
+            found[name].append(measure())
+    base = [rate for rate, _ in found["plain"]]
+    for name, results in found.items():
+        rates, inside = zip(*results, strict=True)
+        ratios = [rate / by for rate, by in zip(rates, base, strict=True)]
         print(
-            f"{name}: {statistics.median(found):.1f} images/s, "
-            f"{statistics.median(found) / base:.3f} "
-            f"of plain (pairs {min(ratios):.3f} to {max(ratios):.3f})"
+            f"{name}: {statistics.median(rates):.1f} images/s, "
+            f"{statistics.median(ratios):.3f} of plain (pairs {min(ratios):.3f} to "
+            f"{max(ratios):.3f}); {statistics.median(inside):.3f} of the time in shards"
         )
 
 
