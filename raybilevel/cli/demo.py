@@ -54,11 +54,11 @@ def prompts_demo() -> RewardTuning:
             "a nine, at the bottom",
         ),
         lower_reward="ink",
-        upper_reward="asked_digit - 20 * ink_error(0.11)",
+        upper_reward="asked_digit - 30 * ink_error(0.11)",
         held_out_reward="held_out_asked_digit",
         lambda_=Variable("lambda", 0.3, 0.02, 1.0, "log"),
         samples_per_prompt=320,
-        max_pool_size=6400,
+        max_pool_size=12800,
         sampling_steps=20,
         call_options={"guidance_scale": 1.0},
     )  # fmt: skip
