@@ -21,7 +21,8 @@ from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solver import PoolSolver
 from raybilevel.testing.oracle import Oracle
 from raybilevel.testing.oracles import ORACLES
-from raybilevel.upper.diagnostics import Gates, examine
+from raybilevel.upper.diagnostics import examine
+from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import Pool, estimate
 
 GAMMAS = (math.inf, 20.0)

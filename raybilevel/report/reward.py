@@ -69,8 +69,20 @@ def _over(m: dict[str, Any]) -> str:
 
 def _parameter(name: str, x: float, m: dict[str, Any]) -> str:
     low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
-    interval = "no interval" if low is None or high is None else f"95 % in {low:.4g} to {high:.4g}"
-    return f"{x:.4g} ({interval})"
+    if low is None or high is None:
+        return f"{x:.4g} (no interval)"
+    interval = f"95 % in {low:.4g} to {high:.4g}"
+    if "prompts" not in m:
+        return f"{x:.4g} ({interval})"
+    return f"{x:.4g} (for these prompts {interval}; {_for_others(name, m)})"
+
+
+def _for_others(name: str, m: dict[str, Any]) -> str:
+    """The interval for prompts like these, in words."""
+    low, high = (m.get(f"interval_{end}_prompts_like_these/{name}") for end in ("low", "high"))
+    if low is None or high is None:
+        return "for prompts like these unknown"
+    return f"for prompts like these in {low:.4g} to {high:.4g}"
 
 
 def picture(result: Result) -> bytes:

@@ -2,41 +2,21 @@
 
 Importance weights with heavy tails give estimates and standard errors that look calm and are wrong
 (Vehtari et al. 2024, arXiv 1507.02646; Chatterjee & Diaconis 2018, arXiv 1511.01437, for n against
-exp(KL)). `jobs/bench/gates.py` prints what the thresholds below rest on.
+exp(KL)).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from raybilevel.upper.gates import Gates, gates_for
 from raybilevel.upper.pareto import pareto_k
 from raybilevel.upper.penalty import Estimate
-
-
-@dataclass(frozen=True)
-class Gates:
-    """Thresholds; a number is given only where all of them hold.
-
-    A standard error is worth what its own error allows: where few samples carry the variance of the
-    gradient, intervals miss, and the pools that look best are those which happen to lack the rare
-    samples that matter. So `max_share` asks for 50 samples that carry it; it replaced a bound on
-    the largest share, which selected lucky pools. With 50, chosen on seeds 0 to 199 of ten problems
-    (n = 4,096 and 16,384), 95 % intervals of gradients covered 90 to 99 % on fresh seeds, 1000 to
-    1199, in each of the 74 places (problem, lambda, gamma, entry) where at least 60 of 200 pools of
-    4,096 pass, 95 % on average. With 20 to 40 up to a tenth of such places missed.
-
-    What these gates do not catch: where fewer pools pass, those that do are lucky, and covered 87 %
-    (561 pools in all). n / exp(KL) never decided: it says how many samples would do.
-    `jobs/bench/gates.py` prints all this for the oracles.
-    """
-
-    min_ess: float = 400.0
-    max_pareto_k: float = 0.7
-    max_share: float = 0.02
-    samples_per_exp_kl: float = 10.0
+from raybilevel.upper.within import EstimateWithin
 
 
 @dataclass(frozen=True)
@@ -53,8 +33,10 @@ class Diagnostics:
         largest sum of squared shares, in [1/n, 1] or 0 where nothing varies. 1 / share samples
         carry the variance, as `ess` samples carry the mean; its root is about the relative
         standard error of the variance.
-    samples_needed : pool size at which the gates of size and share would pass, were the tails no
-        worse than now.
+    samples_needed : pool size at which the gates of size, share and correction would pass, were the
+        tails no worse than now.
+    correction : over prompts the largest correction by the jackknife, in standard errors.
+    z_error : over prompts the relative standard error of their normalising constants.
     failures : a phrase for each gate that failed; empty where the pool can be believed.
     """
 
@@ -64,6 +46,8 @@ class Diagnostics:
     share: float
     samples_needed: float
     failures: tuple[str, ...] = field(default=())
+    correction: float = 0.0
+    z_error: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -72,25 +56,74 @@ class Diagnostics:
 
 
 def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) -> Diagnostics:
-    """Run the gates for the gradient's `columns` (indices into (lambda, w_1, ..., w_K))."""
-    gates = gates or Gates()
+    """Run the gates for the gradient's `columns` (indices into (lambda, w_1, ..., w_K)).
+
+    Parameters
+    ----------
+    gates : None for those that its pool calls for.
+    """
+    prompts = estimate.prompts if isinstance(estimate, EstimateWithin) else None
+    gates = gates or gates_for(prompts)
     n = estimate.gradient_influence.shape[0]
     ess = min(t.ess for t in estimate.tilts)
-    kl = max(t.kl for t in estimate.tilts)
     kl_of_size = max(t.kl_of_size for t in estimate.tilts)
     influence = estimate.gradient_influence[:, columns]
     share = _largest_share(influence)
     failures = _size_failures(n, ess, kl_of_size, gates)
     needed = max(gates.samples_per_exp_kl * math.exp(kl_of_size), n * gates.min_ess / ess)
-    if share > gates.max_share:
-        needed = max(needed, n * share / gates.max_share)
-        failures.append(
-            f"{1 / share:.0f} samples carry the gradient's variance, {1 / gates.max_share:.0f} must"
-        )
+    correction, z_error = _over_prompts(estimate, columns)
+    for failure, times in _accuracy_failures(share, correction, z_error, gates):
+        failures.append(failure)
+        needed = max(needed, n * times)
+    if not gates.tail_of_gradient:
+        influence = influence[:, :0]
     k = math.nan if failures else _largest_k(estimate, influence)
     if k > gates.max_pareto_k:
         failures.append(f"Pareto k-hat {k:.2f} is above {gates.max_pareto_k}")
-    return Diagnostics(ess, kl, k, share, needed, tuple(failures))
+    kl = max(t.kl for t in estimate.tilts)
+    return Diagnostics(ess, kl, k, share, needed, tuple(failures), correction, z_error)
+
+
+def _accuracy_failures(
+    share: float, correction: float, z_error: float, gates: Gates
+) -> Iterator[tuple[str, float]]:
+    """Phrases, and how many times as many samples would do."""
+    if share > gates.max_share:
+        yield (
+            f"{1 / share:.0f} samples carry the gradient's variance, "
+            f"{1 / gates.max_share:.0f} must",
+            share / gates.max_share,
+        )
+    if z_error > gates.max_z_error:
+        yield (
+            f"a prompt's normalising constant is known to {z_error:.1%}, it must be to "
+            f"{gates.max_z_error:.0%}",
+            (z_error / gates.max_z_error) ** 2,
+        )
+    if correction > gates.max_correction:
+        yield (
+            f"the bias over prompts is {correction:.1f} standard errors, up to "
+            f"{gates.max_correction} can be corrected",
+            (correction / gates.max_correction) ** 2,
+        )
+
+
+def _over_prompts(estimate: Estimate, columns: list[int]) -> tuple[float, float]:
+    """The largest correction in standard errors, and the error of a prompt's normalising constant.
+
+    With n_c samples its relative variance is 1 / ESS_c - 1 / n_c (delta method); prompts are
+    averaged as they are in the ESS of all.
+    """
+    if not isinstance(estimate, EstimateWithin):
+        return 0.0, 0.0
+    corrections = np.append(estimate.gradient_correction[columns], estimate.value_correction)
+    errors = np.append(estimate.gradient_se[columns], estimate.value_se)
+    moved = errors > 0
+    largest = float(np.max(np.abs(corrections[moved]) / errors[moved], initial=0.0))
+    squares = estimate.prompts.shares**2
+    untilted = float(squares @ (1 / estimate.prompts.counts))
+    excess = max(1 / t.ess - untilted for t in estimate.tilts) / float(squares.sum())
+    return largest, math.sqrt(max(excess, 0.0))
 
 
 def _size_failures(n: int, ess: float, kl: float, gates: Gates) -> list[str]:

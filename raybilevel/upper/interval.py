@@ -3,10 +3,15 @@
 x* solves mean(psi(x)) = 0 over the pool, so that (van der Vaart 1998, Asymptotic Statistics,
 theorem 5.21)  Cov(x*) = H^-1 (sum psi psi' / n^2) H^-T  with H the Hessian and psi the influence
 of each sample on the gradient.
+
+Where few samples carry a variance its own error counts: then the quantile is Student's. As many
+degrees of freedom as carry it, twice, would be Satterthwaite's (1946, Biometrics Bulletin 2,
+110-114); but heavy tails hide some of the variance, and with half as many intervals cover.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +21,7 @@ Influence = Callable[[np.ndarray], np.ndarray]
 """Maps scaled coordinates (d,) to the samples' influences (n, d) on the gradient."""
 
 _DIFFERENCE = 1e-3
+MIN_CURVATURE_Z = 4.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,8 @@ class Interval:
     ----------
     low, high : (d,) scaled coordinates.
     se : (d,) standard errors in scaled coordinates.
-    curvature_z : the smallest eigenvalue of the Hessian over its own standard error. Below about 4
-        the objective is flat for all that the pool can tell, and the interval is no interval; nan
+    curvature_z : the smallest eigenvalue of the Hessian over its own standard error. Below 4 the
+        objective is flat for all that the pool can tell, and the interval is no interval; nan
         where no sample moves the curvature.
     """
 
@@ -36,13 +42,26 @@ class Interval:
     se: np.ndarray
     curvature_z: float
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is no interval; an objective that no sample moves has no curvature at all."""
+        return not MIN_CURVATURE_Z <= self.curvature_z < math.inf
+
 
 def sandwich(
-    influence: Influence, z: np.ndarray, hessian: np.ndarray, confidence: float = 0.95
+    influence: Influence,
+    z: np.ndarray,
+    hessian: np.ndarray,
+    confidence: float = 0.95,
+    df: float | None = math.inf,
 ) -> Interval:
-    """Interval around an interior optimum `z` (d,), where the Hessian is (d, d)."""
-    from scipy.special import ndtri
+    """Interval around an interior optimum `z` (d,), where the Hessian is (d, d).
 
+    Parameters
+    ----------
+    df : degrees of freedom of Student's t; inf for the normal law, None for half as many as
+        there are samples that carry the variance.
+    """
     values, vectors = np.linalg.eigh(hessian)
     psi = influence(z)
     n = psi.shape[0]
@@ -50,8 +69,25 @@ def sandwich(
         moved = psi @ (vectors / values)  # (n, d): -H^-1 psi, in the eigenbasis
     covariance = vectors @ (moved.T @ moved) @ vectors.T / n**2
     se = np.sqrt(np.diag(covariance))
-    margin = ndtri((1 + confidence) / 2) * se
+    degrees = (carriers(moved @ vectors.T) - 1) / 2 if df is None else np.full(len(z), df)
+    margin = _quantile((1 + confidence) / 2, degrees) * se
     return Interval(z - margin, z + margin, se, _curvature_z(influence, z, values, vectors))
+
+
+def carriers(influence: np.ndarray) -> np.ndarray:
+    """How many rows (n, d) carry a column's variance (d,), in [1, n]; n where it has none."""
+    squares = influence**2
+    total, fourth = np.sum(squares, axis=0), np.sum(squares**2, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(fourth > 0, total**2 / fourth, float(len(influence)))
+
+
+def _quantile(level: float, df: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtri, stdtrit
+
+    with np.errstate(invalid="ignore"):
+        student = stdtrit(np.minimum(df, 1e12), level)
+    return np.where(np.isinf(df), ndtri(level), student)
 
 
 def _curvature_z(

@@ -1,29 +1,23 @@
-"""Estimates over several prompts: p_x is normalised within each, as KL-regularised tuning does.
+"""A pool of several prompts: p_x is normalised within each, as KL-regularised tuning does.
 
-    F(x) = sum_c pi_c F_c(x)    F_c = -E_{p_x(.|c)}[r1]    p_x(u|c) ~ p0(u|c) exp(r2(u, c) / lambda)
-
-Samples of different prompts are independent, so that with n_c of n samples a prompt the influence
-of a sample on the whole estimate is pi_c n / n_c times that on its prompt's, and the squared
-standard error is sum_c pi_c^2 SE_c^2 (Cochran 1977, Sampling Techniques, section 5.4: stratified
-sampling). Each F_c has a bias of order 1 / n_c, and biases add over prompts while errors average.
+F(x) = sum_c pi_c F_c(x)    F_c = -E_{p_x(.|c)}[r1]    p_x(u|c) ~ p0(u|c) exp(r2(u, c) / lambda)
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.tilting import Tilt
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """Which prompt each of a pool's samples belongs to.
+
+    Sums and maxima are of rows in `order`, where the samples of a prompt lie together.
 
     Attributes
     ----------
@@ -35,10 +29,36 @@ class Prompts:
     shares: np.ndarray
 
     @cached_property
-    def rows(self) -> list[np.ndarray]:
-        """The samples (n_c,) of each prompt."""
-        order = np.argsort(self.of, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.of, minlength=len(self.shares)))[:-1])
+    def counts(self) -> np.ndarray:
+        """(C,) samples of each prompt."""
+        return np.bincount(self.of, minlength=len(self.shares))
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(n,) the samples prompt by prompt."""
+        return np.argsort(self.of, kind="stable")
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.cumsum(self.counts) - self.counts
+
+    def sums(self, rows: np.ndarray) -> np.ndarray:
+        """(C, ...) of ordered rows (n, ...), within each prompt."""
+        return np.add.reduceat(rows, self._starts, axis=0)
+
+    def largest(self, rows: np.ndarray) -> np.ndarray:
+        """(C,) of ordered rows (n,), within each prompt."""
+        return np.maximum.reduceat(rows, self._starts)
+
+    def each(self, of_prompts: np.ndarray) -> np.ndarray:
+        """(n, ...) ordered rows that have what their prompt has, (C, ...)."""
+        return np.repeat(of_prompts, self.counts, axis=0)
+
+    def in_pool(self, rows: np.ndarray) -> np.ndarray:
+        """Ordered rows (n, ...) in the order of the pool."""
+        found = np.empty_like(rows)
+        found[self.order] = rows
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,69 +69,52 @@ class TiltedWithin(Tilt):
 
     Attributes
     ----------
-    parts : a tilt a prompt.
+    tilt : (n,) in the order of the pool, as for `Tilted`.
     """
 
     prompts: Prompts
-    parts: Sequence[Tilt]
+    tilt: np.ndarray
 
     @property
     def n(self) -> int:
         """Samples in the pool."""
-        return len(self.prompts.of)
+        return len(self.tilt)
+
+    @cached_property
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (n,) within prompts, in order, and log Z (C,)."""
+        prompts, tilt = self.prompts, self.tilt[self.prompts.order]
+        top = prompts.largest(tilt)
+        unnormalised = np.exp(tilt - prompts.each(top))
+        total = prompts.sums(unnormalised)
+        return unnormalised / prompts.each(total), top + np.log(total / prompts.counts)
 
     @cached_property
     def weights(self) -> np.ndarray:
         """(n,), summing to a prompt's share within it."""
-        weights = np.empty(self.n)
-        for rows, share, part in self._prompts:
-            weights[rows] = share * part.weights
-        return weights
+        return self.prompts.in_pool(self._ordered[0] * self.prompts.each(self.prompts.shares))
+
+    @cached_property
+    def kls(self) -> np.ndarray:
+        """KL(p_c || p0_c) in nats of every prompt (C,)."""
+        return np.maximum(self.means(self.tilt) - self._ordered[1], 0.0)
 
     @cached_property
     def kl(self) -> float:
         """KL(p || p0) in nats, averaged over prompts by their shares."""
-        return float(sum(share * part.kl for _, share, part in self._prompts))
+        return float(self.prompts.shares @ self.kls)
 
     @cached_property
     def kl_of_size(self) -> float:
         """Log sum_c (pi_c n / n_c) exp(KL_c): where each prompt has enough, all have."""
-        terms = [
-            math.log(share * self.n / len(rows)) + part.kl_of_size
-            for rows, share, part in self._prompts
-        ]
-        return float(np.logaddexp.reduce(terms))
+        scale = self.prompts.shares * self.n / self.prompts.counts
+        return float(np.logaddexp.reduce(np.log(scale) + self.kls))
+
+    def means(self, h: np.ndarray) -> np.ndarray:
+        """E_{p_c}[h] of every prompt, (C,) or (C, k), for h (n,) or (n, k)."""
+        weights = self._ordered[0] if h.ndim == 1 else self._ordered[0][:, None]
+        return self.prompts.sums(weights * h[self.prompts.order])
 
     def centred(self, h: np.ndarray) -> np.ndarray:
         """What is left of h (n,) without its mean within the sample's prompt."""
-        centred = np.empty(self.n)
-        for rows, _, part in self._prompts:
-            centred[rows] = part.centred(h[rows])
-        return centred
-
-    @property
-    def _prompts(self) -> zip[tuple[np.ndarray, float, Tilt]]:
-        return zip(self.prompts.rows, self.prompts.shares.tolist(), self.parts, strict=True)
-
-
-def estimate_within(
-    pool: Pool, prompts: Prompts, lambda_: float, weights: np.ndarray, gamma: float = math.inf
-) -> Estimate:
-    """F or L_gamma at (lambda, weights) with its gradient: as `estimate`, within prompts."""
-    parts = [
-        estimate(Pool(pool.upper[rows], pool.lower[rows]), lambda_, weights, gamma)
-        for rows in prompts.rows
-    ]
-    value_influence = np.empty(pool.n)
-    gradient_influence = np.empty((pool.n, 1 + pool.lower.shape[1]))
-    for rows, share, part in zip(prompts.rows, prompts.shares, parts, strict=True):
-        scale = share * pool.n / len(rows)
-        value_influence[rows] = scale * part.value_influence
-        gradient_influence[rows] = scale * part.gradient_influence
-    return Estimate(
-        float(prompts.shares @ [part.value for part in parts]),
-        prompts.shares @ np.stack([part.gradient for part in parts]),
-        value_influence,
-        gradient_influence,
-        tuple(TiltedWithin(prompts, t) for t in zip(*(p.tilts for p in parts), strict=True)),
-    )
+        return h - self.means(h)[self.prompts.of]

@@ -71,6 +71,7 @@ class Variable:
 
     def from_scaled(self, z: float) -> float:
         """Value at scaled coordinate `z`, clipped to the box (rounding can leave it)."""
+        z = min(max(z, self.to_scaled(self.low)), self.to_scaled(self.high))
         value = math.exp(z) if self.scale == "log" else z
         return min(max(value, self.low), self.high)
 

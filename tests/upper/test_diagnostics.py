@@ -6,8 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raybilevel.upper.diagnostics import Gates, examine
+from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
+from raybilevel.upper.diagnostics import examine
+from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import Pool, estimate
+from raybilevel.upper.within import estimate_within
 
 ONE = np.array([1.0])
 OPEN = Gates(min_ess=0.0, max_pareto_k=math.inf, max_share=1.0, samples_per_exp_kl=0.0)
@@ -78,6 +81,40 @@ def test_a_sample_that_holds_the_variance_is_noticed_though_weights_are_flat():
     pool.upper[0] = 1e4
     found = look(pool, 2.0, replace(OPEN, max_share=0.1))
     assert found.ess > 10_000 and found.share > 0.9 and not found.ok
+
+
+def over_prompts(prompts, each, lambda_=2.0, gates=None):
+    oracle = PROMPTED_ORACLES[1].chosen(np.random.default_rng(0), prompts)
+    found = estimate_within(*oracle.draw(np.random.default_rng(1), each), lambda_, np.ones(1))
+    return examine(found, [0], gates)
+
+
+@pytest.mark.parametrize(
+    ("gate", "words", "quantity"),
+    [
+        ("max_z_error", "a prompt's normalising constant is known to", "z_error"),
+        ("max_correction", "the bias over prompts is", "correction"),
+    ],
+)
+def test_over_prompts_each_gate_fails_on_its_own_side_of_its_threshold(gate, words, quantity):
+    seen = getattr(over_prompts(20, 64, gates=OPEN), quantity)
+    for factor in (0.99, 1.01):
+        found = over_prompts(20, 64, gates=replace(OPEN, **{gate: factor * seen}))
+        assert found.ok == (factor > 1)
+        assert all(words in failure for failure in found.failures)
+
+
+def test_the_error_of_a_normalising_constant_is_that_of_its_estimate():
+    """At lambda 2 the relative variance of a mean of 64 weights is (exp(s^2 / 4) - 1) / 64."""
+    spread = PROMPTED_ORACLES[1].chosen(np.random.default_rng(0), 200).spread
+    expected = math.sqrt(np.mean(np.expm1(spread**2 / 4)) / 64)
+    assert over_prompts(200, 64, gates=OPEN).z_error == pytest.approx(expected, rel=0.05)
+
+
+def test_many_prompts_of_few_samples_are_believed_where_few_prompts_are_not():
+    many, few = over_prompts(30, 64, 3.0), over_prompts(9, 64, 3.0)
+    assert many.ok and not few.ok
+    assert over_prompts(30, 64, 1.0).samples_needed > 2 * 30 * 64
 
 
 def test_only_the_columns_asked_for_are_examined():

@@ -14,7 +14,8 @@ from raybilevel.problems.reward.convergence import StopReason
 from raybilevel.testing import conformance
 from raybilevel.testing.conformance import check_gradients, check_optimum, slope
 from raybilevel.testing.oracles import ORACLES
-from raybilevel.upper.diagnostics import Gates, examine
+from raybilevel.upper.diagnostics import examine
+from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import estimate
 
 GAMMAS = [math.inf, 20.0]

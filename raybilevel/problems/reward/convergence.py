@@ -8,9 +8,8 @@ from enum import Enum
 from raybilevel.problems.base import Arrays, Status, Stop
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.upper.interval import MIN_CURVATURE_Z
 from raybilevel.upper.newton import Termination
-
-_MIN_CURVATURE_Z = 4.0
 
 
 class StopReason(Enum):
@@ -88,14 +87,9 @@ def stop_blackened(state: Arrays) -> Stop | None:
 def stop_reason(solution: PoolSolution) -> StopReason:
     """Which reason a finished pool gives."""
     reason = _REASONS[solution.termination]
-    flat = reason is StopReason.CONVERGED and _is_flat(solution)
+    interval = solution.interval
+    flat = reason is StopReason.CONVERGED and interval is not None and interval.is_flat
     return StopReason.FLAT if flat else reason
-
-
-def _is_flat(solution: PoolSolution) -> bool:
-    """Not finite is flat too: an objective that no sample moves has no curvature at all."""
-    z = solution.interval.curvature_z if solution.interval else _MIN_CURVATURE_Z
-    return not _MIN_CURVATURE_Z <= z < math.inf
 
 
 def samples_needed(solution: PoolSolution, reason: StopReason) -> float:
@@ -106,7 +100,7 @@ def samples_needed(solution: PoolSolution, reason: StopReason) -> float:
     if reason is StopReason.FLAT:
         assert solution.interval is not None, "only an interior optimum is flat"
         z = solution.interval.curvature_z
-        return solution.n * (_MIN_CURVATURE_Z / z) ** 2 if 0 < z < math.inf else math.inf
+        return solution.n * (MIN_CURVATURE_Z / z) ** 2 if 0 < z < math.inf else math.inf
     if reason in (StopReason.FRONTIER, StopReason.NOWHERE):
         assert solution.refused is not None, "a frontier has a refused point"
         if solution.refused.pareto_k >= 1:  # the estimate has no mean, whatever the size
@@ -124,7 +118,7 @@ def _stop(reason: StopReason, solution: PoolSolution, needed: float) -> Stop:
         pinned=" and ".join(pinned),
         failures=", ".join(solution.refused.failures) if solution.refused else "",
         curvature=solution.interval.curvature_z if solution.interval else math.nan,
-        needed_curvature=_MIN_CURVATURE_Z,
+        needed_curvature=MIN_CURVATURE_Z,
         grow=_remedy(solution, needed),
     )
 

@@ -11,6 +11,7 @@ from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.upper.variables import Variable
+from raybilevel.upper.within import EstimateWithin
 
 
 def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
@@ -21,7 +22,7 @@ def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
     held_out : (n,) rewards that are never optimised.
     """
     point = solution.point
-    numbers = _losses(solution, held_out) | _derivatives(solution)
+    numbers = _losses(solution, held_out) | _derivatives(solution) | _like_these(solution)
     if not solution.believed:  # the pool can be believed nowhere: no number at all
         numbers = dict.fromkeys(numbers, math.nan)
     return {
@@ -40,6 +41,18 @@ def _prompts(point: PoolPoint) -> Metrics:
     """How many prompts the pool is spread over, where there are several."""
     prompts = point.objective.prompts
     return {} if prompts is None else {"prompts": float(len(prompts.shares))}
+
+
+def _like_these(solution: PoolSolution) -> Metrics:
+    """What is known where prompts like these are drawn, in place of these themselves."""
+    exact, objective = solution.point.exact, solution.point.objective
+    if not isinstance(exact, EstimateWithin):
+        return {}
+    found = {"upper_loss_se_prompts_like_these": exact.value_se_of_prompts}
+    for v, low, high in zip(objective.variables, *solution.bounds_of_prompts, strict=True):
+        found[f"interval_low_prompts_like_these/{v.name}"] = float(low)
+        found[f"interval_high_prompts_like_these/{v.name}"] = float(high)
+    return found
 
 
 def evaluated_row(point: PoolPoint) -> Metrics:

@@ -10,10 +10,12 @@ import numpy as np
 
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.upper.curvature import hessian
-from raybilevel.upper.diagnostics import Diagnostics, Gates, examine
+from raybilevel.upper.diagnostics import Diagnostics, examine
+from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import Estimate, Pool, estimate
-from raybilevel.upper.prompts import Prompts, estimate_within
+from raybilevel.upper.prompts import Prompts
 from raybilevel.upper.variables import Variable
+from raybilevel.upper.within import estimate_within, hessian_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +55,14 @@ class PoolObjective:
 
     def estimate(self, x: np.ndarray) -> Estimate:
         """Objective and gradient at `x` (d,)."""
-        point = self.coefficients.at(x)
-        lambda_, weights = float(point[0]), point[1:]
+        lambda_, weights = self._at(x)
         if self.prompts is None:
             return estimate(self.pool, lambda_, weights, self.gamma)
         return estimate_within(self.pool, self.prompts, lambda_, weights, self.gamma)
+
+    def _at(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        lambda_, *weights = self.coefficients.at(x)
+        return float(lambda_), np.array(weights)
 
     def examine(self, estimate_: Estimate, gates: Gates | None = None) -> Diagnostics:
         """Whether an estimate of this objective can be believed."""
@@ -65,8 +70,11 @@ class PoolObjective:
 
     def hessian(self, x: np.ndarray, estimate_: Estimate) -> np.ndarray:
         """Second derivatives (d, d) at `x` (d,), where the estimate is."""
-        point = self.coefficients.at(x)
-        whole = hessian(self.pool, estimate_, float(point[0]), point[1:], self.gamma)
+        lambda_, weights = self._at(x)
+        if self.prompts is None:
+            whole = hessian(self.pool, estimate_, lambda_, weights, self.gamma)
+        else:
+            whole = hessian_within(self.pool, self.prompts, lambda_, weights, self.gamma)
         return whole[np.ix_(self.columns, self.columns)]
 
 
@@ -118,5 +126,9 @@ class PoolPoint:
 
     def mean(self, h: np.ndarray) -> tuple[float, float]:
         """E[h] under p_x and its standard error, for h (n,)."""
-        p = self.exact.tilts[0]
-        return float(p.mean(h)), float(np.sqrt(np.sum((self.weights * p.centred(h)) ** 2)))
+        if self.objective.prompts is None:
+            p = self.exact.tilts[0]
+            return float(p.mean(h)), float(np.sqrt(np.sum((self.weights * p.centred(h)) ** 2)))
+        pool = replace(self.objective.pool, upper=h)
+        minus = replace(self.objective, pool=pool, gamma=math.inf).estimate(self.x)
+        return -minus.value, minus.value_se

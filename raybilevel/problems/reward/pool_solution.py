@@ -21,7 +21,8 @@ class PoolSolution:
     ----------
     point : the optimum, or as far towards it as the pool can be believed.
     termination : how the search ended; None where the pool can be believed nowhere on its way.
-    interval : in scaled coordinates; None unless the optimum is interior.
+    interval : in scaled coordinates, over prompts for these; None unless the optimum is interior.
+    interval_of_prompts : for prompts like these; None where there are too few.
     pinned : (d,) bool, variables held at a bound.
     refused : what the gates saw at the nearest point that they refused, where the search ended
         there or could not begin.
@@ -34,6 +35,7 @@ class PoolSolution:
     point: PoolPoint
     termination: Termination | None
     interval: Interval | None
+    interval_of_prompts: Interval | None
     pinned: np.ndarray
     refused: Diagnostics | None
     evaluations: int
@@ -58,8 +60,16 @@ class PoolSolution:
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The interval's ends as values (d,), (d,) inside the box; nan where there is none."""
-        if self.interval is None:
+        return self._bounds(self.interval)
+
+    @property
+    def bounds_of_prompts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same for prompts like these."""
+        return self._bounds(self.interval_of_prompts)
+
+    def _bounds(self, interval: Interval | None) -> tuple[np.ndarray, np.ndarray]:
+        if interval is None:
             nothing = np.full(len(self.x), np.nan)
             return nothing, nothing
         box = Box(self.point.objective.variables)
-        return box.from_scaled(self.interval.low), box.from_scaled(self.interval.high)
+        return box.from_scaled(interval.low), box.from_scaled(interval.high)

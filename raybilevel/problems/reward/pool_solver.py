@@ -14,14 +14,15 @@ import numpy as np
 
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
-from raybilevel.upper.diagnostics import Diagnostics, Gates
+from raybilevel.upper.diagnostics import Diagnostics
+from raybilevel.upper.gates import Gates, gates_for
 from raybilevel.upper.interval import Interval, sandwich
 from raybilevel.upper.newton import Point, Solution, Termination, minimise
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.variables import Box
+from raybilevel.upper.within import FEWEST_PROMPTS, EstimateWithin
 
 _HALVINGS = 10
-_SIZE_GATES = Gates(max_pareto_k=math.inf, max_share=math.inf)
 _OPTIMA = (Termination.INTERIOR, Termination.AT_BOUND)
 
 
@@ -54,10 +55,11 @@ class PoolSolver:
         others far from the optimum. Where it ends all gates count: if one fails there, the search
         is done again within all of them, to say how far the pool can be believed.
         """
-        free = self._search(_SIZE_GATES)
+        gates = gates_for(self._objective.prompts)
+        free = self._search(gates.of_size)
         if free is not None and free.point.diagnostics.ok:
             return free
-        found = self._search(Gates()) or self._nowhere()
+        found = self._search(gates) or self._nowhere()
         if free is None or free.termination not in _OPTIMA:
             return found
         return replace(found, ahead=free.point.diagnostics)
@@ -74,6 +76,7 @@ class PoolSolver:
             point=self._objective.at(self._box.from_scaled(solution.z)),
             termination=solution.termination,
             interval=self._interval(solution),
+            interval_of_prompts=self._interval_of_prompts(solution),
             pinned=solution.pinned,
             refused=self._diagnostics(solution.refused),
             evaluations=self._evaluations,
@@ -89,6 +92,7 @@ class PoolSolver:
             point=self._objective.at(self._init),
             termination=None,
             interval=None,
+            interval_of_prompts=None,
             pinned=np.zeros(len(self._init), dtype=bool),
             refused=self._objective.at(self._safest).diagnostics,
             evaluations=self._evaluations,
@@ -160,7 +164,26 @@ class PoolSolver:
         e = self._objective.estimate(x)
         return e.gradient_influence[:, self._objective.columns] * self._box.slopes(x)
 
+    def _influence_of_prompts(self, z: np.ndarray) -> np.ndarray:
+        """The prompts' (C, d), where prompts like these are drawn."""
+        x = self._values(z)
+        e = self._objective.estimate(x)
+        assert isinstance(e, EstimateWithin), "there are several prompts"
+        return e.gradient_influence_of_prompts[:, self._objective.columns] * self._box.slopes(x)
+
     def _interval(self, solution: Solution) -> Interval | None:
+        """Of the optimum; over prompts of theirs, by Student's t."""
         if solution.termination is not Termination.INTERIOR:
             return None
-        return sandwich(self._influence, solution.z, solution.point.hessian)
+        df = math.inf if self._objective.prompts is None else None
+        return sandwich(self._influence, solution.z, solution.point.hessian, df=df)
+
+    def _interval_of_prompts(self, solution: Solution) -> Interval | None:
+        """Of the optimum over prompts like these, which takes enough of them."""
+        prompts = self._objective.prompts
+        count = 0 if prompts is None else len(prompts.shares)
+        if solution.termination is not Termination.INTERIOR or count < FEWEST_PROMPTS:
+            return None
+        influence, df = self._influence_of_prompts, count - 1
+        found = sandwich(influence, solution.z, solution.point.hessian, df=df)
+        return None if found.is_flat else found

@@ -36,8 +36,6 @@ from raybilevel.upper.prompts import Prompts
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MANY = 64  # samples of a prompt
-
 
 class RewardTuning(RewardSettings, Problem):
     """Tune the KL strength, or the weights of several rewards, of a pretrained diffusion model.
@@ -73,15 +71,8 @@ class RewardTuning(RewardSettings, Problem):
         return self.but(model_options=pinned_options(self.model, self.model_options, stored))
 
     def remarks(self) -> list[str]:
-        """What a user should know of the model's files, and of few samples a prompt."""
-        remarks, prompts = self.source.remarks(), self.pool_plan.prompts
-        if prompts is not None and prompts > 1 and self.pool_plan.size < _MANY * prompts:
-            each = self.pool_plan.size // prompts
-            remarks.append(
-                f"with {each} samples of each prompt estimates over {prompts} prompts have a bias "
-                f"of order 1/{each}, which intervals do not know of"
-            )
-        return remarks
+        """What a user should know of the model's files."""
+        return self.source.remarks()
 
     def worker(self, device: str) -> RewardWorker:
         """Load the model and the rewards; where only that can tell, see what is drawn."""

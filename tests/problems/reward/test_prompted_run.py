@@ -174,12 +174,6 @@ def test_what_a_reward_does_to_its_metadata_stays_there(tmp_path):
     assert set(run.state["pool/upper"]) == {1.0}
 
 
-def test_few_samples_of_many_prompts_are_remarked_on():
-    (remark,) = tuning(samples_per_prompt=20).remarks()
-    assert remark.startswith("with 20 samples of each prompt estimates over 2 prompts have a bias")
-    assert tuning().remarks() == []
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
