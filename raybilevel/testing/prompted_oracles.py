@@ -114,12 +114,12 @@ def _quadratic(z: np.ndarray, optimum: np.ndarray) -> np.ndarray:
 
 
 def _saturating(z: np.ndarray, begin: np.ndarray) -> np.ndarray:
-    """Take tanh, at a price: what is above `begin` counts little, and more of z costs."""
-    return 2 * np.tanh(z - begin) - 0.8 * z
+    """Take 1 - exp(-z) at a price: far above `begin` more of z brings nothing, and costs."""
+    return 1.0 - np.exp(begin - z) - z
 
 
-PROMPTED_ORACLES = (
+PROMPTED_ORACLES = (  # optima at two spreads of the lower reward, where there are any
     _population("linear", _linear, -0.2, 1.0),
-    _population("quadratic", _quadratic, 0.2, 0.9),
-    _population("saturating", _saturating, -0.5, 0.5),
+    _population("quadratic", _quadratic, 0.2, 0.85),
+    _population("saturating", _saturating, -0.4, 0.4),
 )

@@ -57,9 +57,10 @@ which two numbers tell: its correction, and the relative standard error of a pro
 constant, the root of 1 / ESS_c - 1 / n_c.
 
 Chosen on 77,000 pools of the problems of `raybilevel.testing.prompted_oracles` (10 to 200 prompts
-of 16 to 128 samples, 0.7 to 4 spreads of the reward): in each of the 131 places where a quarter of
-pools pass, intervals of gradients covered 90 % or more, 95 % on average. `jobs/bench/prompts.py`
-prints them for fresh seeds. Of fewer prompts no such gates were found, and those for one apply.
+of 16 to 128 samples, 0.7 to 4 spreads of the reward): in 131 of the 133 places where a quarter of
+pools pass, intervals of gradients covered 90 % or more, 95 % on average (86 % in the other two).
+`jobs/bench/prompts.py` prints them for fresh seeds. For fewer prompts no such gates were found, and
+those for one apply.
 """
 
 FEWEST_WITHIN = 10

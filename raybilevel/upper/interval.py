@@ -60,7 +60,7 @@ def sandwich(
     Parameters
     ----------
     df : degrees of freedom of Student's t; inf for the normal law, None for half as many as
-        there are samples that carry the variance.
+        there are samples that carry the variance, one at least.
     """
     values, vectors = np.linalg.eigh(hessian)
     psi = influence(z)
@@ -69,7 +69,9 @@ def sandwich(
         moved = psi @ (vectors / values)  # (n, d): -H^-1 psi, in the eigenbasis
     covariance = vectors @ (moved.T @ moved) @ vectors.T / n**2
     se = np.sqrt(np.diag(covariance))
-    degrees = (carriers(moved @ vectors.T) - 1) / 2 if df is None else np.full(len(z), df)
+    degrees = (
+        np.maximum((carriers(moved @ vectors.T) - 1) / 2, 1) if df is None else np.full(len(z), df)
+    )
     margin = _quantile((1 + confidence) / 2, degrees) * se
     return Interval(z - margin, z + margin, se, _curvature_z(influence, z, values, vectors))
 

@@ -138,9 +138,9 @@ class _Tilted:
         else:
             found = self._penalised(p, rows, curvature=curvature)
         whole, without = map(_flat, found)
-        whole[:, 0] -= self._mean
-        without[:, 0] -= self._prompts.each(self._mean)
-        return jackknife(self._prompts, whole, without)
+        jackknifed = jackknife(self._prompts, whole, without)
+        jackknifed.values[:, 0] -= self._mean  # last, as it would cost digits before
+        return jackknifed
 
     def _exact(self, sums: np.ndarray, *, curvature: bool) -> Derivatives:
         return exact(sums[:, 1:] / sums[:, :1], self._h.shape[1], curvature=curvature)
