@@ -69,9 +69,7 @@ def sandwich(
         moved = psi @ (vectors / values)  # (n, d): -H^-1 psi, in the eigenbasis
     covariance = vectors @ (moved.T @ moved) @ vectors.T / n**2
     se = np.sqrt(np.diag(covariance))
-    degrees = (
-        np.maximum((carriers(moved @ vectors.T) - 1) / 2, 1) if df is None else np.full(len(z), df)
-    )
+    degrees = _degrees(moved @ vectors.T) if df is None else np.full(len(z), df)
     margin = _quantile((1 + confidence) / 2, degrees) * se
     return Interval(z - margin, z + margin, se, _curvature_z(influence, z, values, vectors))
 
@@ -82,6 +80,10 @@ def carriers(influence: np.ndarray) -> np.ndarray:
     total, fourth = np.sum(squares, axis=0), np.sum(squares**2, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(fourth > 0, total**2 / fourth, float(len(influence)))
+
+
+def _degrees(influence: np.ndarray) -> np.ndarray:
+    return np.maximum((carriers(influence) - 1) / 2, 1.0)
 
 
 def _quantile(level: float, df: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
-from raybilevel.upper.interval import sandwich
+from raybilevel.upper.interval import carriers, sandwich
 
 
 def mean_model(data, curvature):
@@ -70,3 +71,21 @@ def test_the_flattest_direction_decides():
 
     found = sandwich(influence, np.zeros(2), np.diag(steep.mean(axis=0))).curvature_z
     assert found == pytest.approx(steep[:, 1].mean() / steep[:, 1].std() * 20, rel=1e-9)
+
+
+def test_where_few_samples_carry_the_variance_the_interval_is_students():
+    """Of 400 samples 8 carry the variance: (8 - 1) / 2 degrees of freedom."""
+    data = np.zeros((400, 1))
+    data[:8, 0] = np.tile([-1.0, 1.0], 4)
+    model = mean_model(data, np.eye(1))
+    normal, student = (sandwich(model, np.zeros(1), np.eye(1), df=df) for df in (np.inf, None))
+    ratio = (student.high - student.low) / (normal.high - normal.low)
+    assert ratio[0] == pytest.approx(t.ppf(0.975, 3.5) / norm.ppf(0.975), rel=1e-6)
+    one = sandwich(model, np.zeros(1), np.eye(1), df=1)
+    assert one.high[0] == pytest.approx(t.ppf(0.975, 1) * normal.se[0], rel=1e-6)
+
+
+def test_carriers_are_counted_by_column():
+    influence = np.zeros((100, 3))
+    influence[:20, 0], influence[0, 1] = 1.0, 5.0
+    np.testing.assert_allclose(carriers(influence), [20.0, 1.0, 100.0])
