@@ -33,6 +33,7 @@ WORDS = (
     ("NFE", "Network evaluations; what ran twice is counted once."),
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
+_LIKE_THESE = "_prompts_like_these"
 
 
 def draw(result: Result) -> None:
@@ -79,7 +80,7 @@ def _parameter(name: str, x: float, m: dict[str, Any]) -> str:
 
 def _for_others(name: str, m: dict[str, Any]) -> str:
     """The interval for prompts like these, in words."""
-    low, high = (m.get(f"interval_{end}_prompts_like_these/{name}") for end in ("low", "high"))
+    low, high = (m.get(f"interval_{end}{_LIKE_THESE}/{name}") for end in ("low", "high"))
     if low is None or high is None:
         return "for prompts like these unknown"
     return f"for prompts like these in {low:.4g} to {high:.4g}"
@@ -99,9 +100,7 @@ def picture(result: Result) -> bytes:
 
 def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
     healthy = curve["upper_loss"].where(curve["healthy"])
-    margin = _BAND * curve["upper_loss_se"]
-    axes.fill_between(curve["value"], healthy - margin, healthy + margin, alpha=0.25, lw=0)
-    axes.plot(curve["value"], healthy, label="upper loss, 95 % band")
+    axes.plot(curve["value"], healthy, label=_with_bands(axes, curve, healthy))
     axes.plot(
         curve["value"], curve["upper_loss"].mask(curve["healthy"]),
         color="0.6", ls=":", label="not to be believed: a health gate fails",
@@ -114,11 +113,26 @@ def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
+def _with_bands(axes: Any, curve: pd.DataFrame, healthy: pd.Series) -> str:
+    """Draw the curve's bands; returns what it is called with them."""
+    widest = curve.get(f"upper_loss_se{_LIKE_THESE}")
+    bands = [curve["upper_loss_se"]] if widest is None else [widest, curve["upper_loss_se"]]
+    for errors in bands:
+        margin = _BAND * errors
+        axes.fill_between(
+            curve["value"], healthy - margin, healthy + margin, color="C0", alpha=0.25, lw=0
+        )
+    if widest is None:
+        return "upper loss, 95 % band"
+    return "upper loss; 95 % bands for these prompts, and for prompts like these"
+
+
 def _mark(axes: Any, name: str, result: Result) -> None:
     x, m = result.best_params[name], result.metrics
-    low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
-    if low is not None and high is not None:
-        axes.axvspan(low, high, color="C1", alpha=0.2, lw=0)
+    for of in (_LIKE_THESE, ""):
+        low, high = (m.get(f"interval_{end}{of}/{name}") for end in ("low", "high"))
+        if low is not None and high is not None:
+            axes.axvspan(low, high, color="C1", alpha=0.2, lw=0)
     label = {"converged": "optimum", "at_bound": "at the bound"}.get(result.status, "stopped here")
     axes.axvline(x, color="C1", label=f"{label}: {name} = {x:.3g}")
 

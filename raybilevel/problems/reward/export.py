@@ -8,9 +8,10 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_grid
-from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_plan import shown_prompts
 from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.upper.within import EstimateWithin
 
 _POINTS = 121
 
@@ -35,8 +36,9 @@ def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) ->
 def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> None:
     """`curve.parquet`: the objective over each variable's bounds, the others held at `x` (d,).
 
-    Columns: variable, value, upper_loss, upper_loss_se, ess, healthy. Where a gate fails (not
-    `healthy`) the numbers are for the picture alone, to show where they stop.
+    Columns: variable, value, upper_loss, upper_loss_se, ess, healthy, and over prompts
+    upper_loss_se_prompts_like_these. Where a gate fails (not `healthy`) the numbers are for the
+    picture alone, to show where they stop.
     """
     import pandas as pd
 
@@ -46,8 +48,19 @@ def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> Non
         for z in np.linspace(low, high, _POINTS):
             values = x.copy()
             values[i] = v.from_scaled(z)
-            point = objective.at(values)
-            e, found = point.estimate, point.diagnostics
-            rows.append((v.name, values[i], e.value, e.value_se, found.ess, found.ok))
-    names = ["variable", "value", "upper_loss", "upper_loss_se", "ess", "healthy"]
-    pd.DataFrame(rows, columns=names).to_parquet(directory / "curve.parquet")
+            rows.append({"variable": v.name, "value": values[i], **_drawn(objective.at(values))})
+    pd.DataFrame(rows).to_parquet(directory / "curve.parquet")
+
+
+def _drawn(point: PoolPoint) -> dict[str, float | bool]:
+    """The curve at one point."""
+    e, found = point.estimate, point.diagnostics
+    row = {
+        "upper_loss": e.value,
+        "upper_loss_se": e.value_se,
+        "ess": found.ess,
+        "healthy": found.ok,
+    }
+    if isinstance(e, EstimateWithin):
+        row["upper_loss_se_prompts_like_these"] = e.value_se_of_prompts
+    return row

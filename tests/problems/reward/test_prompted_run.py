@@ -6,6 +6,7 @@ root of 1 + 2 s^2.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
@@ -108,6 +109,44 @@ def test_what_a_run_exports_says_which_prompts_it_shows(solved, tmp_path):
     assert (tmp_path / "samples" / "prompts.txt").read_text() == "narrow\nwide\n"
     assert (tmp_path / "samples" / "after.png").is_file()
     assert not (tmp_path / "pipeline").exists()
+
+
+def by_place(seeds, prompts):
+    """Sixty prompts, each with a spread of its own."""
+    drawn = [torch.randn(1, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    spreads = [0.7 + 0.01 * int(p) for p in prompts]
+    return torch.stack([s * u for s, u in zip(spreads, drawn, strict=True)]).reshape(-1, 1, 1, 1)
+
+
+def below_one(samples):
+    """Enough of the reward is enough."""
+    return -((value(samples) - 0.6) ** 2)
+
+
+def test_many_prompts_of_few_samples_give_an_interval_for_these_and_one_for_prompts_like_these(
+    tmp_path,
+):
+    many = tuning(
+        model=by_place, prompts=tuple(map(str, range(60))), upper_reward=below_one,
+        samples_per_prompt=64, max_pool_size=60 * 64,
+    )  # fmt: skip
+    run, rows = run_locally(many, RunConfig(seed=2))
+    assert run.stop.status is Status.CONVERGED
+    last, spreads = rows[-1], 0.7 + 0.01 * np.arange(60)
+    best = (spreads**4).sum() / (0.6 * spreads**2).sum()
+    for kind in ("", "_prompts_like_these"):
+        low, high = (last[f"interval_{end}{kind}/lambda"] for end in ("low", "high"))
+        assert low < best < high
+    assert last["upper_loss_se_prompts_like_these"] > 0
+    many.export(run.state, tmp_path)
+    curve = pd.read_parquet(tmp_path / "curve.parquet")
+    assert curve["upper_loss_se_prompts_like_these"].notna().all()
+
+
+def test_few_prompts_do_not_say_how_others_would_differ(solved):
+    last = solved[1][-1]
+    assert np.isnan(last["interval_low_prompts_like_these/lambda"])
+    assert np.isnan(last["upper_loss_se_prompts_like_these"])
 
 
 def test_one_prompt_gives_the_numbers_of_none():
