@@ -9,9 +9,9 @@ from pydantic import model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
+from raybilevel.lower.hub import commit_of, is_commit, is_hub_name
 from raybilevel.lower.pretrained import PRETRAINED
 from raybilevel.lower.sampling.pipeline_files import find_files
-from raybilevel.lower.sampling.pipelines.hub import commit_of, is_commit, is_hub_name
 
 _OF_FILES = ("variant", "revision", "without")
 

@@ -1,7 +1,7 @@
 """`model_options`: what YAML can say of a model's files, and how a branch becomes a commit."""
 
 import pytest
-from lower.sampling.pipelines.hub_server import COMMIT, OLDER, point_to, serving
+from lower.hub_server import COMMIT, OLDER, point_to, serving
 
 from raybilevel.errors import InputError
 from raybilevel.problems.model_options import ModelOptions, pinned_options

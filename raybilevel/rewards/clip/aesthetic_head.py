@@ -41,7 +41,7 @@ def _file(head: str, where: str) -> Path:
             f"{where} is '{head}', which is no file in {Path.cwd()}, and no file of the hub such "
             "as 'owner/name/file.safetensors'"
         )
-    file = folder_of(model, [name], lambda folder: (folder / name).is_file(), where) / name
+    file = folder_of(model, [name], [name], where) / name
     if not file.is_file():
         raise InputError(f"{where} is '{head}', but '{model}' has no such file")
     return file

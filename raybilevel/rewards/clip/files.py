@@ -53,7 +53,8 @@ class ClipFiles:
 
     def weights(self) -> Path:
         """The folder of its weights, which are fetched now where they are not there yet."""
-        return folder_of(self.model, (_CONFIG, _WEIGHTS, _INDEX, _SHARDS), _has_weights, self.where)
+        files = (_CONFIG, _WEIGHTS, _INDEX, _SHARDS)
+        return folder_of(self.model, files, (_WEIGHTS, _INDEX), self.where)
 
 
 def read_files(model: str, processor: str | None, where: str) -> ClipFiles:
@@ -76,8 +77,7 @@ def read_files(model: str, processor: str | None, where: str) -> ClipFiles:
             f"{where} is '{model}', which needs transformers, and that is not installed; "
             "pip install 'raybilevel[text]'"
         )
-    complete = _has_config if processor is not None else _is_described
-    folder = folder_of(model, _JSON, complete, where)
+    folder = folder_of(model, _JSON, [_CONFIG], where)
     named = f"{where} '{model}'"
     config = _read(folder / _CONFIG, named)
     if config.get("model_type") != "clip":
@@ -85,7 +85,7 @@ def read_files(model: str, processor: str | None, where: str) -> ClipFiles:
     _check_weights(model, folder, where)
     if processor is not None:
         named = f"processor '{processor}'"
-        folder = folder_of(processor, _JSON, _has_processor, "processor")
+        folder = folder_of(processor, _JSON, _IMAGES, "processor")
     pixels = _pixels(folder, named)
     _check_tokenizer(folder, named)
     _check_size(pixels, config, named)
@@ -121,18 +121,6 @@ def _check_size(pixels: PixelSettings, config: dict[str, Any], named: str) -> No
             f"{named} makes images {pixels.square} pixels wide, but the model reads {wanted}; give "
             "processor a model that makes those"
         )
-
-
-def _has_config(folder: Path) -> bool:
-    return (folder / _CONFIG).is_file()
-
-
-def _has_processor(folder: Path) -> bool:
-    return all(any((folder / n).is_file() for n in names) for names in (_IMAGES, _TOKENIZERS))
-
-
-def _is_described(folder: Path) -> bool:
-    return _has_config(folder) and _has_processor(folder)
 
 
 def _has_weights(folder: Path) -> bool:

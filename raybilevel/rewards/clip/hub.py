@@ -2,119 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from raybilevel.errors import InputError
+from raybilevel.lower.hub import commit_of, download, is_hub_name, names_of
 
 
-def folder_of(
-    model: str, patterns: Sequence[str], complete: Callable[[Path], bool], where: str
-) -> Path:
+def folder_of(model: str, patterns: Sequence[str], needed: Sequence[str], where: str) -> Path:
     """The directory that holds a model's files of these patterns, as far as it has them.
 
     Parameters
     ----------
     model : a directory, or a hub name `owner/name`, perhaps with a branch, tag or commit:
-        `owner/name@revision`.
+        `owner/name@revision`. What is cached of a commit is not asked for.
     patterns : of file names.
-    complete : whether a folder has what is needed: then the hub is not asked for what is cached.
+    needed : files without one of which the cache is not enough.
+    where : the argument that holds the model, for the error's sentence.
 
     Raises
     ------
     InputError
-        If there is no such directory, and the hub has no such model, does not give it away, or
-        cannot be reached. A token comes from the environment (HF_TOKEN) alone.
+        If there is no such directory, and what `commit_of` and `download` raise.
     """
     if Path(model).is_dir():
         return Path(model)
-    with _in_a_sentence(model, where), _without_bars():
-        cached = _snapshot(model, patterns, local_files_only=True)
-        if cached is not None and complete(cached):
-            return cached
-        fetched = _snapshot(model, patterns)
-        assert fetched is not None, "what cannot be had raises"
-        return fetched
+    name, commit = _on_hub(model, where)
+    names = names_of(name, commit, needed, where)
+    files = [file for file in sorted(names) if any(fnmatchcase(file, p) for p in patterns)]
+    return download(name, commit, files, where)
 
 
 def has_file(model: str, file: str, where: str) -> bool:
     """Whether a model has a file, which is not fetched; raises what `folder_of` does."""
-    from huggingface_hub import HfApi
-
     if Path(model).is_dir():
         return (Path(model) / file).is_file()
+    name, commit = _on_hub(model, where)
+    return file in names_of(name, commit, [file], where)
+
+
+def _on_hub(model: str, where: str) -> tuple[str, str]:
+    """Its name there, and its commit."""
     name, _, revision = model.partition("@")
-    with _in_a_sentence(model, where):
-        return HfApi().file_exists(name, file, revision=revision or None)
-
-
-def _snapshot(model: str, patterns: Sequence[str], local_files_only: bool = False) -> Path | None:
-    """Its folder in the hub's cache; None where that alone is asked, and lacks some."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    name, _, revision = model.partition("@")
-    try:
-        folder = snapshot_download(
-            name,
-            revision=revision or None,
-            allow_patterns=list(patterns),
-            local_files_only=local_files_only,
+    if not is_hub_name(name):
+        raise InputError(
+            f"{where} is '{model}', which is no directory in {Path.cwd()}, and no name of the hub "
+            "such as 'owner/name'"
         )
-    except LocalEntryNotFoundError:
-        if local_files_only:
-            return None
-        raise
-    return Path(folder)
-
-
-@contextmanager
-def _in_a_sentence(model: str, where: str) -> Iterator[None]:
-    from huggingface_hub import errors
-
-    given, here = f"{where} is '{model}'", f"no directory in {Path.cwd()}"
-    try:
-        yield
-    except errors.HFValidationError as error:
-        raise InputError(
-            f"{given}, which is {here}, and no name of the hub such as 'owner/name'"
-        ) from error
-    except errors.GatedRepoError as error:
-        raise InputError(
-            f"{given}, which is gated: accept its terms on its page of the hub, and set HF_TOKEN "
-            "on every node"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise InputError(f"{given}, but the model has no such revision on the hub") from error
-    except errors.RepositoryNotFoundError as error:
-        raise InputError(
-            f"{given}, which is {here}, and not on the hub; a private model needs HF_TOKEN on "
-            "every node"
-        ) from error
-    except Exception as error:  # the hub's client lets through what its library for HTTP raises
-        if isinstance(error, InputError) or getattr(error, "errno", None) is not None:
-            raise  # such as a full disk
-        raise InputError(
-            f"{given}, which is {here}, not whole in the hub's cache, and the hub cannot be "
-            "reached; fetch it where there is a network, or give a directory"
-        ) from error
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """No progress bars: one a worker and file helps nobody."""
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    shown = not are_progress_bars_disabled()
-    if shown:
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bars()
+    return name, commit_of(name, revision or None, where)

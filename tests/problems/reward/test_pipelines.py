@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from lower.sampling.pipelines.hub_server import COMMIT, serving
+from lower.hub_server import COMMIT, serving
 from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
 from text_rewards import DyingContrast, asked, brightness, contrast
 

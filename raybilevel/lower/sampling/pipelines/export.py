@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raybilevel.lower.hub import commit_of
 from raybilevel.lower.sampling.pipelines.classes import scheduler_class
 from raybilevel.lower.sampling.pipelines.description import INDEX, PipelineDescription, is_part
-from raybilevel.lower.sampling.pipelines.hub import commit_of
 from raybilevel.lower.sampling.pipelines.loading import files_to_load, left_out, scheduler_like
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.lower.sampling.pipelines.source import describe_source, whole

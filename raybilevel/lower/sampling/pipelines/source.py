@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from raybilevel.imports import resolve
+from raybilevel.lower.hub import commit_of
 from raybilevel.lower.sampling.pipelines.callables import pipeline_returned
 from raybilevel.lower.sampling.pipelines.description import PipelineDescription, describe
-from raybilevel.lower.sampling.pipelines.hub import commit_of, describe_hub, fetch
+from raybilevel.lower.sampling.pipelines.hub import describe_hub, fetch
 from raybilevel.lower.sampling.pipelines.loading import load_described
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve
+from raybilevel.lower.hub import commit_of, is_hub_name
 from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
 from raybilevel.lower.sampling.pipeline_files import is_pixel_space, is_pixel_space_index
 from raybilevel.lower.sampling.pipelines.callables import returns_pipeline
-from raybilevel.lower.sampling.pipelines.hub import commit_of, describe_hub, is_hub_name
+from raybilevel.lower.sampling.pipelines.hub import describe_hub
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.function import FunctionModel

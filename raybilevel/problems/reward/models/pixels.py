@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybilevel.errors import InputError
+from raybilevel.lower.hub import commit_of
 from raybilevel.lower.pretrained import PRETRAINED, pipeline_directory
 from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.lower.sampling.pipelines.hub import commit_of, fetch
+from raybilevel.lower.sampling.pipelines.hub import fetch
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
 from raybilevel.problems.reward.prompts import PromptList

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, EulerDiscreteScheduler
-from lower.sampling.pipelines.hub_server import COMMIT, serving
+from lower.hub_server import COMMIT, serving
 from lower.sampling.pipelines.tiny_pipelines import SMALL, save
 
 from raybilevel.lower.sampling.pipelines.export import export_pipeline

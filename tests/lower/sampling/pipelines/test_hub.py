@@ -1,4 +1,4 @@
-"""Models of the hub: real huggingface_hub code against a hub on loopback."""
+"""Pipelines of the hub: real huggingface_hub code against a hub on loopback."""
 
 import os
 import shutil
@@ -10,17 +10,12 @@ import huggingface_hub.constants
 import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler
-from lower.sampling.pipelines.hub_server import COMMIT, OLDER, point_to, serving
+from lower.hub_server import COMMIT, point_to, serving
 from lower.sampling.small_networks import small_network
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipelines.hub import (
-    commit_of,
-    describe_hub,
-    fetch,
-    fetch_description,
-    is_hub_name,
-)
+from raybilevel.lower.hub import commit_of
+from raybilevel.lower.sampling.pipelines.hub import describe_hub, fetch, fetch_description
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.lower.sampling.pipelines.source import loaded
 
@@ -63,23 +58,6 @@ def refused(call, *given):
         call(*given)
     (sentence,) = str(caught.value).splitlines()
     return sentence
-
-
-def test_a_directory_goes_before_a_name_of_the_hub(run_in):
-    assert is_hub_name(NAME)
-    (run_in / NAME).mkdir(parents=True)
-    assert not is_hub_name(NAME)
-    assert not any(map(is_hub_name, ("digits", "a/b/c", "/tmp/model", "./model", "~/model", "a/")))
-
-
-def test_a_branch_is_a_commit_also_when_the_hub_is_not_there_any_more(hub, monkeypatch):
-    hub.publish(NAME, hub.models[NAME][COMMIT], OLDER, "v1")
-    assert commit_of(NAME) == COMMIT
-    assert commit_of(NAME, "v1") == OLDER
-    point_to("http://127.0.0.1:1", monkeypatch)
-    assert commit_of(NAME) == COMMIT
-    assert commit_of(NAME, "v1") == OLDER
-    assert commit_of(NAME, "a" * 40) == "a" * 40  # nothing to ask for
 
 
 def test_a_description_has_no_weights_and_says_what_there_is(hub):
@@ -152,21 +130,6 @@ def test_a_cache_that_cannot_be_written(hub, tmp_path, monkeypatch):
         "model 'owner/pixels' cannot be kept in the cache of the Hugging Face hub ([Errno 20] Not "
     )
     assert said.endswith("; set HF_HOME to a folder with room")
-
-
-def test_offline_mode_asks_nobody(hub, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    said = refused(commit_of, NAME)
-    assert said.startswith(f"{UNREACHABLE}OfflineModeIsEnabled: Cannot reach http://127.0.0.1:")
-    assert not hub.asked
-
-
-def test_a_model_that_does_not_exist(hub):
-    assert refused(commit_of, "nobody/nothing") == (
-        "model 'nobody/nothing' is no directory here, and the Hugging Face hub has no model of "
-        "that name, or shows it to nobody without a token; look for a misspelt name, or set "
-        "HF_TOKEN on every node"
-    )
 
 
 @pytest.mark.parametrize("call", [commit_of, fetch_description])
