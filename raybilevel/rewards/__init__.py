@@ -11,19 +11,16 @@ from raybilevel.errors import InputError
 from raybilevel.imports import resolve
 from raybilevel.rewards.builtin import Reward
 from raybilevel.rewards.memory import memory_of
+from raybilevel.rewards.pinning import pinned
 from raybilevel.rewards.reading import check_reads, reads
 from raybilevel.rewards.scores import evaluate
-from raybilevel.rewards.spec import parse
+from raybilevel.rewards.spec import is_import_path, parse
 from raybilevel.rewards.weighted_sum import MadeTerm, WeightedSum
 
 __all__ = [
-    "Reward", "check_reads", "evaluate", "is_import_path", "load_reward", "memory_of", "reads",
+    "Reward", "check_reads", "evaluate", "is_import_path", "load_reward", "memory_of", "pinned",
+    "reads",
 ]  # fmt: skip
-
-
-def is_import_path(spec: str) -> bool:
-    """Whether a spec is an import path, and no sum of rewards by name."""
-    return ":" in spec.partition("(")[0]  # arguments may be paths with a colon
 
 
 def load_reward(spec: str | Reward, where: str, device: str = "cpu") -> Reward:

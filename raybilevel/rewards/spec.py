@@ -43,6 +43,17 @@ class Term:
             raise InputError(f"{entry} is {factory!r}, but it must be make(device, ...) -> reward")
         return factory
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What is given, by the names of its parameters."""
+        bound = inspect.signature(self.factory).bind("cpu", *self.args, **dict(self.kwargs))
+        return dict(list(bound.arguments.items())[1:])
+
+    def __str__(self) -> str:
+        given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs)]
+        called = f"{self.name}({', '.join(given)})" if given else self.name
+        return called if self.weight == 1 else f"{self.weight!r} * {called}"
+
     def make(self, device: str) -> Reward:
         """Build the reward, without its weight."""
         reward = self.factory(device, *self.args, **dict(self.kwargs))
@@ -52,6 +63,11 @@ class Term:
                 "images"
             )
         return reward
+
+
+def is_import_path(spec: str) -> bool:
+    """Whether a spec is an import path, and no sum of rewards by name."""
+    return ":" in spec.partition("(")[0]  # arguments may be paths with a colon
 
 
 def parse(spec: str, where: str) -> list[Term]:

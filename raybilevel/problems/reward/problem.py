@@ -29,12 +29,14 @@ from raybilevel.problems.reward.prompts import Condition
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.worker import RewardWorker
 from raybilevel.problems.seeds import seed_base
-from raybilevel.rewards import load_reward
+from raybilevel.rewards import load_reward, pinned
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_REWARDS = ("lower_reward", "upper_reward", "held_out_reward")
 
 
 class RewardTuning(RewardSettings, Problem):
@@ -66,9 +68,11 @@ class RewardTuning(RewardSettings, Problem):
         return {column: load_reward(spec, column, device) for column, spec in self.columns.items()}
 
     def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
-        """The same with a hub's model named by its commit."""
-        stored = (before or {}).get("model_options")
-        return self.but(model_options=pinned_options(self.model, self.model_options, stored))
+        """The same with a hub's model, and those of rewards, named by their commits."""
+        stored = before or {}
+        options = pinned_options(self.model, self.model_options, stored.get("model_options"))
+        rewards = {name: pinned(getattr(self, name), stored.get(name)) for name in _REWARDS}
+        return self.but(model_options=options, **rewards)
 
     def remarks(self) -> list[str]:
         """What a user should know of the model's files."""

@@ -36,7 +36,7 @@ def _file(head: str, where: str) -> Path:
     if Path(head).is_file():
         return Path(head)
     model, _, name = head.rpartition("/")
-    if model.count("/") != 1:
+    if model.partition("@")[0].count("/") != 1:
         raise InputError(
             f"{where} is '{head}', which is no file in {Path.cwd()}, and no file of the hub such "
             "as 'owner/name/file.safetensors'"

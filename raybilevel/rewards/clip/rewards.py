@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from raybilevel.errors import InputError
 from raybilevel.rewards.builtin import Reward
 from raybilevel.rewards.clip.aesthetic_head import aesthetic_head
 from raybilevel.rewards.clip.encoder import ClipEncoder, clip_encoder
+from raybilevel.rewards.clip.hub import pinned_file, pinned_model
+from raybilevel.rewards.spec import Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,10 +74,8 @@ def pickscore(
     InputError
         As `clip_similarity`.
     """
-    if processor is None and model == _PICKSCORE:
-        processor = _PICKSCORE_PROCESSOR
     _check_batch_size(batch_size, "pickscore")
-    clip = clip_encoder(model, processor, dtype, device, "pickscore's model")
+    clip = clip_encoder(model, _processor(model, processor), dtype, device, "pickscore's model")
 
     def reward(images: Tensor, prompts: Sequence[str]) -> Tensor:
         cosine = _cosine(clip, images, prompts, batch_size)
@@ -115,6 +116,44 @@ def aesthetic(
         return network(clip.image_features(images, batch_size))[:, 0].to(images.device)
 
     return reward
+
+
+def pinned_arguments(term: Term, before: Term | None) -> dict[str, str]:
+    """What of a reward of this file may be on the hub, by its commits; of other rewards nothing.
+
+    By argument, also of those that are not given.
+
+    Parameters
+    ----------
+    before : the same reward as it was pinned before.
+    """
+    stored = {} if before is None else _of_hub(before)
+    return {
+        argument: (pinned_file if argument == "head" else pinned_model)(
+            model, f"{term.name}'s {argument}", stored.get(argument)
+        )
+        for argument, model in _of_hub(term).items()
+    }
+
+
+def _of_hub(term: Term) -> dict[str, str]:
+    """Arguments that may name what is on the hub."""
+    factory = term.factory
+    if factory not in (clip_similarity, pickscore, aesthetic):
+        return {}
+    defaults = {p.name: p.default for p in inspect.signature(factory).parameters.values()}
+    arguments = defaults | term.arguments
+    if factory is pickscore:
+        arguments["processor"] = _processor(arguments["model"], arguments["processor"])
+    named = {name: arguments.get(name) for name in ("model", "processor", "head")}
+    return {name: model for name, model in named.items() if isinstance(model, str)}
+
+
+def _processor(model: str, given: str | None) -> str | None:
+    """The published model comes without one of its own."""
+    if given is None and str(model).partition("@")[0] == _PICKSCORE:
+        return _PICKSCORE_PROCESSOR
+    return given
 
 
 def _check_batch_size(batch_size: int, name: str) -> None:

@@ -5,13 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from lower.hub_server import OLDER, serving
 from PIL import Image
 from rewards.clip.tiny_clip import EDGE, FEATURES, clip_model, image_processor, save_clip
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, CLIPModel
 
 from raybilevel.errors import InputError
-from raybilevel.rewards import evaluate, load_reward, memory_of, reads
+from raybilevel.rewards import evaluate, load_reward, memory_of, pinned, reads
 from raybilevel.rewards.clip import encoder
 from raybilevel.rewards.clip.pixels import PixelSettings
 
@@ -330,3 +331,17 @@ def test_a_head_that_is_not_there(clip, tmp_path, monkeypatch):
         f"aesthetic's head is 'heads/mine.pth', which is no file in {tmp_path}, and no file of the "
         "hub such as 'owner/name/file.safetensors'"
     )
+
+
+def test_a_reward_that_is_pinned_reads_the_commit_that_its_branch_has_left(
+    clip, copy, pictures, tmp_path, monkeypatch
+):
+    with serving(monkeypatch, tmp_path / "cache") as hub:
+        hub.publish("them/clip", clip, OLDER)
+        spec = pinned("clip_similarity(model='them/clip')")
+        (copy / "config.json").unlink()
+        hub.publish("them/clip", copy)
+        found = scores(load_reward(spec, HERE), pictures[1])
+        with pytest.raises(InputError, match=r"has no config\.json"):
+            load_reward("clip_similarity(model='them/clip')", HERE)
+    np.testing.assert_array_equal(found, scores(loaded("clip_similarity", clip), pictures[1]))
