@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
@@ -27,8 +27,9 @@ class ModelOptions(Settings):
         Of the weights, such as "fp16" for `diffusion_pytorch_model.fp16.safetensors`; None for
         those without one, or else the only one.
     revision
-        A branch, tag or commit of a model of the hub; None for the main branch. A run stores the
-        commit, and goes on with it.
+        A branch, tag or commit of a model of the hub; None for the main branch.
+    commit
+        What the revision named when the run began: a run stores it, and goes on with it.
     without
         Parts that are left out, which null says too.
     offload
@@ -43,6 +44,7 @@ class ModelOptions(Settings):
 
     variant: str | None = None
     revision: str | None = None
+    commit: str | None = None
     without: tuple[str, ...] | None = None
     offload: Literal["model", "sequential"] | None = None
     slicing: tuple[Literal["attention", "vae", "vae_tiling"], ...] | None = None
@@ -57,7 +59,8 @@ class ModelOptions(Settings):
         if unknown:
             raise InputError(
                 f"model_options has {min(unknown)}, but what is known is "
-                f"{', '.join(cls.model_fields)}, and as null each part of the model"
+                f"{', '.join(n for n in cls.model_fields if n != 'commit')}, and as null each part "
+                "of the model"
             )
         if not others:
             return given
@@ -67,11 +70,26 @@ class ModelOptions(Settings):
             raise InputError(f"model_options.without is '{without}', but it is a list of parts")
         return {**known, "without": (*without, *others)}
 
+    @field_validator("commit")
+    @classmethod
+    def _whole(cls, commit: str | None) -> str | None:
+        if commit is not None and not is_commit(commit):
+            raise InputError(
+                f"model_options.commit is '{commit}', but it is what a run stores, of 40 digits; "
+                "give revision"
+            )
+        return commit
+
     @property
     def given(self) -> dict[str, Any]:
-        """As `PipelineSettings` takes them: parts that are left out by their names."""
-        own = {name: getattr(self, name) for name in type(self).model_fields if name != "without"}
-        return {**own, **dict.fromkeys(self.without or ())}
+        """As `PipelineSettings` takes them: the commit as revision, parts left out by name."""
+        others = ("without", "commit")
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in others}
+        return {
+            **own,
+            "revision": self.commit or self.revision,
+            **dict.fromkeys(self.without or ()),
+        }
 
     def remarks_on(self, model: Any) -> list[str]:
         """Which files of a directory of an unconditional pixel-space pipeline are used."""
@@ -84,7 +102,9 @@ class ModelOptions(Settings):
         if not isinstance(model, str) or ":" in model:
             self._refuse(_OF_FILES, "the model is a callable, which loads its own weights")
         elif not is_hub_name(model):
-            self._refuse(("revision",), "only a model of the Hugging Face hub has revisions")
+            self._refuse(
+                ("revision", "commit"), "only a model of the Hugging Face hub has revisions"
+            )
 
     def check_variant_alone(self, what: str) -> None:
         """Refuse all but the variant, which is all that `what` takes."""
@@ -108,7 +128,7 @@ def pinned_options(
     ----------
     model : as `RewardTuning` takes it.
     before : `model_options` as the run that goes on has stored them, whose commit is kept whatever
-        the branch names by now.
+        the branch names by now. Another revision is left for `check_same` to refuse.
 
     Raises
     ------
@@ -117,8 +137,11 @@ def pinned_options(
     """
     if not isinstance(model, str) or model in PRETRAINED or not is_hub_name(model):
         return options
-    if is_commit(options.revision):
+    if options.commit is not None:
         return options
-    kept = (before or {}).get("revision")
+    stored = before or {}
+    if "commit" not in stored and is_commit(stored.get("revision")):  # as runs were stored before
+        return options if is_commit(options.revision) else options.but(revision=stored["revision"])
+    kept = stored.get("commit")
     commit = kept if is_commit(kept) else commit_of(model, options.revision)
-    return options.but(revision=commit)
+    return options.but(commit=commit)

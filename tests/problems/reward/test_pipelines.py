@@ -167,7 +167,7 @@ def test_a_model_of_the_hub_is_named_by_its_commit_and_exported_by_name(sd, tmp_
     with serving(monkeypatch, tmp_path / "cache") as hub:
         hub.publish("owner/painter", sd)
         problem = tuning(sd, model="owner/painter").pinned()
-        assert problem.model_options.revision == COMMIT
+        assert problem.model_options.commit == COMMIT
         problem.check()
         assert not any(name.endswith("safetensors") for name in hub.downloads())
         state = run_locally(problem, RunConfig(max_rounds=1))[0].state
@@ -183,9 +183,9 @@ def test_a_model_of_the_hub_is_named_by_its_commit_and_exported_by_name(sd, tmp_
 
 
 def test_a_run_goes_on_with_the_commit_that_it_began_with(sd):
-    stored = {"model_options": {"revision": COMMIT}}
+    stored = {"model_options": {"revision": "main", "commit": COMMIT}}
     problem = tuning(sd, model="owner/painter", model_options={"revision": "main"})
-    assert problem.pinned(stored).model_options.revision == COMMIT
+    assert problem.pinned(stored).model_options.commit == COMMIT
 
 
 def test_a_loaded_pipeline_is_no_model(sd):
