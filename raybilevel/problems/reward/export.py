@@ -11,9 +11,19 @@ from raybilevel.problems.pictures import COLUMNS, write_grid
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_plan import shown_prompts
 from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.worker import DRAWN_IN
 from raybilevel.upper.within import EstimateWithin
 
 _POINTS = 121
+
+
+def dtype_drawn(state: Arrays) -> str | None:
+    """The dtype in which workers drew a pool, where that was left to their devices.
+
+    That of most samples: a pool of several is marked inexact already.
+    """
+    counts = {key: int(value) for key, value in state.items() if key.startswith(DRAWN_IN)}
+    return max(counts, key=counts.__getitem__).removeprefix(DRAWN_IN) if counts else None
 
 
 def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) -> None:

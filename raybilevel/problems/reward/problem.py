@@ -19,7 +19,7 @@ from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Updat
 from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.convergence import stop_blackened, stop_with
 from raybilevel.problems.reward.evaluation import RewardEvaluation
-from raybilevel.problems.reward.export import write_curve, write_samples
+from raybilevel.problems.reward.export import dtype_drawn, write_curve, write_samples
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import counted, grown, resample
@@ -171,7 +171,7 @@ class RewardTuning(RewardSettings, Problem):
 
     def export(self, state: Arrays, directory: Path) -> None:
         """The pretrained pipeline, samples before and after, and the objective's curve."""
-        self.source.export(directory)
+        self.source.drawn_in(dtype_drawn(state)).export(directory)
         write_samples(state, self.prompt_list, directory)
         if len(state["pool/seed"]):
             write_curve(self.objective(state), state["x"], directory)

@@ -21,6 +21,8 @@ from raybilevel.rewards import Reward, evaluate
 if TYPE_CHECKING:
     from torch import Tensor
 
+DRAWN_IN = "drawn_in_"
+"""How keys of a state begin that count samples by the dtype that workers drew them in."""
 
 _SHOWN = 4  # seeds of a batch in a sentence
 
@@ -85,7 +87,10 @@ class RewardWorker:
 
 
 def _sums(drawn: DrawnSamples) -> Arrays:
-    return {} if drawn.blackened is None else {"blackened": np.array(drawn.blackened)}
+    sums = {} if drawn.blackened is None else {"blackened": np.array(drawn.blackened)}
+    if drawn.dtype is not None:
+        sums[f"{DRAWN_IN}{drawn.dtype}"] = np.array(len(drawn.samples))
+    return sums
 
 
 class UserCodeError(RuntimeError):

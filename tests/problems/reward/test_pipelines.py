@@ -130,11 +130,21 @@ def test_what_a_run_exports_draws_the_same_images_by_the_stock_call(sd, tmp_path
     problem = tuning(sd)
     run, _ = run_locally(problem)
     problem.export(run.state, tmp_path)
-    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
+    told = json.loads((tmp_path / "pipeline" / "call.json").read_text())
+    dtype = getattr(torch, told["dtype"])
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "pipeline", dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     seed, place = int(run.state["pool/seed"][0]), run.state["pool/prompt"][0]
     image = alone(pipeline, problem, seed, problem.prompt_list.conditions[place])
     assert abs(contrast(image)[0] - run.state["pool/upper"][0]) < 1e-4
+
+
+def test_a_run_exports_the_dtype_that_most_of_its_samples_were_drawn_in(sd, tmp_path):
+    problem = tuning(sd)
+    state = run_locally(problem, RunConfig(max_rounds=1))[0].state
+    assert state["drawn_in_float32"] == len(state["pool/seed"])
+    problem.export(state | {"drawn_in_bfloat16": np.array(10**6)}, tmp_path)
+    assert json.loads((tmp_path / "pipeline" / "call.json").read_text())["dtype"] == "bfloat16"
 
 
 def test_a_function_that_returns_a_pipeline_draws_what_its_directory_does(sd):

@@ -10,8 +10,9 @@ from raybilevel.imports import resolve
 from raybilevel.lower.hub import commit_of
 from raybilevel.lower.sampling.pipelines.callables import pipeline_returned
 from raybilevel.lower.sampling.pipelines.description import PipelineDescription, describe
+from raybilevel.lower.sampling.pipelines.dtypes import choose_dtype
 from raybilevel.lower.sampling.pipelines.hub import describe_hub, fetch
-from raybilevel.lower.sampling.pipelines.loading import load_described
+from raybilevel.lower.sampling.pipelines.loading import files_to_load, load_described
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
 Source = Path | str | Callable[[], Any]
@@ -61,6 +62,14 @@ def loaded(
     if callable(source):
         return pipeline_returned(source, settings, device, conditions)
     return load_described(whole(source, settings), settings, device), []
+
+
+def dtype_of(source: Path | str, settings: PipelineSettings, device: str) -> str:
+    """The name of the dtype that `loaded` gives a pipeline, all of whose files are on this node."""
+    weights = {}
+    if settings.dtype == "auto" and device != "cpu":
+        weights = dict(files_to_load(describe_source(source, settings), settings).weights)
+    return str(choose_dtype(weights, settings.dtype, device)).removeprefix("torch.")
 
 
 def whole(source: Path | str, settings: PipelineSettings) -> PipelineDescription:

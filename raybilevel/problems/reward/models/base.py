@@ -27,12 +27,14 @@ class DrawnSamples:
     nfe : network evaluations.
     seconds : by part of the model.
     blackened : how many a safety checker has blackened; None where there can be none.
+    dtype : that the device has decided on; None where nobody left it to that.
     """
 
     samples: Tensor
     nfe: int
     seconds: dict[str, float] = field(default_factory=dict)
     blackened: int | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class Model(ABC):
     @abstractmethod
     def nfe_per_sample(self) -> int:
         """Network evaluations of one sample."""
+
+    def drawn_in(self, dtype: str | None) -> Model:
+        """The same as it was drawn from, where that was left to workers' devices."""
+        return self
 
     @abstractmethod
     def export(self, directory: Path) -> None:

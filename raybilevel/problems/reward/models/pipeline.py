@@ -81,12 +81,16 @@ class PipelineModel(Model):
     def sampler(self, device: str) -> PipelineDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
-        from raybilevel.lower.sampling.pipelines.source import loaded
+        from raybilevel.lower.sampling.pipelines.source import dtype_of, loaded
 
-        source = self.spec if self._files is None else self._files
+        files, dtype = self._files, None
+        source = self.spec if files is None else files
         pipeline, remarks = loaded(source, self.settings, device, self._conditions)
+        if files is not None and self.settings.dtype == "auto":
+            dtype = dtype_of(files, self.settings, device)
         steps, options = self.settings.sampling_steps, self.settings.call_options
-        return PipelineDraws(self, PipelineSampler(pipeline, device, steps, options), remarks)
+        drawing = PipelineSampler(pipeline, device, steps, options)
+        return PipelineDraws(self, drawing, remarks, dtype)
 
     @cached_property
     def nfe_per_sample(self) -> int:
@@ -96,6 +100,12 @@ class PipelineModel(Model):
         here = replace(self, settings=replace(self.settings, model_options=options))
         conditions = None if self.prompts is None else self.prompts.conditions[:1]
         return here.sampler("cpu").draw([0], conditions).nfe
+
+    def drawn_in(self, dtype: str | None) -> PipelineModel:
+        """The same with the dtype that its workers had, for `call.json` to say."""
+        if dtype is None or self.settings.dtype != "auto":
+            return self
+        return replace(self, settings=replace(self.settings, dtype=dtype))
 
     def export(self, directory: Path) -> None:
         """Write the pipeline as stock, or what of a model of the hub is not there: `pipeline/`."""
@@ -109,17 +119,22 @@ class PipelineModel(Model):
 class PipelineDraws:
     """A pipeline that is loaded.
 
-    Attributes
+    Parameters
     ----------
     remarks : what was found while it was.
+    dtype : that the device decided on, where it was left to that.
     """
 
     def __init__(
-        self, model: PipelineModel, sampler: PipelineSampler, remarks: Sequence[str]
+        self,
+        model: PipelineModel,
+        sampler: PipelineSampler,
+        remarks: Sequence[str],
+        dtype: str | None = None,
     ) -> None:
         from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 
-        self._model, self.remarks = model, tuple(remarks)
+        self._model, self._dtype, self.remarks = model, dtype, tuple(remarks)
         self._batches = BatchedSampler(
             sampler, model.named, model.batch_size, may_halve=model.may_halve
         )
@@ -132,7 +147,8 @@ class PipelineDraws:
     def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
         """An image a seed."""
         drawn = self._batches.draw(seeds, conditions)
-        return DrawnSamples(drawn.images, drawn.cost.nfe, drawn.cost.seconds, drawn.blackened)
+        cost = drawn.cost
+        return DrawnSamples(drawn.images, cost.nfe, cost.seconds, drawn.blackened, self._dtype)
 
     def probe(self) -> PipelineReport:
         """Draw two images, one of them thrice."""

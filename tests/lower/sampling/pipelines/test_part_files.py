@@ -13,6 +13,7 @@ from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
 from raybilevel.lower.sampling.pipelines.description import describe
 from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.source import dtype_of
 
 PARTS = ("unet", "vae", "text_encoder")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -180,6 +181,7 @@ def test_what_a_pipeline_computes_in_is_told_by_what_its_weights_are_stored_in(h
     for folder, expected in ((half, torch.float16), (plain, torch.bfloat16)):
         pipeline = load_stock_pipeline(folder, device="cuda")  # which nothing is moved to yet
         assert {getattr(pipeline, part).dtype for part in PARTS} == {expected}
+        assert f"torch.{dtype_of(folder, PipelineSettings(), 'cuda')}" == str(expected)
     assert load_stock_pipeline(half).unet.dtype == torch.float32
     assert load_stock_pipeline(half, PipelineSettings(dtype="bfloat16")).vae.dtype == torch.bfloat16
 
