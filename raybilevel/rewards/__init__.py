@@ -10,7 +10,6 @@ from __future__ import annotations
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve
 from raybilevel.rewards.builtin import Reward
-from raybilevel.rewards.memory import memory_of
 from raybilevel.rewards.pinning import pinned
 from raybilevel.rewards.reading import check_reads, reads
 from raybilevel.rewards.scores import evaluate
@@ -18,8 +17,7 @@ from raybilevel.rewards.spec import is_import_path, parse
 from raybilevel.rewards.weighted_sum import MadeTerm, WeightedSum
 
 __all__ = [
-    "Reward", "check_reads", "evaluate", "is_import_path", "load_reward", "memory_of", "pinned",
-    "reads",
+    "Reward", "check_reads", "evaluate", "is_import_path", "load_reward", "pinned", "reads",
 ]  # fmt: skip
 
 

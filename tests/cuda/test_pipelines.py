@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from lower.sampling.pipelines.tiny_pipelines import save
+from lower.sampling.pipelines.tiny_pipelines import load, save
 
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
@@ -16,7 +15,7 @@ def model(tmp_path_factory):
 
 def drawn(model, **options):
     settings = PipelineSettings(dtype="float32", model_options=options)
-    pipeline = load_stock_pipeline(model, settings, "cuda")
+    pipeline = load(model, settings, "cuda")
     sampler = PipelineSampler(pipeline, "cuda", 3, {"guidance_scale": 4.0})
     sampler.draw([0], ["dog"])  # whose encoding is kept
     return sampler.draw([1, 2], ["dog", "a red cat"]).images

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer, CLIPModel
 
 from raybilevel.errors import InputError
-from raybilevel.rewards import evaluate, load_reward, memory_of, pinned, reads
+from raybilevel.rewards import evaluate, load_reward, pinned, reads
 from raybilevel.rewards.clip import encoder
 from raybilevel.rewards.clip.pixels import PixelSettings
 
@@ -144,9 +144,6 @@ def test_one_clip_serves_all_rewards_and_encodes_the_same_images_once(
     after = [scores(reward, images) for reward in rewards]
     assert len(encoded) == 2
     assert all((a != b).all() for a, b in zip(after, before, strict=True))
-    network = sum(t.nbytes for t in (*clip_model().parameters(), *clip_model().buffers()))
-    assert memory_of(*rewards) == network + 4 * (FEATURES + 1)
-    assert memory_of(rewards[0]) == network
 
 
 def test_other_batches_and_other_prompts_beside_it_give_a_sample_the_same_score(clip, pictures):

@@ -11,7 +11,7 @@ from typing import Any
 
 from raybilevel.imports import said_in_a_sentence
 from raybilevel.lower.sampling.pipelines.classes import scheduler_class
-from raybilevel.lower.sampling.pipelines.description import PipelineDescription, describe
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription
 from raybilevel.lower.sampling.pipelines.dtypes import choose_dtype, keep_eight_bits
 from raybilevel.lower.sampling.pipelines.memory_saving import save_memory
 from raybilevel.lower.sampling.pipelines.part_files import PartFiles, choose_files
@@ -28,26 +28,20 @@ _UNASKED = {
 """Parts that change images after they are drawn: a reward would see the change."""
 
 
-def load_stock_pipeline(
-    directory: Path | str, settings: PipelineSettings | None = None, device: str = "cpu"
-) -> Any:
-    """The pipeline in a directory, from safetensors alone, on the CPU, without what changes images.
+def load_described(described: PipelineDescription, settings: PipelineSettings, device: str) -> Any:
+    """A pipeline whose files are all there, from safetensors alone, without what changes images.
 
     Parameters
     ----------
-    device : that it will compute on, which decides what dtype "auto" is.
+    device : that it will compute on, which decides what dtype "auto" is; until then it is on the
+        CPU.
 
     Raises
     ------
     InputError
-        What `describe`, `choose_files`, `scheduler_class` and `save_memory` raise; and where
-        diffusers cannot load it, with its words.
+        What `choose_files`, `scheduler_class` and `save_memory` raise; and where diffusers cannot
+        load it, with its words.
     """
-    return load_described(describe(directory), settings or PipelineSettings(), device)
-
-
-def load_described(described: PipelineDescription, settings: PipelineSettings, device: str) -> Any:
-    """The same, of a pipeline that was described, whose files are all there."""
     from diffusers import DiffusionPipeline
 
     chosen = files_to_load(described, settings)

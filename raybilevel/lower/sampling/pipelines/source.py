@@ -54,7 +54,7 @@ def loaded(
     Raises
     ------
     InputError
-        What `describe_source`, `load_stock_pipeline` and `pipeline_returned` raise.
+        What `describe_source`, `load_described` and `pipeline_returned` raise.
     """
     if isinstance(source, str) and ":" in source:
         make, named = resolve(source, "model"), f"model '{source}'"

@@ -5,11 +5,10 @@ import re
 
 import pytest
 import torch
-from lower.sampling.pipelines.tiny_pipelines import save
+from lower.sampling.pipelines.tiny_pipelines import load, save
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.callables import returns_pipeline
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.lower.sampling.pipelines.source import loaded
@@ -26,7 +25,7 @@ def directories(tmp_path_factory):
 @pytest.fixture
 def make(directories):
     """A function without arguments that loads a family's pipeline."""
-    return lambda name: functools.partial(load_stock_pipeline, directories[name])
+    return lambda name: functools.partial(load, directories[name])
 
 
 def refusal(make, conditions=("a red cat",), **settings):

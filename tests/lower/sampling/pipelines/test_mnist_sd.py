@@ -10,9 +10,9 @@ from diffusers import StableDiffusionPipeline
 from raybilevel.lower.pretrained import pretrained
 from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
 from raybilevel.lower.sampling.pipelines.description import describe
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.source import loaded
 from raybilevel.rewards.asked_digit import DIGITS, digit_asked, held_out_asked_digit
 from raybilevel.rewards.thickness import stroke_width
 
@@ -28,7 +28,7 @@ SEEDS = [*range(10), *range(10)]
 
 @pytest.fixture(scope="module")
 def pipeline():
-    return load_stock_pipeline(pretrained("mnist-sd"), SETTINGS)
+    return loaded(pretrained("mnist-sd"), SETTINGS)[0]
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ import shutil
 
 import pytest
 import torch
-from lower.sampling.pipelines.tiny_pipelines import save
+from lower.sampling.pipelines.tiny_pipelines import load, save
 from safetensors.torch import load_file, save_file
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
 from raybilevel.lower.sampling.pipelines.description import describe
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.lower.sampling.pipelines.source import dtype_of
 
@@ -28,7 +27,7 @@ def plain(tmp_path_factory):
 def half(plain, tmp_path_factory):
     """The variant fp16 alone, each part in several files, as newer diffusers writes them."""
     folder = tmp_path_factory.mktemp("half") / "pipeline"
-    pipeline = load_stock_pipeline(plain, PipelineSettings(dtype="float16"))
+    pipeline = load(plain, PipelineSettings(dtype="float16"))
     pipeline.save_pretrained(folder, variant="fp16", max_shard_size="5KB")
     assert list(folder.glob("text_encoder/model.fp16-00001-of-*.safetensors"))
     return folder
@@ -70,9 +69,9 @@ def test_the_only_variant_is_used_and_said(half, plain):
     said = f"model '{half}' has its weights in the variant 'fp16' alone, which is used"
     assert check(half) == [said]
     assert check(half, variant="fp16") == []
-    pipeline = load_stock_pipeline(half)
+    pipeline = load(half)
     assert pipeline.unet.dtype == torch.float32
-    assert same(pipeline, in_half(load_stock_pipeline(plain)))
+    assert same(pipeline, in_half(load(plain)))
 
 
 def test_a_part_without_the_variant_has_its_plain_weights(half, plain, tmp_path):
@@ -81,9 +80,9 @@ def test_a_part_without_the_variant_has_its_plain_weights(half, plain, tmp_path)
     shutil.copytree(plain / "vae", mixed / "vae")
     said = f"model '{mixed}' has its vae without the variant 'fp16'; the plain ones are used"
     assert check(mixed, variant="fp16") == [said]
-    pipeline = load_stock_pipeline(mixed, options(variant="fp16"))
-    assert same(pipeline, load_stock_pipeline(plain), ["vae"])
-    assert same(pipeline, in_half(load_stock_pipeline(plain)), ["unet", "text_encoder"])
+    pipeline = load(mixed, options(variant="fp16"))
+    assert same(pipeline, load(plain), ["vae"])
+    assert same(pipeline, in_half(load(plain)), ["unet", "text_encoder"])
 
 
 def test_of_plain_weights_and_a_variant_the_plain_ones_are_used(half, copy):
@@ -91,9 +90,9 @@ def test_of_plain_weights_and_a_variant_the_plain_ones_are_used(half, copy):
         for path in (half / part).glob("*fp16*"):
             shutil.copyfile(path, copy / part / path.name)
     assert check(copy) == []
-    assert same(load_stock_pipeline(copy), load_stock_pipeline(copy, options()))
-    chosen = load_stock_pipeline(copy, options(variant="fp16"))
-    assert same(chosen, load_stock_pipeline(half))
+    assert same(load(copy), load(copy, options()))
+    chosen = load(copy, options(variant="fp16"))
+    assert same(chosen, load(half))
 
 
 def test_a_folder_of_the_hubs_cache_is_taken_for_its_snapshot(half, tmp_path):
@@ -103,7 +102,7 @@ def test_a_folder_of_the_hubs_cache_is_taken_for_its_snapshot(half, tmp_path):
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text(COMMIT)
     assert check(cache, variant="fp16") == []
-    assert same(load_stock_pipeline(cache), load_stock_pipeline(half))
+    assert same(load(cache), load(half))
 
 
 def test_of_two_variants_of_a_part_one_is_asked_for(copy):
@@ -143,7 +142,7 @@ def test_parts_that_are_left_out_are_neither_read_nor_missed(tmp_path):
     for part in without:
         shutil.rmtree(folder / part)
     assert check(folder, **without) == []
-    pipeline = load_stock_pipeline(folder, options(**without))
+    pipeline = load(folder, options(**without))
     assert pipeline.text_encoder_3 is None
     assert pipeline.tokenizer_2 is not None
     assert refusal(folder, text_encoder_4=None) == (
@@ -155,7 +154,7 @@ def test_parts_that_are_left_out_are_neither_read_nor_missed(tmp_path):
 
 def test_what_saves_memory(plain, tmp_path):
     switches = options(slicing=["attention", "vae", "vae_tiling"])
-    pipeline = load_stock_pipeline(plain, switches)
+    pipeline = load(plain, switches)
     assert pipeline.vae.use_slicing
     assert pipeline.vae.use_tiling
     processors = pipeline.unet.attn_processors.values()
@@ -164,14 +163,14 @@ def test_what_saves_memory(plain, tmp_path):
         "model_options.slicing has 'unet', but it is some of attention, vae, vae_tiling"
     )
     with pytest.raises(InputError, match=r"slicing has 'vae', but model .* has no vae that can be"):
-        load_stock_pipeline(save(tmp_path / "k", "Kandinsky 2.2"), options(slicing=["vae"]))
+        load(save(tmp_path / "k", "Kandinsky 2.2"), options(slicing=["vae"]))
 
 
 @pytest.mark.parametrize("how", ["model", "sequential"])
 def test_nothing_is_offloaded_where_there_is_no_gpu(plain, how):
     said = rf"model_options\.offload is '{how}', but model '{plain}' is run on the CPU, where .*"
     with pytest.raises(InputError, match=said):
-        load_stock_pipeline(plain, options(offload=how))
+        load(plain, options(offload=how))
     assert refusal(plain, offload="disk") == (
         "model_options.offload is 'disk', but it is one of model, sequential"
     )
@@ -179,18 +178,18 @@ def test_nothing_is_offloaded_where_there_is_no_gpu(plain, how):
 
 def test_what_a_pipeline_computes_in_is_told_by_what_its_weights_are_stored_in(half, plain):
     for folder, expected in ((half, torch.float16), (plain, torch.bfloat16)):
-        pipeline = load_stock_pipeline(folder, device="cuda")  # which nothing is moved to yet
+        pipeline = load(folder, device="cuda")  # which nothing is moved to yet
         assert {getattr(pipeline, part).dtype for part in PARTS} == {expected}
         assert f"torch.{dtype_of(folder, PipelineSettings(), 'cuda')}" == str(expected)
-    assert load_stock_pipeline(half).unet.dtype == torch.float32
-    assert load_stock_pipeline(half, PipelineSettings(dtype="bfloat16")).vae.dtype == torch.bfloat16
+    assert load(half).unet.dtype == torch.float32
+    assert load(half, PipelineSettings(dtype="bfloat16")).vae.dtype == torch.bfloat16
 
 
 def test_networks_that_are_stored_in_eight_bits_stay_so(copy):
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     stored = load_file(weights)
     save_file({name: value.to(torch.float8_e4m3fn) for name, value in stored.items()}, weights)
-    unet = load_stock_pipeline(copy, device="cuda").unet
+    unet = load(copy, device="cuda").unet
     assert unet.dtype == torch.bfloat16  # computes in it
     assert unet.down_blocks[0].resnets[0].conv1.weight.dtype == torch.float8_e4m3fn
 
@@ -198,5 +197,5 @@ def test_networks_that_are_stored_in_eight_bits_stay_so(copy):
 def test_what_transformers_cannot_load_is_said_with_the_models_name(copy):
     (copy / "text_encoder" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(InputError, match=rf"^model '{copy}' failed on being loaded: "):
-        load_stock_pipeline(copy, PipelineSettings(dtype="float32"))
+        load(copy, PipelineSettings(dtype="float32"))
     assert json.loads((copy / "model_index.json").read_text())  # what was there stays

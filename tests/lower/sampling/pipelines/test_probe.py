@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from diffusers import StableDiffusionPipeline
-from lower.sampling.pipelines.tiny_pipelines import FAMILIES, save
+from lower.sampling.pipelines.tiny_pipelines import FAMILIES, load, save
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline, set_scheduler
+from raybilevel.lower.sampling.pipelines.loading import set_scheduler
 from raybilevel.lower.sampling.pipelines.probe import probe_pipeline
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
@@ -19,7 +19,7 @@ def saved(tmp_path_factory):
 
 
 def sampler_of(directory, name, **settings):
-    pipeline = load_stock_pipeline(directory, PipelineSettings(**settings))
+    pipeline = load(directory, PipelineSettings(**settings))
     return PipelineSampler(pipeline, "cpu", 2, FAMILIES[name][1])
 
 
@@ -73,7 +73,7 @@ def test_the_remedy_works(saved):
 
 
 def test_what_a_pipeline_raises_is_a_sentence(saved):
-    pipeline = load_stock_pipeline(saved["Stable Diffusion"])
+    pipeline = load(saved["Stable Diffusion"])
     sampler = PipelineSampler(pipeline, "cpu", 2, {"height": 17, "width": 17})
     with pytest.raises(InputError, match=r"model 'tiny' failed on seed 0 and 'cat': .*divisible"):
         probe_pipeline(sampler, "model 'tiny'", PROMPTS)
@@ -107,7 +107,7 @@ def changed(change):
     ids=["range", "not finite", "neighbours"],
 )
 def test_images_that_a_reward_could_not_use_are_refused(saved, change, said):
-    pipeline = load_stock_pipeline(saved["Stable Diffusion"])
+    pipeline = load(saved["Stable Diffusion"])
     sampler = PipelineSampler(changed(change)(**pipeline.components), "cpu", 2)
     with pytest.raises(InputError, match=said):
         probe_pipeline(sampler, "model 'tiny'", PROMPTS)

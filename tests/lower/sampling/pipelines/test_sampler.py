@@ -11,11 +11,10 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DModel,
 )
-from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, save
+from lower.sampling.pipelines.tiny_pipelines import FAMILIES, LABELS, PROMPTS, load, save
 from PIL import Image
 
 from raybilevel.errors import RunError
-from raybilevel.lower.sampling.pipelines.loading import load_stock_pipeline
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler, as_tensor
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 
@@ -50,7 +49,7 @@ class Family:
         self.stock = DiffusionPipeline.from_pretrained(
             self.directory, **self.settings.model_options
         )
-        return load_stock_pipeline(self.directory, self.settings)
+        return load(self.directory, self.settings)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -105,7 +104,7 @@ def stable_diffusion(tmp_path_factory):
 
 
 def test_a_prompt_is_encoded_once(stable_diffusion):
-    pipeline, encoded = load_stock_pipeline(stable_diffusion), []
+    pipeline, encoded = load(stable_diffusion), []
     sampler = PipelineSampler(pipeline, "cpu", 1)
     sampler.draw([0, 1, 2], ["dog", "cat", "dog"])
     pipeline.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
@@ -118,7 +117,7 @@ def test_a_prompt_is_encoded_once(stable_diffusion):
 
 def test_another_scheduler_draws_as_the_stock_pipeline_does_with_it(stable_diffusion):
     chosen = {"class": "EulerDiscreteScheduler", "options": {"timestep_spacing": "trailing"}}
-    pipeline = load_stock_pipeline(stable_diffusion, PipelineSettings(scheduler=chosen))
+    pipeline = load(stable_diffusion, PipelineSettings(scheduler=chosen))
     assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
     assert pipeline.scheduler.config.timestep_spacing == "trailing"
     assert pipeline.scheduler.config.steps_offset == 1  # the rest is the pipeline's own
@@ -131,19 +130,19 @@ def test_a_published_checkpoint_is_loaded_without_its_safety_checker(stable_diff
     index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]  # gone in version 5
     index["requires_safety_checker"] = True
     (copy / "model_index.json").write_text(json.dumps(index))
-    pipeline = load_stock_pipeline(copy)
+    pipeline = load(copy)
     assert pipeline.safety_checker is None
     assert not pipeline.config.requires_safety_checker
 
 
 def test_what_is_drawn_leaves_the_global_generator_alone(stable_diffusion):
     state = torch.random.get_rng_state()
-    PipelineSampler(load_stock_pipeline(stable_diffusion), "cpu", 1).draw([0], ["dog"])
+    PipelineSampler(load(stable_diffusion), "cpu", 1).draw([0], ["dog"])
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_sixteen_bits_are_computed_with_where_asked_for(stable_diffusion):
-    pipeline = load_stock_pipeline(stable_diffusion, PipelineSettings(dtype="bfloat16"))
+    pipeline = load(stable_diffusion, PipelineSettings(dtype="bfloat16"))
     assert pipeline.unet.dtype == pipeline.text_encoder.dtype == torch.bfloat16
     images = PipelineSampler(pipeline, "cpu", 1).draw([0], ["dog"]).images
     assert images.dtype == torch.float32
@@ -168,13 +167,13 @@ def test_a_pipeline_that_gives_no_image_a_seed_is_an_error(stable_diffusion):
         def __call__(self, prompt, generator, num_inference_steps):
             return super().__call__(prompt * 2, generator=generator * 2, output_type="np")
 
-    pipeline = Twice(**load_stock_pipeline(stable_diffusion).components)
+    pipeline = Twice(**load(stable_diffusion).components)
     with pytest.raises(RunError, match=r"Twice gave images of shape \(2, 3, .* for 1 seeds"):
         PipelineSampler(pipeline, "cpu", 1).draw([0], ["dog"])
 
 
 def test_memory_that_runs_out_in_the_decoder_is_said_though_sana_only_warns(tmp_path, monkeypatch):
-    pipeline = load_stock_pipeline(save(tmp_path / "sana", "Sana"))
+    pipeline = load(save(tmp_path / "sana", "Sana"))
 
     def decode(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")

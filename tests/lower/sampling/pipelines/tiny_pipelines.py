@@ -42,6 +42,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Split
 
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.source import loaded
+
 WIDTH = 16
 
 
@@ -307,3 +310,8 @@ def _strengthen(part):
 
 PROMPTS = ["a red cat", "dog", "cat by cat by red cat", "a red cat"]
 LABELS = [207, 1, "tench", 207]
+
+
+def load(directory, settings=None, device="cpu"):
+    """A pipeline as a worker loads it."""
+    return loaded(directory, settings or PipelineSettings(), device)[0]
