@@ -14,6 +14,7 @@ from packages import register, write_module
 from PIL import Image
 from schedule_toys import save_pipeline
 
+from raybilevel import RewardTuning
 from raybilevel.callbacks import named
 from raybilevel.cli import main as cli
 from raybilevel.errors import InputError
@@ -415,6 +416,53 @@ def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said)
     (run_in / "users_code.py").write_text(USERS)
     write(run_in, yaml_of(**{argument: f"users_code:{name}"}))
     assert refused().startswith(said)
+
+
+TABLE = {
+    "model": None, "pool_size": None, "pool": "rewards.csv", "lower_reward": "column:low",
+    "upper_reward": "column:up",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "digits"}, "RewardTuning needs either model, what samples are drawn from, or p"),
+        ({"pool": None}, "RewardTuning needs either model, what samples are drawn from, or pool, "),
+        (
+            {"pool_size": 64},
+            "pool_size is given, but pool 'rewards.csv' is there already; leave it",
+        ),
+        ({"prompts": "[a, b]"}, "prompts is given, but pool 'rewards.csv' is there already; leave"),
+        ({"call_options": "{a: 1}"}, "call_options is given, but pool 'rewards.csv' is there alre"),
+        ({"model_options": "{variant: fp16}"}, "model_options is given, but pool 'rewards.csv' is"),
+        ({"pool": None, "model": "toys:gaussian"}, "reward 'upper' is 'column:up', but there is n"),
+        (
+            {**dict.fromkeys(TABLE), **GOOD, "pool_half": "first"},
+            "pool_half is given, but there is no pool; leave it out",
+        ),
+        (
+            {"pool_half": "third"},
+            "RewardTuning.pool_half is 'third': input should be 'first' or 's",
+        ),
+        ({"upper_reward": "toys:first"}, "reward 'upper' is 'toys:first', but pool 'rewards.csv' "),
+        ({"upper_reward": "ink"}, "reward 'upper' is 'ink', but pool 'rewards.csv' has numbers al"),
+        ({"upper_reward": "'column:'"}, "reward 'upper' is 'column:', but pool 'rewards.csv' has "),
+        ({"upper_reward": "column:ups"}, "pool 'rewards.csv' has no column 'ups', which reward 'u"),
+        ({"held_out_reward": "column:low"}, "pool 'rewards.csv' has nan in row 3 of the column 'l"),
+        ({"pool": "nowhere.csv"}, "pool 'nowhere.csv' cannot be read ("),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value),
+)
+def test_a_pool_that_says_nothing(refused, run_in, changes, said):
+    (run_in / "rewards.csv").write_text("low,up\n1,2\n2,3\nnan,2\n")
+    write(run_in, yaml_of(**(TABLE | changes)))
+    assert refused().startswith(said)
+
+
+def test_a_pool_whose_rewards_are_functions():
+    with pytest.raises(InputError, match=r"reward 'upper' is a function, but pool 't\.csv' has "):
+        RewardTuning(pool="t.csv", lower_reward="column:low", upper_reward=len)
 
 
 @pytest.mark.parametrize("key", ["pool_size", "max_pool_size", "shard_size"])

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
-from raybilevel.baselines.config import POOLED, CompareConfig
+from raybilevel.baselines.config import CompareConfig
 from raybilevel.baselines.followed import follow
 from raybilevel.baselines.outcome import Outcome
 from raybilevel.baselines.plan import Plan
@@ -104,7 +104,8 @@ class Comparison:
         wanted = [(method, seed) for seed in self.plan.seeds for method in self.plan.methods]
         with SharedDriver(f"driver of {self.directory.path}") as driver:
             found = {
-                each: self._outcome(*each, driver, say) for each in sorted(wanted, key=_is_search)
+                each: self._outcome(*each, driver, say)
+                for each in sorted(wanted, key=self._is_search)
             }
             self._score([found[each] for each in wanted], driver, say)
 
@@ -162,11 +163,16 @@ class Comparison:
             )
         return outcome
 
+    def _is_search(self, which: tuple[str, int]) -> bool:
+        """Whether a method and seed is a search of Ray Tune's."""
+        method, _ = which
+        return method != FOLLOWED and not self.plan.is_pooled(method)
+
     def _run(self, method: str, seed: int, driver: SharedDriver, say: Say) -> Outcome:
         if method == FOLLOWED:
             problem = self.plan.followed
             return follow(problem, self._fit(problem, f"run-{method}-{seed}", seed, driver), seed)
-        if method in POOLED:
+        if self.plan.is_pooled(method):
             return self._pooled(method, seed, driver)
         driver.end_workers()  # trials need their room
         return self._tuned(method, seed, say)
@@ -183,7 +189,7 @@ class Comparison:
     def _pooled(self, method: str, seed: int, driver: SharedDriver) -> Outcome:
         from raybilevel.baselines.pooled import pool_problem, search_pool
 
-        problem = self.config.problem
+        problem = self.plan.problem
         assert isinstance(problem, RewardTuning), "the plan was checked"
         pool = pool_problem(problem, self.plan.budget)
         place = self._evaluate(pool, f"run-pool-{seed}", seed, driver)
@@ -210,9 +216,10 @@ class Comparison:
         import pandas as pd
 
         ends, places = distinct(outcomes)
-        samples = self.compare.score_samples
-        say(f"scores: {len(ends)} results on the same {samples:,} fresh samples")
-        state = _last_state(self._scored(self.plan.problem.evaluation(ends, samples), driver))
+        fresh = f"the same {self.compare.score_samples:,} fresh samples"
+        where = fresh if self.plan.table is None else "the other half of the table"
+        say(f"scores: {len(ends)} results on {where}")
+        state = _last_state(self._scored(self.plan.scoring(ends), driver))
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)
@@ -246,12 +253,6 @@ def _last_state(place: RunDirectory) -> Arrays:
     checkpoint = Checkpoints(place).read()
     assert checkpoint is not None, "a run that has ended has a checkpoint"
     return checkpoint.state
-
-
-def _is_search(which: tuple[str, int]) -> bool:
-    """Whether a method and seed is a search of Ray Tune's."""
-    method, _ = which
-    return method != FOLLOWED and method not in POOLED
 
 
 def _unseen(progress: Any) -> None:

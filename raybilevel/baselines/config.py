@@ -37,7 +37,7 @@ class CompareConfig(Settings):
         Every method runs with as many seeds, from `run.seed` on.
     trials, budget
         What each search may spend, upper level, warm-ups and stopped trials included: as many whole
-        trials, or so many NFE. One of the two.
+        trials, or so many NFE. One of the two; on a table, which costs nothing, neither.
     grid_points
         Points of "grid" and "pool-grid" along each variable; None for as many as the budget holds
         trials, and `evaluations`.
@@ -45,7 +45,8 @@ class CompareConfig(Settings):
         Of "pool-grid", at most, and of "pool-tpe": on each pool.
     score_samples
         Fresh samples that what every method found is scored on; nobody is charged for them. May
-        change where a comparison goes on.
+        change where a comparison goes on. On a table methods see one half of each prompt's rows,
+        and are scored on the other.
     bilevel
         Arguments of the problem that the bilevel method has in place of the searches', such as
         {training: {rounds: 50}} to make it cost as much as one of their trials, upper level
@@ -69,12 +70,15 @@ class CompareConfig(Settings):
             if name not in POOLED and registry.find("searches", name) is None:
                 known = ", ".join((*registry.names("searches"), *POOLED))
                 raise InputError(f"compare.searches has '{name}'; the known are {known}")
+        return self
+
+    def check_budget(self) -> None:
+        """Refuse two budgets, or none, where the lower level costs something."""
         if (self.trials is None) == (self.budget is None):
             raise InputError(
                 "compare needs either trials, what each search may spend in whole trials, or "
                 "budget, the same in NFE"
             )
-        return self
 
     def check_packages(self) -> None:
         """Refuse searches whose packages are not there, or cannot be imported."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,9 +11,9 @@ import numpy as np
 from raybilevel.baselines.config import POOLED, STAGED, CompareConfig
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
-from raybilevel.problems.base import Cost, Problem
+from raybilevel.problems.base import Arrays, Cost, Problem
 from raybilevel.problems.reward.problem import RewardTuning
-from raybilevel.report.standing import FOLLOWED
+from raybilevel.report.standing import DEFAULT, FOLLOWED
 
 _FEWEST_POOLED = 16  # samples, two a round
 _TWO = 2
@@ -26,14 +27,35 @@ class Plan:
 
     Attributes
     ----------
-    problem : what is tuned.
+    given : what is tuned.
     compare : by what, at which budget.
     first_seed : of the run.
     """
 
-    problem: Problem
+    given: Problem
     compare: CompareConfig
     first_seed: int
+
+    @cached_property
+    def table(self) -> RewardTuning | None:
+        """The problem whose pool is a table; None where there is a lower level to run."""
+        given = self.given
+        return given if isinstance(given, RewardTuning) and given.pool is not None else None
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What the methods see: of a table one half."""
+        return self.given if self.table is None else self.table.but(pool_half="first")
+
+    def scoring(self, ends: Sequence[Arrays]) -> Problem:
+        """What says how good ends are, on samples that no method has seen."""
+        if self.table is not None:
+            return self.table.but(pool_half="second").evaluation(ends)
+        return self.problem.evaluation(ends, self.compare.score_samples)
+
+    def is_pooled(self, name: str) -> bool:
+        """Whether a method searches one pool by reweighting."""
+        return name in POOLED or (name == DEFAULT and self.table is not None)
 
     @cached_property
     def cost(self) -> Cost:
@@ -71,7 +93,7 @@ class Plan:
         d = len(self.problem.variables)
         if self.compare.grid_points:
             return self.compare.grid_points
-        wanted = self.compare.evaluations if name in POOLED else self.trials
+        wanted = self.compare.evaluations if self.is_pooled(name) else self.trials
         return int(wanted ** (1 / d) + 1e-9)
 
     def check(self) -> None:
@@ -84,13 +106,18 @@ class Plan:
         """
         self.compare.check_packages()
         self._check_followed()
+        start = {"x": np.array([v.init for v in self.problem.variables])}
+        if self.table is not None:
+            self._check_table(self.table)
+            self.scoring([start])
+            return
+        self.compare.check_budget()
         if not self.cost.whole:
             raise InputError(
                 "a trial costs no NFE, so that there is no budget; give the model's "
                 "nfe_per_sample as it is"
             )
-        start = {"x": np.array([v.init for v in self.problem.variables])}
-        self.problem.evaluation([start], self.compare.score_samples)
+        self.scoring([start])
         for name in self.compare.searches:
             if name in POOLED:
                 self._check_pooled(name)
@@ -107,6 +134,28 @@ class Plan:
                 f"must tune what the searches do ({searched}), with the same bounds"
             )
 
+    def _check_table(self, table: RewardTuning) -> None:
+        """On a table searches differ in nothing but where they look."""
+        for name in ("trials", "budget"):
+            if getattr(self.compare, name) is not None:
+                raise InputError(
+                    f"compare.{name} is given, but what is asked of pool '{table.pool}' costs "
+                    "nothing; leave it out, and give compare.evaluations"
+                )
+        if table.pool_half is not None:
+            raise InputError(
+                "pool_half is given, but a comparison tunes on one half and scores on the other; "
+                "leave it out"
+            )
+        for name in self.compare.searches:
+            if not self.is_pooled(name):
+                raise InputError(
+                    f"compare.searches has '{name}', whose trials draw samples, but pool "
+                    f"'{table.pool}' is there already; the searches for it are "
+                    f"{', '.join((DEFAULT, *POOLED))}"
+                )
+        self._check_pool_grid()
+
     def _check_pooled(self, name: str) -> None:
         if not isinstance(self.problem, RewardTuning):
             raise InputError(
@@ -118,8 +167,11 @@ class Plan:
                 f"compare.budget is {self.budget:,} NFE, but a pool of '{name}' needs "
                 f"{needed:,}; give at least that"
             )
+        self._check_pool_grid()
+
+    def _check_pool_grid(self) -> None:
         points, d = self.grid_points("pool-grid"), len(self.problem.variables)
-        if name == "pool-grid" and not (points > 1 and points**d <= _MOST_POINTS):
+        if "pool-grid" in self.compare.searches and not (points > 1 and points**d <= _MOST_POINTS):
             raise InputError(
                 f"a grid of {points} points along each of {d} variables is "
                 f"{'none' if points < _TWO else 'too large'}; give compare.grid_points from 2 to "

@@ -11,6 +11,7 @@ from raybilevel.baselines.outcome import Outcome, records
 from raybilevel.baselines.space import grid, initial, optuna_space
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.problems.reward.problem import RewardTuning
+from raybilevel.report.standing import DEFAULT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +23,10 @@ Landscape = Callable[[np.ndarray], float]
 
 
 def pool_problem(problem: RewardTuning, budget: int) -> Problem:
-    """What draws as large a pool as the budget allows, evenly in rounds."""
+    """What draws as large a pool as the budget allows, evenly in rounds; a table is there."""
     start = {"x": np.array([v.init for v in problem.variables])}
+    if problem.pool is not None:
+        return problem.evaluation([start])
     size = budget // problem.source.nfe_per_sample
     if problem.prompt_list is not None:  # as many of each, within the budget
         size = size // len(problem.prompt_list) * len(problem.prompt_list)
@@ -38,12 +41,13 @@ def search_pool(
 
     Parameters
     ----------
-    name : "pool-grid" or "pool-tpe".
+    name : "pool-grid" or "pool-tpe"; on a table "default", too.
     drawn : the history of drawing it.
     state : what drawing ended with.
     grid_points, evaluations : along each variable; of TPE.
     """
     points = {
+        DEFAULT: lambda f: _initial(problem, f),
         "pool-grid": lambda f: _grid(problem, f, grid_points),
         "pool-tpe": lambda f: _tpe(problem, f, evaluations, seed),
     }[name]
@@ -54,6 +58,11 @@ def search_pool(
         same |= {column: round_[column] for column in _COSTS}
         rows += [same | _row(problem, x, loss) for x, loss in points(f)]
     return _outcome(problem, rows)
+
+
+def _initial(problem: RewardTuning, f: Landscape) -> Iterator[tuple[np.ndarray, float]]:
+    x = np.array([v.init for v in problem.variables])
+    yield x, f(x)
 
 
 def _grid(problem: RewardTuning, f: Landscape, points: int) -> Iterator[tuple[np.ndarray, float]]:

@@ -29,8 +29,8 @@ PICTURES = (
     Picture(PLACES, "Where each method asked (dots), and what it ended with (discs)."),
 )
 WORDS = (
-    ("score", "The objective at what a method found, on the same fresh samples for all; lower is "
-              "better. In brackets a 95 % bootstrap interval over seeds."),
+    ("score", "The objective at what a method found, on the same samples for all, which none has "
+              "seen; lower is better. In brackets a 95 % bootstrap interval over seeds."),
     ("bilevel minus it", "Paired over seeds, 95 % bootstrap interval: below zero, following the "
                          "gradient found better."),
     ("NFE", "All network evaluations of a method: pools, warm-ups, stopped trials, evaluations; "
@@ -172,9 +172,10 @@ def progress_picture(scores: pd.DataFrame) -> bytes:
     axes = figure.subplots()
     best, span = scores["score"].min(), np.ptp(scores["score"])
     scores = scores.assign(score=np.maximum(scores["score"] - best, _LEAST * span))
-    grid = np.geomspace(max(scores["nfe_total"].min(), 1), scores["nfe_total"].max(), 200)
+    cost, label = _cost_axis(scores)
+    grid = np.geomspace(max(scores[cost].min(), 1), scores[cost].max(), 200)
     for i, (method, rows) in enumerate(scores.groupby("method", sort=False)):
-        curves = np.array([_steps(mine, grid) for _, mine in rows.groupby("seed")])
+        curves = np.array([_steps(mine, cost, grid) for _, mine in rows.groupby("seed")])
         known = ~np.isnan(curves).any(axis=0)
         colour = {"color": "k", "lw": 2.5} if method == FOLLOWED else {"color": f"C{i % 10}"}
         axes.plot(grid[known], curves[:, known].mean(axis=0), label=method, **colour)
@@ -182,15 +183,22 @@ def progress_picture(scores: pd.DataFrame) -> bytes:
             grid[known], curves[:, known].min(axis=0), curves[:, known].max(axis=0),
             alpha=0.12, color=colour["color"], lw=0,
         )  # fmt: skip
-    axes.set(xscale="log", xlabel="NFE", ylabel=f"score above the best of all, {best:.4g}")
+    axes.set(xscale="log", xlabel=label, ylabel=f"score above the best of all, {best:.4g}")
     axes.set_yscale(scale_of(scores["score"]))
     axes.legend(frameon=False, fontsize=8)
     return png(figure)
 
 
-def _steps(rows: pd.DataFrame, grid: np.ndarray) -> np.ndarray:
+def _cost_axis(rows: pd.DataFrame) -> tuple[str, str]:
+    """The column that says what was spent, and its name: of a table evaluations alone."""
+    if rows["nfe_total"].max() > 0:
+        return "nfe_total", "NFE"
+    return "upper_evaluations", "upper evaluations"
+
+
+def _steps(rows: pd.DataFrame, cost: str, grid: np.ndarray) -> np.ndarray:
     """The score (len(grid),) at each cost: nan before the first result."""
-    costs, values = rows["nfe_total"].to_numpy(float), rows["score"].to_numpy(float)
+    costs, values = rows[cost].to_numpy(float), rows["score"].to_numpy(float)
     place = np.searchsorted(costs, grid, side="right") - 1
     return np.where(place < 0, np.nan, values[place])
 
@@ -214,11 +222,12 @@ def places_picture(rows: pd.DataFrame, scores: pd.DataFrame) -> bytes:
 
 
 def _draw_places(axes: Any, rows: pd.DataFrame, last: pd.DataFrame, column: str) -> None:
+    cost, label = _cost_axis(rows)
     for i, (method, mine) in enumerate(rows.groupby("method", sort=False)):
         colour = "k" if method == FOLLOWED else f"C{i % 10}"
-        axes.plot(mine["nfe_total"], mine[column], ".", ms=3, alpha=0.4, color=colour)
+        axes.plot(mine[cost], mine[column], ".", ms=3, alpha=0.4, color=colour)
         ends = last[last["method"] == method]
-        axes.plot(ends["nfe_total"], ends[column], "o", color=colour, label=str(method))
-    axes.set(xscale="log", xlabel="NFE", ylabel=column.removeprefix("config/"))
+        axes.plot(ends[cost], ends[column], "o", color=colour, label=str(method))
+    axes.set(xscale="log", xlabel=label, ylabel=column.removeprefix("config/"))
     if rows[column].min() > 0 and rows[column].max() > _WIDE * rows[column].min():
         axes.set_yscale("log")

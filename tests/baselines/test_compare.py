@@ -11,15 +11,16 @@ import yaml
 from commands import finish as finish_command
 from commands import start, wait_for_line
 from comparisons import comparison, evaluations, frames
-from reward_toys import REWARD
+from reward_toys import LAMBDA, REWARD
 from toys import CountedGaussian
 from users import hurry, settle, slow_down
 
-from raybilevel import ScalingConfig
+from raybilevel import RewardTuning, ScalingConfig
 from raybilevel.baselines.compare import Comparison
 from raybilevel.baselines.tuned import SearchSpec, search
 from raybilevel.errors import InputError
 from raybilevel.report.comparison import finish
+from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow, pytest.mark.timeout(900)]
@@ -152,3 +153,27 @@ def test_interrupted_and_moved_it_goes_on_and_finds_what_it_would_have(quiet, ru
     for method in ("bilevel", "random"):
         found = [what_was_found(frame[frame["method"] == method]) for frame in (rows, whole)]
         pd.testing.assert_frame_equal(*found)
+
+
+def test_on_a_table_all_see_one_half_without_workers_and_are_scored_on_the_other(tmp_path):
+    z = np.random.default_rng(0).normal(size=4000)
+    pd.DataFrame({"low": z, "up": np.exp(-((z - 0.5) ** 2) / 2)}).to_parquet(tmp_path / "t.parquet")
+    problem = RewardTuning(
+        pool=str(tmp_path / "t.parquet"), lower_reward="column:low", upper_reward="column:up",
+        lambda_=LAMBDA,
+    )  # fmt: skip
+    searches = ("default", "pool-grid")
+    versus = comparison(problem, tmp_path, searches=searches, trials=None, evaluations=9)
+    directory = versus.run(print)
+    rows, scores = frames(directory)
+    assert (rows["nfe_total"] == 0).all()
+    assert rows["method"].value_counts().to_dict() == {"pool-grid": 9, "bilevel": 1, "default": 1}
+    history = directory.below("runs", "run-bilevel-3").read_table("history")
+    assert history["workers_joined"].tolist() == [0]
+    run, _ = run_locally(problem.but(pool_half="first"))
+    found = scores.groupby("method").tail(1).set_index("method")
+    assert found["config/lambda"]["bilevel"] == run.state["x"][0]
+    other = problem.but(pool_half="second")
+    assert found["score"]["bilevel"] == other.landscape(other.init(0))(run.state["x"])
+    finish(directory)
+    assert directory.read("pictures/progress.png").startswith(b"\x89PNG")

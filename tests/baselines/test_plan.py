@@ -2,13 +2,14 @@
 
 import sys
 
+import numpy as np
 import pytest
 from comparisons import comparison
 from reward_toys import MOVING, REWARD
 from schedule_toys import learning, save_pipeline, tuning
 from toys import first
 
-from raybilevel import Variable, config_file
+from raybilevel import RewardTuning, Variable, config_file
 from raybilevel.baselines.config import CompareConfig
 from raybilevel.baselines.plan import Plan
 from raybilevel.errors import InputError
@@ -111,3 +112,64 @@ def test_a_comparison_takes_one_look_at_what_moves_for_all_methods_and_keeps_it(
     assert MOVING.pinned().found > found
     again = comparison(MOVING, tmp_path, searches=("random",)).pinned()
     assert again.config.problem.found == found
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The problem on a table of eight samples of two prompts."""
+    path = tmp_path / "rewards.csv"
+    path.write_text("prompt,low,up\n" + "a,1,2\nb,2,1\n" * 4)
+    return RewardTuning(pool=str(path), lower_reward="column:low", upper_reward="column:up")
+
+
+def on(table, **changes):
+    return Plan(table, CompareConfig(**({"searches": ("pool-tpe",)} | changes)), 5)
+
+
+def test_on_a_table_methods_see_one_half_and_are_scored_on_the_other(table):
+    made = on(table, searches=("default", "pool-grid", "pool-tpe"))
+    made.check()
+    seen, unseen = made.problem.init(0), made.scoring([{"x": np.ones(1)}]).init(0)
+    assert made.followed.init(0)["pool/row"].tolist() == seen["pool/row"].tolist()
+    assert sorted([*seen["pool/row"], *unseen["pool/row"]]) == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"trials": 3},
+            r"compare.trials is given, but what is asked of pool '.*' costs nothing; l",
+        ),
+        (
+            {"budget": 3},
+            r"compare.budget is given, but what is asked of pool '.*' costs nothing; l",
+        ),
+        (
+            {"searches": ("tpe",)},
+            "has 'tpe', whose trials draw samples, but pool '.*' is there alr",
+        ),
+        (
+            {"searches": ("pool-grid",), "evaluations": 1},
+            "a grid of 1 points along each of 1 varia",
+        ),
+    ],
+)
+def test_what_makes_no_sense_on_a_table_is_one_sentence(table, changes, said):
+    with pytest.raises(InputError, match=said):
+        on(table, **changes).check()
+
+
+def test_a_half_of_a_table_is_not_halved_again(table):
+    with pytest.raises(
+        InputError, match="pool_half is given, but a comparison tunes on one half a"
+    ):
+        on(table.but(pool_half="second")).check()
+
+
+def test_a_table_with_too_few_rows_for_two_halves_is_refused(table, tmp_path):
+    (tmp_path / "rewards.csv").write_text("prompt,low,up\na,1,2\na,2,1\n")
+    with pytest.raises(
+        InputError, match="has 2 samples of 'a'; give 4 at least of each prompt: two"
+    ):
+        on(table.but()).check()

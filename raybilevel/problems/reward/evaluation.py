@@ -8,7 +8,7 @@ from raybilevel.problems.base import Arrays, Output, Problem, Stage, Update
 from raybilevel.problems.evaluation import Evaluation, evaluated
 from raybilevel.problems.reward.history import evaluated_row
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_plan import PoolPlan, grown
+from raybilevel.problems.reward.pool_plan import PoolPlan, grown, size_of
 
 
 class RewardEvaluation(Evaluation):
@@ -42,11 +42,11 @@ class RewardEvaluation(Evaluation):
         objective = self.objective(state)
         last = objective.at(self.ends[-1]["x"])
         row = evaluated_row(last)
-        if len(state["pool/seed"]) < self.pool_plan.size:
+        if size_of(state) < self.pool_plan.size:
             return Update(state, row)
         scores = [objective.at(end["x"]).score for end in self.ends[:-1]]
         return evaluated(state, [*scores, last.score], row)
 
     def planned_rounds(self, state: Arrays) -> int:
         """As many as the pool takes."""
-        return self.pool_plan.rounds(len(state["pool/seed"]))
+        return self.pool_plan.rounds(size_of(state))

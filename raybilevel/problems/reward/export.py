@@ -1,8 +1,9 @@
-"""What a reward run leaves behind: pipeline, samples before and after, the objective's curve."""
+"""What a reward run leaves behind: samples before and after, a table's weights, the curve."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_grid
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_plan import shown_prompts
+from raybilevel.problems.reward.pool_table import PoolTable
 from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.worker import DRAWN_IN
 from raybilevel.upper.within import EstimateWithin
@@ -41,6 +43,21 @@ def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) ->
     if prompts is not None:
         shown = map(str, prompts.conditions[:rows])
         (folder / "prompts.txt").write_text("".join(f"{p}\n" for p in shown), encoding="utf-8")
+
+
+def write_weights(state: Arrays, weights: np.ndarray, table: PoolTable, directory: Path) -> None:
+    """`weights.parquet`: how much each row (n,) of a table counts under p_x.
+
+    Columns: row, from 0 on; prompt, where there are any; weight. Weights sum to one, and within a
+    prompt to its share.
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {"row": state["pool/row"]}
+    if table.prompts is not None:
+        prompts = table.prompts.conditions
+        columns["prompt"] = pd.Categorical.from_codes(state["pool/prompt"], prompts)
+    pd.DataFrame({**columns, "weight": weights}).to_parquet(directory / "weights.parquet")
 
 
 def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,9 @@ class PoolPlan:
     round_size: int
     shard_size: int
     prompts: int | None = None
+
+    remedy: ClassVar[str] = "raise max_pool_size"
+    """What makes a pool larger, in the reasons of runs that end for want of samples."""
 
     @classmethod
     def of(
@@ -113,9 +117,37 @@ class PoolPlan:
         return Stage(tuple(kind(tuple(seeds[part]), tuple(prompts[part])) for part in parts))
 
 
+class TablePlan(PoolPlan):
+    """Of a pool that is there from the beginning: nothing is drawn, and nothing shown."""
+
+    remedy: ClassVar[str] = "log more samples"
+
+    @classmethod
+    def of_table(cls, size: int, prompts: int | None) -> TablePlan:
+        """Of so many samples, with as many of each prompt as there happen to be."""
+        return cls(size, size, size, size, prompts)
+
+    def draw(self, state: Arrays) -> Stage:
+        """Nothing."""
+        return Stage(())
+
+    def show(self, state: Arrays, weights: np.ndarray) -> Stage:
+        """Nothing."""
+        return Stage(())
+
+    def rounds(self, have: int) -> int:
+        """One, that solves."""
+        return 1
+
+
 def shown_prompts(prompts: int) -> int:
     """How many of so many prompts have samples in the run directory: the first."""
     return min(_SHOWN_PROMPTS, prompts)
+
+
+def size_of(state: Arrays) -> int:
+    """Samples in a state's pool."""
+    return len(state["pool/upper"])
 
 
 def grown(state: Arrays, rows: Arrays) -> Arrays:

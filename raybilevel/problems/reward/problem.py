@@ -19,15 +19,20 @@ from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Updat
 from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.convergence import stop_blackened, stop_with
 from raybilevel.problems.reward.evaluation import RewardEvaluation
-from raybilevel.problems.reward.export import dtype_drawn, write_curve, write_samples
+from raybilevel.problems.reward.export import (
+    dtype_drawn,
+    write_curve,
+    write_samples,
+    write_weights,
+)
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_plan import counted, grown, resample
+from raybilevel.problems.reward.pool_plan import counted, grown, resample, size_of
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.prompts import Condition
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.worker import RewardWorker
+from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
 from raybilevel.rewards import load_reward, pinned
 from raybilevel.upper.penalty import Pool
@@ -58,6 +63,8 @@ class RewardTuning(RewardSettings, Problem):
             raise InputError(
                 "nothing is tuned: lambda_ and all weights are numbers; give one as a Variable"
             )
+        if self.table is not None:
+            return  # what can be wrong with it was found when it was read
         probe = self.source.check()
         if probe is None:  # a worker tries them on what it draws; networks are not loaded here
             check_named(self.columns, self.prompt_list)
@@ -69,6 +76,8 @@ class RewardTuning(RewardSettings, Problem):
 
     def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
         """The same with a hub's model, and those of rewards, named by their commits."""
+        if self.pool is not None:
+            return self
         stored = before or {}
         options = pinned_options(self.model, self.model_options, stored.get("model_options"))
         rewards = {name: pinned(getattr(self, name), stored.get(name)) for name in _REWARDS}
@@ -78,8 +87,10 @@ class RewardTuning(RewardSettings, Problem):
         """What a user should know of the model's files."""
         return self.source.remarks()
 
-    def worker(self, device: str) -> RewardWorker:
+    def worker(self, device: str) -> RewardWorker | TableWorker:
         """Load the model and the rewards; where only that can tell, see what is drawn."""
+        if self.table is not None:
+            return TableWorker()
         from raybilevel.lower.sampling.pipelines.probe import peak_bytes
 
         sampler = self.source.sampler(device)
@@ -92,10 +103,12 @@ class RewardTuning(RewardSettings, Problem):
         return RewardWorker(sampler, rewards, self.prompt_list, remarks)
 
     def init(self, seed: int) -> Arrays:
-        """An empty pool."""
+        """An empty pool; of a table all of it."""
+        begin = {"x": np.array([v.init for v in self.variables]), "seed_base": seed_base(seed)}
+        if self.table is not None:
+            return {**begin, **self._prompt_arrays, **self.table.arrays}
         return {
-            "x": np.array([v.init for v in self.variables]),
-            "seed_base": seed_base(seed),
+            **begin,
             "pool/seed": np.empty(0, dtype=np.int64),
             **self._prompt_arrays,
             **{f"pool/{name}": np.empty(0) for name in self.columns},
@@ -113,9 +126,8 @@ class RewardTuning(RewardSettings, Problem):
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
         drawn = yield self.pool_plan.draw(state)
         state = grown(state, drawn.rows) | counted(state, drawn.sums)
-        if stop := stop_blackened(state):
-            size = len(state["pool/seed"])
-            return Update(state, unknown_row(self.variables, state["x"], size), stop)
+        if "blackened" in state and (stop := stop_blackened(state)):
+            return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
         solution = solve(self.objective(state))
         state["x"] = solution.x
         metrics = row(solution, state.get("pool/held_out"))
@@ -123,11 +135,15 @@ class RewardTuning(RewardSettings, Problem):
         if stop is None:
             return Update(state, metrics)
         shown = yield self.pool_plan.show(state, solution.point.weights)
+        if self.table is not None:
+            return Update(state, metrics, stop)
         before, after = np.split(shown.rows["samples"], 2)
         return Update({**state, "samples_before": before, "samples_after": after}, metrics, stop)
 
     def objective(self, state: Arrays) -> PoolObjective:
-        """The upper objective on a state's pool."""
+        """The upper objective on a state's pool; `InputError` where its table has changed."""
+        if self.table is not None:
+            self.table.check_same(state["table_digest"])
         lower = np.column_stack([state[f"pool/lower.{name}"] for name in self.lower_rewards])
         pool = Pool(state["pool/upper"], lower)
         return PoolObjective(pool, self.coefficients, self.gamma, self._prompts_of(state))
@@ -155,6 +171,8 @@ class RewardTuning(RewardSettings, Problem):
         ----------
         rounds : to draw the pool in; after each F is known at the last end, on what there is.
         """
+        if self.table is not None:
+            return RewardEvaluation(self, ends, self.pool_plan, self.objective)
         size = self.size if samples is None else samples
         if self.prompt_list is not None and size < self.fewest:
             raise InputError(
@@ -170,10 +188,14 @@ class RewardTuning(RewardSettings, Problem):
         return Cost(nfe, nfe)
 
     def export(self, state: Arrays, directory: Path) -> None:
-        """The pretrained pipeline, samples before and after, and the objective's curve."""
-        self.source.drawn_in(dtype_drawn(state)).export(directory)
-        write_samples(state, self.prompt_list, directory)
-        if len(state["pool/seed"]):
+        """The pipeline, samples before and after or a table's weights, the objective's curve."""
+        if self.table is not None:
+            weights = self.objective(state).at(state["x"]).weights
+            write_weights(state, weights, self.table, directory)
+        else:
+            self.source.drawn_in(dtype_drawn(state)).export(directory)
+            write_samples(state, self.prompt_list, directory)
+        if size_of(state):
             write_curve(self.objective(state), state["x"], directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
@@ -183,9 +205,9 @@ class RewardTuning(RewardSettings, Problem):
         """
         import torch
 
+        sampler, size, parts = self.source.sampler(device), self.shard_size, []
         weights = self.objective(state).at(state["x"]).weights
         rows = resample(weights, n, np.random.default_rng(seed))
-        sampler, size, parts = self.source.sampler(device), self.shard_size, []
         for part in (rows[i : i + size] for i in range(0, n, size)):
             seeds = state["pool/seed"][part].tolist()
             parts.append(sampler.draw(seeds, self._conditions(state, part)).samples)
@@ -199,4 +221,4 @@ class RewardTuning(RewardSettings, Problem):
 
     def planned_rounds(self, state: Arrays) -> int:
         """Rounds to `pool_size`, or to the limit once the pool is beyond it."""
-        return self.pool_plan.rounds(len(state["pool/seed"]))
+        return self.pool_plan.rounds(size_of(state))

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from raybilevel.errors import InputError
-from raybilevel.problems.reward.prompts import Condition, PromptList
-
-_COLUMN, _WEIGHT = "prompt", "weight"
+from raybilevel.problems.reward.prompts import PROMPT, WEIGHT, Condition, PromptList
+from raybilevel.problems.reward.table_files import reading
 
 
 def read_prompts(given: str | Sequence[Condition]) -> PromptList:
@@ -22,8 +21,8 @@ def read_prompts(given: str | Sequence[Condition]) -> PromptList:
     ----------
     given
         A list; a text file with a prompt a line; or a table (parquet, csv, jsonl) whose column
-        `prompt` holds them, `weight` how often each counts, and whose other columns are metadata
-        for rewards. Of csv all but weights are texts.
+        `prompt` holds them, `weight` how often each counts, `group` what each belongs to, and whose
+        columns but the first two are metadata for rewards. Of csv all but weights are texts.
 
     Raises
     ------
@@ -33,18 +32,12 @@ def read_prompts(given: str | Sequence[Condition]) -> PromptList:
     if not isinstance(given, str):
         return _listed(list(given), "prompts")
     named, read = f"prompts '{given}'", _TABLES.get(Path(given).suffix)
-    try:
+    tables = ", ".join(_TABLES)
+    with reading(named, f"give a list, a text file with a prompt a line, or a table ({tables})"):
         if read is None:
             text = Path(given).read_text(encoding="utf-8-sig")
             return _listed([line.strip() for line in text.split("\n") if line.strip()], named)
         rows = read(Path(given))
-    except (OSError, ValueError, csv.Error) as error:  # what json and pyarrow raise is one of them
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{named} cannot be read ({' '.join(str(error).split())}); give a list, a text file "
-            f"with a prompt a line, or a table ({', '.join(_TABLES)})"
-        ) from error
     return _from_rows(rows, named)
 
 
@@ -58,14 +51,14 @@ def _from_rows(rows: list[dict[str, Any]], named: str) -> PromptList:
     if not rows:
         raise InputError(f"{named} is empty; give at least one")
     for i, row in enumerate(rows):
-        if not isinstance(row.get(_COLUMN), (str, int)):
+        if not isinstance(row.get(PROMPT), (str, int)):
             raise InputError(
                 f"{named} has no prompt in row {i + 1}, whose columns are {', '.join(row)}; "
-                f"prompts are in a column '{_COLUMN}'"
+                f"prompts are in a column '{PROMPT}'"
             )
-    weights = [_weight(row.get(_WEIGHT, 1.0), i, named) for i, row in enumerate(rows)]
-    rest = [{k: v for k, v in row.items() if k not in (_COLUMN, _WEIGHT)} for row in rows]
-    return PromptList.of([row[_COLUMN] for row in rows], rest if any(rest) else None, weights)
+    weights = [_weight(row.get(WEIGHT, 1.0), i, named) for i, row in enumerate(rows)]
+    rest = [{k: v for k, v in row.items() if k not in (PROMPT, WEIGHT)} for row in rows]
+    return PromptList.of([row[PROMPT] for row in rows], rest if any(rest) else None, weights)
 
 
 def _weight(value: Any, row: int, named: str) -> float:

@@ -15,6 +15,9 @@ from raybilevel.errors import InputError
 Condition = str | int
 """A prompt, a class's name, or its number."""
 
+PROMPT, GROUP, WEIGHT = "prompt", "group", "weight"
+"""Columns of tables: what is drawn, what it belongs to, and how much it counts."""
+
 
 @dataclass(frozen=True, eq=False)
 class PromptList:
@@ -25,11 +28,13 @@ class PromptList:
     conditions : C prompts or class labels.
     metadata : what a table says of each besides; None where it says nothing.
     shares : (C,) pi_c: how often each was given, summing to one.
+    groups : (C,) names of what each belongs to; None where nothing says so.
     """
 
     conditions: tuple[Condition, ...]
     metadata: tuple[dict[str, Any], ...] | None
     shares: np.ndarray
+    groups: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -38,7 +43,10 @@ class PromptList:
         metadata: Sequence[Mapping[str, Any]] | None = None,
         weights: Sequence[float] | None = None,
     ) -> PromptList:
-        """Of prompts as they were given, which count as their weights say; None for once each."""
+        """Of prompts as they were given, which count as their weights say; None for once each.
+
+        Groups are what the metadata say, where they do for all prompts.
+        """
         said = [_spelt(m) for m in metadata] if metadata else [""] * len(conditions)
         counts: dict[tuple[Condition, str], float] = {}
         first: dict[tuple[Condition, str], int] = {}
@@ -46,10 +54,9 @@ class PromptList:
             first.setdefault(pair, i)
             counts[pair] = counts.get(pair, 0.0) + (1.0 if weights is None else weights[i])
         shares = np.array(list(counts.values()))
+        kept = tuple(dict(metadata[i]) for i in first.values()) if metadata else None
         return cls(
-            tuple(conditions[i] for i in first.values()),
-            tuple(dict(metadata[i]) for i in first.values()) if metadata else None,
-            shares / shares.sum(),
+            tuple(conditions[i] for i in first.values()), kept, shares / shares.sum(), _groups(kept)
         )
 
     def __len__(self) -> int:
@@ -74,6 +81,33 @@ class PromptList:
                 "prompts are not those that the run began with; put the file back as it was, or "
                 "give another run.name"
             )
+
+
+def groups_of(prompts: PromptList | None, named: str) -> tuple[str, ...]:
+    """The groups (C,) of prompts, where they are asked for.
+
+    Parameters
+    ----------
+    named : what sentences call the table of prompts.
+
+    Raises
+    ------
+    InputError
+        If there are no prompts, or nothing says which group each belongs to.
+    """
+    if prompts is None or prompts.groups is None:
+        lacking = PROMPT if prompts is None else GROUP
+        raise InputError(
+            f"groups are asked for, but {named} has no column '{lacking}'; give a table with "
+            f"'{PROMPT}' and '{GROUP}'"
+        )
+    return prompts.groups
+
+
+def _groups(metadata: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...] | None:
+    if metadata is None or any(row.get(GROUP) is None for row in metadata):
+        return None
+    return tuple(str(row[GROUP]) for row in metadata)
 
 
 def _spelt(value: Any) -> str:

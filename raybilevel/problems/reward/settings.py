@@ -14,14 +14,22 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.column_rewards import check_kind, column_names
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.choice import choose_model
-from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.problems.reward.models.table import TableModel
+from raybilevel.problems.reward.pool_plan import PoolPlan, TablePlan
+from raybilevel.problems.reward.pool_table import Half, PoolTable, read_pool
 from raybilevel.problems.reward.prompt_files import read_prompts
 from raybilevel.problems.reward.prompts import Condition, PromptList
 from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
+_OF_MODELS = (
+    "prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size", "round_size",
+    "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler", "dtype",
+    "model_options", "export_weights",
+)  # fmt: skip
 
 
 class RewardSettings(Settings):
@@ -35,6 +43,14 @@ class RewardSettings(Settings):
         without arguments that returns one, or its import path "package.module:name". Or a callable
         `sample(seeds: list[int]) -> Tensor (N, ...)` or `sample(seeds, prompts)` (rewards then get
         that tensor as it is; set its attribute `nfe_per_sample` for the ledger).
+    pool
+        In place of a model: a table (parquet, csv, jsonl) of samples of p0 that are there already,
+        a row each. Rewards are its columns, "column:NAME"; `prompt` says what was drawn, `group`
+        and `weight` what each prompt belongs to and counts. Without `weight` a prompt counts as
+        often as it has rows.
+    pool_half
+        "first" or "second": of a table one random half of each prompt's rows, always the same: to
+        tune on one, and score on the other.
     prompts
         What is drawn, where the model wants to know: a list, a text file with a prompt a line, or a
         table (parquet, csv, jsonl) with a column `prompt`, perhaps `weight`, and metadata for
@@ -86,7 +102,9 @@ class RewardSettings(Settings):
         which model it is, and how it is called.
     """
 
-    model: str | Callable[..., Any]
+    model: str | Callable[..., Any] | None = None
+    pool: str | None = None
+    pool_half: Half | None = None
     prompts: str | tuple[Condition, ...] | None = None
     lower_reward: str | Callable[..., Any] | dict[str, str | Callable[..., Any]]
     upper_reward: str | Callable[..., Any]
@@ -116,15 +134,31 @@ class RewardSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_source()
         self._check_rewards()
         self._check_pool()
         self.coefficients.check()
         self.model_options.check_for(self.model)
         return self
 
+    def _check_source(self) -> None:
+        """Refuse what a table has no use for; and two sources of samples, or none."""
+        if (self.model is None) == (self.pool is None):
+            raise InputError(
+                "RewardTuning needs either model, what samples are drawn from, or pool, a table of "
+                "samples that are there already"
+            )
+        given = _OF_MODELS if self.pool else ("pool_half",)
+        for name in given:
+            field = type(self).model_fields[name]
+            if getattr(self, name) != field.get_default(call_default_factory=True):
+                why = f"pool '{self.pool}' is there already" if self.pool else "there is no pool"
+                raise InputError(f"{name} is given, but {why}; leave it out")
+
     def _check_rewards(self) -> None:
         if not self.lower_rewards:
             raise InputError("lower_reward is empty; name at least one reward")
+        check_kind(self.columns, self.pool)
         low = self.lambda_.low if isinstance(self.lambda_, Variable) else self.lambda_
         if not low > 0:
             raise InputError(f"lambda_ reaches down to {low:g}, but a KL strength is above 0")
@@ -171,13 +205,25 @@ class RewardSettings(Settings):
         return self.coefficients.variables
 
     @cached_property
+    def table(self) -> PoolTable | None:
+        """The pool that is there already, read once."""
+        if self.pool is None:
+            return None
+        whole = read_pool(self.pool, column_names(self.columns))
+        return whole if self.pool_half is None else whole.half(self.pool_half)
+
+    @cached_property
     def prompt_list(self) -> PromptList | None:
         """The distinct prompts, read from their file once."""
+        if self.table is not None:
+            return self.table.prompts
         return None if self.prompts is None else read_prompts(self.prompts)
 
     @property
     def size(self) -> int:
         """Samples that the pool begins with."""
+        if self.table is not None:
+            return len(self.table)
         if self.samples_per_prompt is None or self.prompt_list is None:
             return max(self.pool_size, self.fewest if self.prompt_list else 1)
         return self.samples_per_prompt * len(self.prompt_list)
@@ -190,6 +236,9 @@ class RewardSettings(Settings):
     @property
     def pool_plan(self) -> PoolPlan:
         """How the pool is drawn."""
+        if self.table is not None:
+            prompts = None if self.prompt_list is None else len(self.prompt_list)
+            return TablePlan.of_table(len(self.table), prompts)
         limit = 4 * self.size if self.max_pool_size is None else self.max_pool_size
         return self.plan_of(self.size, limit, self.round_size or math.ceil(self.size / _ROUNDS))
 
@@ -201,6 +250,9 @@ class RewardSettings(Settings):
     @cached_property
     def source(self) -> Model:
         """The pretrained model."""
+        if self.table is not None:
+            return TableModel(self.table.named, self.prompt_list)
+        assert self.model is not None, "there is a model or a table"
         return choose_model(
             self.model, self._pipeline_settings, self.prompt_list, batch_size=self.batch_size,
             may_halve=self.halve_batches, export_weights=self.export_weights,

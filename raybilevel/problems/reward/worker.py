@@ -11,7 +11,7 @@ import numpy as np
 
 from raybilevel.errors import InputError, RunError
 from raybilevel.imports import in_one_line
-from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.base import Arrays, Output, Shard
 from raybilevel.problems.reward.models.base import DrawnSamples, Sampler
 from raybilevel.problems.reward.probe import said_of_prompts
 from raybilevel.problems.reward.prompts import PromptList
@@ -84,6 +84,14 @@ class RewardWorker:
             _check_finite(values, seeds, f"reward '{column}'")
             rows[f"pool/{column}"] = values
         return rows
+
+
+class TableWorker:
+    """Where the pool is a table there are no shards."""
+
+    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+        """Never called."""
+        raise AssertionError("of a table nothing is drawn")
 
 
 def _sums(drawn: DrawnSamples) -> Arrays:
