@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybilevel.report.figure import png
 from raybilevel.report.page import Picture
+from raybilevel.report.parts import part_lines
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -28,6 +29,8 @@ WORDS = (
     ("upper loss", "Minus the upper reward under the tuned distribution, and its standard error."),
     ("held-out reward", "Never optimised: if it falls while the loss does, the upper reward is "
                         "being gamed."),
+    ("alone", "What would be best for this group, or prompt, alone; unknown where its own samples "
+              "cannot say."),
     ("ESS, Pareto k-hat", "How many samples the estimate rests on, and how heavy its tail is; a "
                           "pool cannot see modes that it does not hold."),
     ("NFE", "Network evaluations; what ran twice is counted once."),
@@ -50,6 +53,7 @@ def lines(result: Result) -> list[Line]:
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if "held_out" in m:
         rows += [("held-out reward", with_error(m, "held_out"))]
+    rows += part_lines(result)
     k_hat = "undefined" if m.get("pareto_k") is None else f"{m['pareto_k']:.2f}"
     rows += [
         ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, ESS {m['ess']:,.0f}, "

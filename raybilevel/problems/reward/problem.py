@@ -26,6 +26,7 @@ from raybilevel.problems.reward.export import (
     write_weights,
 )
 from raybilevel.problems.reward.history import row, unknown_row
+from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import counted, grown, resample, size_of
 from raybilevel.problems.reward.pool_solver import solve
@@ -188,15 +189,21 @@ class RewardTuning(RewardSettings, Problem):
         return Cost(nfe, nfe)
 
     def export(self, state: Arrays, directory: Path) -> None:
-        """The pipeline, samples before and after or a table's weights, the objective's curve."""
-        if self.table is not None:
-            weights = self.objective(state).at(state["x"]).weights
-            write_weights(state, weights, self.table, directory)
-        else:
+        """The pipeline, samples before and after or a table's weights, curve, prompts, groups."""
+        if self.table is None:
             self.source.drawn_in(dtype_drawn(state)).export(directory)
             write_samples(state, self.prompt_list, directory)
         if size_of(state):
-            write_curve(self.objective(state), state["x"], directory)
+            self._export_pool(state, directory)
+
+    def _export_pool(self, state: Arrays, directory: Path) -> None:
+        objective = self.objective(state)
+        if self.table is not None:
+            write_weights(state, objective.at(state["x"]).weights, self.table, directory)
+        write_curve(objective, state["x"], directory)
+        if self.prompt_list is not None and objective.prompts is not None:
+            held_out = state.get("pool/held_out")
+            write_parts(objective, state["x"], self.prompt_list, held_out, directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` samples of p_x: the pool's seeds drawn with its weights, and sampled again.

@@ -1,0 +1,43 @@
+"""Groups of prompts in a reward run's table, and single prompts where there are no groups."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from raybilevel.report.table import Line
+from raybilevel.result import Result
+
+FILE = "parts.parquet"
+_SHOWN = 12
+
+
+def part_lines(result: Result) -> list[Line]:
+    """A line each group, or each of the first prompts; all of them are in `parts.parquet`."""
+    if not result.directory.has(FILE):
+        return []
+    parts = result.directory.read_frame(FILE)
+    kind = parts["kind"].iloc[0]
+    shown = parts[parts["kind"] == kind].head(_SHOWN)
+    lines = [
+        (f"{kind}s" if i == 0 else "", f"{row['name']}: {_said(row, list(result.best_params))}")
+        for i, row in enumerate(shown.to_dict("records"))
+    ]
+    return [*lines, ("", f"{result.path}/{FILE}")]
+
+
+def _said(row: dict[str, Any], variables: list[str]) -> str:
+    numbers = [f"KL {row['kl']:.2f}", f"reward {row['reward']:.3f} ± {row['reward_se']:.3f}"]
+    if "held_out" in row:
+        numbers.append(f"held-out {row['held_out']:.3f} ± {row['held_out_se']:.3f}")
+    return ", ".join([*numbers, *(_alone(row, name) for name in variables)])
+
+
+def _alone(row: dict[str, Any], name: str) -> str:
+    best, low, high = (row[f"alone{end}/{name}"] for end in ("", "_low", "_high"))
+    if not math.isnan(best):
+        return f"alone {name} {best:.4g} ({low:.4g} to {high:.4g})"
+    needed = row["samples_needed"]
+    if not math.isfinite(needed):
+        return f"alone {name} unknown"
+    return f"alone {name} unknown (of {needed:,.0f} samples it may be known)"
