@@ -82,7 +82,8 @@ def test_a_run_on_a_table_needs_no_torch_and_no_workers(prompted, solved, monkey
 def test_how_much_each_row_counts_is_left_behind(prompted, solved, tmp_path):
     state = solved[0].state
     prompted.export(state, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"curve.parquet", "weights.parquet"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"curve.parquet", "parts.parquet", "weights.parquet"}
     weights, table = pd.read_parquet(tmp_path / "weights.parquet"), pd.read_parquet(prompted.pool)
     assert (weights["prompt"].astype(str) == table["prompt"].to_numpy()).all()
     shares = weights.groupby("prompt", observed=True)["weight"].sum()
