@@ -89,7 +89,8 @@ def test_how_much_each_row_counts_is_left_behind(prompted, solved, tmp_path):
     shares = weights.groupby("prompt", observed=True)["weight"].sum()
     np.testing.assert_allclose(shares[["a", "b", "c"]], [3 / 9, 2 / 9, 4 / 9])
     mean = (weights["weight"] * table["held"].to_numpy()).sum()
-    assert mean == pytest.approx(solved[1][0]["held_out"])
+    last = solved[1][0]  # which corrects the bias of a weighted mean
+    assert abs(mean - last["held_out"]) < 0.1 * last["held_out_se"]
 
 
 def test_a_table_has_no_samples_to_draw(prompted, solved):
