@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import field_validator, model_validator
 
@@ -12,8 +12,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.hub import commit_of, is_commit, is_hub_name
 from raybilevel.lower.pretrained import PRETRAINED
 from raybilevel.lower.sampling.pipeline_files import find_files
-
-_OF_FILES = ("variant", "revision", "without")
+from raybilevel.lower.sampling.pipelines.settings import Offload, Slicing
 
 
 class ModelOptions(Settings):
@@ -46,8 +45,8 @@ class ModelOptions(Settings):
     revision: str | None = None
     commit: str | None = None
     without: tuple[str, ...] | None = None
-    offload: Literal["model", "sequential"] | None = None
-    slicing: tuple[Literal["attention", "vae", "vae_tiling"], ...] | None = None
+    offload: Offload | None = None
+    slicing: tuple[Slicing, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -97,26 +96,23 @@ class ModelOptions(Settings):
             return []
         return list(find_files(model, variant=self.variant).remarks)
 
-    def check_for(self, model: Any) -> None:
-        """Refuse what the model would not use."""
-        if not isinstance(model, str) or ":" in model:
-            self._refuse(_OF_FILES, "the model is a callable, which loads its own weights")
-        elif not is_hub_name(model):
-            self._refuse(
-                ("revision", "commit"), "only a model of the Hugging Face hub has revisions"
-            )
-
     def check_variant_alone(self, what: str) -> None:
         """Refuse all but the variant, which is all that `what` takes."""
-        others = [name for name in type(self).model_fields if name != "variant"]
-        self._refuse(others, f"{what} takes a variant alone")
+        others = {n: getattr(self, n) for n in type(self).model_fields if n != "variant"}
+        refuse_options(others, f"{what} takes a variant alone")
 
-    def _refuse(self, names: Any, reason: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None:
-                said = f"'{value}'" if isinstance(value, str) else ", ".join(value)
-                raise InputError(f"model_options.{name} is {said}, but {reason}; leave it out")
+
+def refuse_options(options: Mapping[str, Any], reason: str) -> None:
+    """Refuse the first that is given, of those that are of no use.
+
+    Parameters
+    ----------
+    options : by name; texts, or lists of them.
+    """
+    for name, value in options.items():
+        if value:
+            said = f"'{value}'" if isinstance(value, str) else ", ".join(value)
+            raise InputError(f"model_options.{name} is {said}, but {reason}; leave it out")
 
 
 def pinned_options(

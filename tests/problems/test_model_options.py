@@ -36,27 +36,6 @@ def test_what_is_not_known_is_refused_with_what_is():
     assert refusal(slicing=["unet"]).startswith("model_options.slicing.0 is 'unet': ")
 
 
-@pytest.mark.parametrize(
-    ("options", "model", "said"),
-    [
-        (
-            {"text_encoder_3": None}, "my_models:lora",
-            "model_options.without is text_encoder_3, but the model is a callable, which loads its "
-            "own weights; leave it out",
-        ),
-        (
-            {"revision": "v2"}, "digits",
-            "model_options.revision is 'v2', but only a model of the Hugging Face hub has "
-            "revisions; leave it out",
-        ),
-    ],
-)  # fmt: skip
-def test_what_a_model_would_not_use_is_refused(options, model, said):
-    with pytest.raises(InputError) as refused:
-        ModelOptions(**options).check_for(model)
-    assert str(refused.value) == said
-
-
 def test_parts_are_named_in_a_list():
     with pytest.raises(InputError, match=r"without is 'text_encoder_3', but it is a list of parts"):
         ModelOptions(without="text_encoder_3", tokenizer_3=None)

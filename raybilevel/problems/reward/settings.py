@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.column_rewards import check_kind, column_names
@@ -122,7 +122,7 @@ class RewardSettings(Settings):
     sampling_steps: int | None = Field(default=None, ge=1)
     call_options: dict[str, Any] = Field(default_factory=dict)
     scheduler: dict[str, Any] | None = None
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     model_options: ModelOptions = ModelOptions()
     export_weights: bool = False
 
@@ -138,7 +138,6 @@ class RewardSettings(Settings):
         self._check_rewards()
         self._check_pool()
         self.coefficients.check()
-        self.model_options.check_for(self.model)
         return self
 
     def _check_source(self) -> None:

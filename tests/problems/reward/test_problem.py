@@ -214,3 +214,49 @@ def test_a_reward_that_reads_prompts_of_a_model_that_has_none_is_refused(reward,
 def test_model_options_with_a_key_that_is_no_name_are_refused():
     with pytest.raises(InputError, match=r"model_options has '1', but what is known is"):
         RewardTuning(model=gaussian, lower_reward=first, upper_reward=bump, model_options={1: "x"})
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "said"),
+    [
+        (
+            gaussian, {"model_options": {"variant": "fp16", "offload": "model"}},
+            "model_options.variant is 'fp16', but the model is a callable, which loads its own "
+            "weights; leave it out",
+        ),
+        (
+            "my_models:lora", {"model_options": {"text_encoder_3": None, "tokenizer_3": None}},
+            "model_options.without is text_encoder_3, tokenizer_3, but the model is a callable, "
+            "which loads its own weights; leave it out",
+        ),
+        (
+            lambda: None, {"dtype": "float16"},
+            "dtype is 'float16', but the model is a callable, which loads its own weights; leave "
+            "it out, and give the callable's from_pretrained that dtype",
+        ),
+        (
+            gaussian, {"dtype": "float16"},
+            "dtype is given, but the model is a callable, which draws by itself; leave it out",
+        ),
+        (
+            gaussian, {"model_options": {"slicing": ["vae"]}},
+            "model_options is given, but the model is a callable, which draws by itself; leave it "
+            "out",
+        ),
+        (
+            "digits", {"model_options": {"revision": "v2"}},
+            "model_options.revision is 'v2', but only a model of the Hugging Face hub has "
+            "revisions; leave it out",
+        ),
+        (
+            "digits", {"model_options": {"vae": None}},
+            "model_options is given, but model 'digits', a pixel-space pipeline, is drawn from as "
+            "it is; leave it out",
+        ),
+    ],
+    ids=["variant", "parts", "its dtype", "dtype", "slicing", "revision", "pixels"],
+)  # fmt: skip
+def test_what_a_model_has_no_use_for_is_refused(model, given, said):
+    with pytest.raises(InputError) as refused:
+        RewardTuning(model=model, lower_reward=first, upper_reward=bump, **given).check()
+    assert str(refused.value) == said

@@ -56,10 +56,9 @@ def pipeline_returned(
     Raises
     ------
     InputError
-        If the function raises or returns anything else, or the run gives what is for directories
-        alone; and what `check_stock_pipeline` and `save_memory` raise.
+        If the function raises or returns anything else; and what `check_stock_pipeline` and
+        `save_memory` raise.
     """
-    _check_settings(settings)
     check_is_function(make, named)
     with said_in_a_sentence(named, "being called without arguments"), without_bars():
         pipeline = make()
@@ -69,22 +68,6 @@ def pipeline_returned(
         if getattr(pipeline, part, None) is not None:
             setattr(pipeline, part, None)
     return as_asked(pipeline, settings, device, named), remarks
-
-
-def _check_settings(settings: PipelineSettings) -> None:
-    if settings.dtype != "auto":
-        raise InputError(
-            f"dtype is '{settings.dtype}', but the model is a callable, which loads its own "
-            "weights; leave it out, and give the callable's from_pretrained that dtype"
-        )
-    for name in (*settings.without, "variant", "revision"):
-        if name in settings.without or settings.model_options.get(name) is not None:
-            said = settings.model_options.get(name)
-            value = "null" if said is None else f"'{said}'"
-            raise InputError(
-                f"model_options.{name} is {value}, but the model is a callable, which loads its "
-                "own weights; leave it out"
-            )
 
 
 def check_is_function(make: Any, named: str) -> None:

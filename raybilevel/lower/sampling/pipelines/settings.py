@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-OFFLOADS = ("model", "sequential")
-SLICINGS = ("attention", "vae", "vae_tiling")
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Offload = Literal["model", "sequential"]
+Slicing = Literal["attention", "vae", "vae_tiling"]
+DTYPES, OFFLOADS, SLICINGS = get_args(Dtype), get_args(Offload), get_args(Slicing)
 MODEL_OPTIONS = ("variant", "revision", "offload", "slicing")
 
 

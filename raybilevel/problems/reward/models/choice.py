@@ -13,11 +13,14 @@ from raybilevel.lower.sampling.pipeline_files import is_pixel_space, is_pixel_sp
 from raybilevel.lower.sampling.pipelines.callables import returns_pipeline
 from raybilevel.lower.sampling.pipelines.hub import describe_hub
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.problems.model_options import refuse_options
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.function import FunctionModel
 from raybilevel.problems.reward.models.pipeline import PipelineModel
 from raybilevel.problems.reward.models.pixels import PixelModel
 from raybilevel.problems.reward.prompts import PromptList
+
+_CALLABLE = "the model is a callable"
 
 
 def choose_model(
@@ -41,17 +44,21 @@ def choose_model(
         If settings are given that the model has no use for.
     """
     if not isinstance(spec, str) or ":" in spec:
+        _refuse_files(settings)
         function = resolve(spec, "model") if isinstance(spec, str) else spec
         if returns_pipeline(function):
+            _refuse_dtype(settings)
             return PipelineModel(spec, settings, prompts, **drawing)
-        _refuse(_of_pipelines(settings, drawing), "the model is a callable, which draws by itself")
+        _refuse(_of_pipelines(settings, drawing), f"{_CALLABLE}, which draws by itself")
         return FunctionModel(spec, prompts)
     on_hub = spec not in PRETRAINED and is_hub_name(spec)
+    if not on_hub:
+        reason = "only a model of the Hugging Face hub has revisions"
+        refuse_options({"revision": settings.revision}, reason)
     if not _is_pixel_space(spec, on_hub, settings):
         return PipelineModel(spec, settings, prompts, **drawing, on_hub=on_hub)
     own = {"sampling_steps", "dtype"}  # and what ModelOptions says of files
     of_others = {k: v for k, v in _of_pipelines(settings, drawing).items() if k not in own}
-    of_others["model_options"] = bool(settings.offload or settings.slicing or settings.without)
     _refuse(of_others, f"model '{spec}', a pixel-space pipeline, is drawn from as it is")
     return PixelModel(spec, settings, prompts, on_hub)
 
@@ -69,10 +76,24 @@ def _of_pipelines(settings: PipelineSettings, drawing: Mapping[str, Any]) -> dic
         "call_options": bool(settings.call_options),
         "scheduler": settings.scheduler is not None,
         "dtype": settings.dtype != "auto",
-        "model_options": any(settings.model_options.values()) or bool(settings.without),
+        "model_options": bool(settings.offload or settings.slicing or settings.without),
         "batch_size": drawing["batch_size"] is not None,
         "halve_batches": drawing["may_halve"],
     }
+
+
+def _refuse_files(settings: PipelineSettings) -> None:
+    """Refuse what says which of a pipeline's files are loaded."""
+    of_files = {name: getattr(settings, name) for name in ("variant", "revision", "without")}
+    refuse_options(of_files, f"{_CALLABLE}, which loads its own weights")
+
+
+def _refuse_dtype(settings: PipelineSettings) -> None:
+    if settings.dtype != "auto":
+        raise InputError(
+            f"dtype is '{settings.dtype}', but {_CALLABLE}, which loads its own weights; leave it "
+            "out, and give the callable's from_pretrained that dtype"
+        )
 
 
 def _refuse(given: Mapping[str, bool], reason: str) -> None:

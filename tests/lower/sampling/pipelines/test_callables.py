@@ -107,23 +107,8 @@ def test_it_is_named_by_its_import_path(directories, run_in):
             "DiT", [0], {"call_options": {"guidance": 3}},
             "call_options has 'guidance', but what DiTPipeline can be given is guidance_scale",
         ),
-        (
-            "DiT", [0], {"dtype": "float16"},
-            "dtype is 'float16', but the model is a callable, which loads its own weights; leave "
-            "it out, and give the callable's from_pretrained that dtype",
-        ),
-        (
-            "DiT", [0], {"model_options": {"variant": "fp16"}},
-            "model_options.variant is 'fp16', but the model is a callable, which loads its own "
-            "weights; leave it out",
-        ),
-        (
-            "DiT", [0], {"model_options": {"vae": None}},
-            "model_options.vae is null, but the model is a callable, which loads its own weights; "
-            "leave it out",
-        ),
     ],
-    ids=["no prompts", "too long", "a class", "steps", "an option", "dtype", "variant", "a part"],
+    ids=["no prompts", "too long", "a class", "steps", "an option"],
 )  # fmt: skip
 def test_what_is_refused_of_a_directory_is_refused_of_it(make, name, conditions, settings, said):
     assert refusal(make(name), conditions, **settings) == said
