@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from text_rewards import DyingContrast, asked, brightness, contrast
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.pipelines.description import PipelineDescription
 from raybilevel.problems.base import Output, Status
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive
@@ -245,6 +247,19 @@ def test_what_json_and_tokenizers_tell_is_refused_before_anything_starts(sd, cha
     with pytest.raises(InputError) as refused:
         tuning(sd, **changes).check()
     assert said in str(refused.value)
+
+
+def test_files_are_read_once_for_the_check_and_the_remarks_of_all_processes(sd, monkeypatch):
+    read, own = [], PipelineDescription.tokenizer
+    monkeypatch.setattr(
+        PipelineDescription, "tokenizer", lambda self, part: read.append(part) or own(self, part)
+    )
+    problem = RewardTuning(
+        model=str(sd), prompts=PROMPTS, lower_reward="ink", upper_reward="ink", pool_size=6
+    )
+    problem.check()
+    assert pickle.loads(pickle.dumps(problem)).remarks() == problem.remarks()
+    assert read == ["tokenizer"]
 
 
 def test_a_reward_that_fails_on_what_the_model_draws_is_refused_before_the_first_shard(sd):

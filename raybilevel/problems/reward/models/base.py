@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.reward.prompts import PromptList
@@ -74,15 +74,17 @@ class Model(ABC):
 
     Attributes
     ----------
+    spec : as a user gives it.
     prompts : what is drawn; None where nothing says so.
     """
 
+    spec: str | Callable[..., Any]
     prompts: PromptList | None
 
     @property
-    @abstractmethod
     def named(self) -> str:
         """What sentences call it."""
+        return f"model '{self.spec}'" if isinstance(self.spec, str) else "model"
 
     @abstractmethod
     def check(self) -> Probe | None:

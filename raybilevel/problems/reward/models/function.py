@@ -38,11 +38,6 @@ class FunctionModel(Model):
     prompts: PromptList | None = None
 
     @property
-    def named(self) -> str:
-        """What sentences call it."""
-        return f"model '{self.spec}'" if isinstance(self.spec, str) else "model"
-
-    @property
     def function(self) -> Callable[..., Any]:
         """The callable."""
         found = resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec

@@ -43,11 +43,6 @@ class PipelineModel(Model):
     on_hub: bool = False
 
     @property
-    def named(self) -> str:
-        """What sentences call it."""
-        return f"model '{self.spec}'" if isinstance(self.spec, str) else "model"
-
-    @property
     def _files(self) -> Path | str | None:
         """Its directory, or its name on the hub as a text; None where a function returns it."""
         if not isinstance(self.spec, str) or ":" in self.spec:
@@ -55,7 +50,8 @@ class PipelineModel(Model):
         return self.spec if self.on_hub else pipeline_directory(self.spec)
 
     @property
-    def _conditions(self) -> Conditions:
+    def conditions(self) -> Conditions:
+        """Its prompts or class labels."""
         return None if self.prompts is None else self.prompts.conditions
 
     def check(self) -> None:
@@ -70,13 +66,18 @@ class PipelineModel(Model):
 
     def remarks(self) -> list[str]:
         """Which files are used, what is off, and which prompts are cut."""
+        return list(self._remarks)
+
+    @cached_property
+    def _remarks(self) -> tuple[str, ...]:
+        """What its files tell, which are read once: where a run is begun, and not by its driver."""
         from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
         from raybilevel.lower.sampling.pipelines.source import describe_source
 
         if self._files is None:  # a function's is checked where it is called, on a worker
-            return []
+            return ()
         described = describe_source(self._files, self.settings)
-        return check_stock_pipeline(described, self.settings, self._conditions)
+        return tuple(check_stock_pipeline(described, self.settings, self.conditions))
 
     def sampler(self, device: str) -> PipelineDraws:
         """Load the pipeline."""
@@ -85,7 +86,7 @@ class PipelineModel(Model):
 
         files, dtype = self._files, None
         source = self.spec if files is None else files
-        pipeline, remarks = loaded(source, self.settings, device, self._conditions)
+        pipeline, remarks = loaded(source, self.settings, device, self.conditions)
         if files is not None and self.settings.dtype == "auto":
             dtype = dtype_of(files, self.settings, device)
         steps, options = self.settings.sampling_steps, self.settings.call_options
@@ -98,7 +99,7 @@ class PipelineModel(Model):
         kept = ("offload", "slicing")  # for a GPU's memory
         options = {k: v for k, v in self.settings.model_options.items() if k not in kept}
         here = replace(self, settings=replace(self.settings, model_options=options))
-        conditions = None if self.prompts is None else self.prompts.conditions[:1]
+        conditions = None if self.conditions is None else self.conditions[:1]
         return here.sampler("cpu").draw([0], conditions).nfe
 
     def drawn_in(self, dtype: str | None) -> PipelineModel:
@@ -154,7 +155,5 @@ class PipelineDraws:
         """Draw two images, one of them thrice."""
         from raybilevel.lower.sampling.pipelines.probe import probe_pipeline
 
-        prompts = self._model.prompts
-        conditions = None if prompts is None else prompts.conditions
-        report = probe_pipeline(self._batches, self._model.named, conditions)
+        report = probe_pipeline(self._batches, self._model.named, self._model.conditions)
         return replace(report, remarks=(*self.remarks, *report.remarks))

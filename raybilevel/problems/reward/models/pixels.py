@@ -46,11 +46,6 @@ class PixelModel(Model):
     on_hub: bool = False
 
     @property
-    def named(self) -> str:
-        """What sentences call it."""
-        return f"model '{self.spec}'"
-
-    @property
     def directory(self) -> Path:
         """Where it lies on this node; of the hub it is fetched first."""
         if not self.on_hub:
