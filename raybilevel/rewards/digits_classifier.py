@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raybilevel import data
 from raybilevel.data import Dataset, load
-
-_JUDGES = Path(__file__).parent / "judges"  # jobs/train_models.py makes them
+from raybilevel.rewards.judge_weights import judge
 
 
 class DigitsClassifier(nn.Module):
@@ -61,18 +56,14 @@ def folds() -> tuple[Dataset, Dataset]:
 
 def digits_classifier() -> DigitsClassifier:
     """Load the good classifier, of the training fold, in evaluation mode."""
-    with torch.device("meta"):  # initial weights would be drawn from the global generator
-        classifier = DigitsClassifier()
-    weights = load_file(_JUDGES / "digits-classifier.safetensors")
-    classifier.load_state_dict(weights, assign=True)
-    return classifier.eval().requires_grad_(False)
+    return judge(DigitsClassifier, "digits-classifier")
 
 
 def proxy_classifier() -> ProxyClassifier:
     """Load a logistic regression on the first 100 labels of the training fold."""
-    with torch.device("meta"):
-        proxy = ProxyClassifier()
-    fitted = load_file(_JUDGES / "digits-proxy.safetensors")
-    # By columns, as it was fitted: the last bits of a product depend on it.
-    proxy.head.load_state_dict({"weight": fitted["columns"].T, "bias": fitted["bias"]}, assign=True)
-    return proxy.eval().requires_grad_(False)
+    return judge(ProxyClassifier, "digits-proxy", _by_columns)
+
+
+def _by_columns(fitted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As the proxy was fitted: the last bits of a product depend on it."""
+    return {"head.weight": fitted["columns"].T, "head.bias": fitted["bias"]}

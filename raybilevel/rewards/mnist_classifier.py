@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-_JUDGES = Path(__file__).parent / "judges"  # jobs/train_models.py makes them
+from raybilevel.rewards.judge_weights import judge
 
 
 class MnistClassifier(nn.Module):
@@ -59,7 +55,4 @@ CLASSIFIERS: dict[str, type[nn.Module]] = {
 
 def mnist_classifier(name: str) -> nn.Module:
     """Load one of `CLASSIFIERS`, in evaluation mode and frozen."""
-    with torch.device("meta"):  # initial weights would be drawn from the global generator
-        classifier = CLASSIFIERS[name]()
-    classifier.load_state_dict(load_file(_JUDGES / f"{name}.safetensors"), assign=True)
-    return classifier.eval().requires_grad_(False)
+    return judge(CLASSIFIERS[name], name)
