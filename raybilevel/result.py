@@ -116,14 +116,16 @@ class Result:
         Raises
         ------
         InputError
-            If the run's model is a callable, its directory is not on this machine, or it is one of
-            the hub, of which the run holds no weights.
+            If the run's model is a callable or its pool a table, its directory is not on this
+            machine, or it is one of the hub, of which the run holds no weights.
         """
         from diffusers import DiffusionPipeline
 
         self._check_readable()
         if not self.directory.has("pipeline/model_index.json"):
             why = "its model is a callable"
+            if self.config.get("pool") is not None:
+                why = "its pool is a table, which no model is known of"
             if self.directory.has("pipeline/call.json"):
                 why = "pipeline/call.json says which model of the hub it is, and how it is loaded"
             raise InputError(f"the run in {self.path} holds no pipeline: {why}")

@@ -14,6 +14,7 @@ from raybilevel.cli.demo import prompts_demo, reward_demo, schedule_demo
 from raybilevel.upper.variables import Variable
 
 ROOT = Path(__file__).parent.parent
+REWARDS = ("clip", "ocr", "hps", "aesthetic")
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.yaml"))
 
 
@@ -41,8 +42,8 @@ def test_the_demo_is_the_configuration_of_its_name(name, demo):
     assert config_file.read(ROOT / f"jobs/configs/{name}.yaml").problem == demo()
 
 
-def blocks(language):
-    text = (ROOT / "README.md").read_text()
+def blocks(language, page="README.md"):
+    text = (ROOT / page).read_text()
     return re.findall(rf"```{language}\n(.+?)```", text, re.S)
 
 
@@ -62,6 +63,18 @@ def test_the_readmes_python_runs_up_to_the_fit():
     names["my_sanity_check"] = names["what_i_want"]
     exec(text.split("result = ")[0], names)
     assert names["problem"].variables == (Variable("lambda", 1.0, 0.05, 20.0, "log"),)
+
+
+def test_the_table_that_is_logged_as_the_page_says_is_a_problem(run_in):
+    """With a trainer of its shape: prompts with metadata, rewards that return scores and info."""
+    log, ask = blocks("python", "docs/reward-table.md")
+    fn = {name: lambda images, prompts, metadata: ([len(images)] * 2, {}) for name in REWARDS}
+    batches = [(["a cat", "a dog"], [{}, {}])] * 2
+    exec(log.replace(", ...", ""), {"eval_loader": batches, "pipeline": list, "reward_fns": fn})
+    names = {}
+    exec(ask.split("result = ")[0], names)
+    names["problem"].check()
+    assert names["problem"].table.prompts.conditions == ("a cat", "a dog")
 
 
 @pytest.mark.parametrize(("place", "steps"), [(1, 5), (2, 10)])
