@@ -6,7 +6,7 @@
     python jobs/train_models.py examine
 
 Each compares its bits with the package's, which depend on the kind of CPU, the threads and the
-versions. Those of mnist-sd were trained by the same steps in three processes, one after the other.
+versions.
 """
 
 from collections.abc import Iterator

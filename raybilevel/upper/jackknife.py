@@ -15,8 +15,8 @@ from raybilevel.upper.prompts import Prompts
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
-    """Sums of weighted rows within prompts: of all, and without each.
+class PromptSums:
+    """PromptSums of weighted rows within prompts: of all, and without each.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ class Sums:
     without_scale: np.ndarray
 
 
-def tilted_sums(prompts: Prompts, tilt: np.ndarray, rows: np.ndarray) -> Sums:
-    """Sums of exp(tilt) (n,) times rows (n, m), both in order, each prompt with two at least.
+def tilted_sums(prompts: Prompts, tilt: np.ndarray, rows: np.ndarray) -> PromptSums:
+    """PromptSums of exp(tilt) (n,) times rows (n, m), both in order, each prompt with two at least.
 
     Without its heaviest sample a prompt may weigh less than that one's rounding: what is left is
     summed anew, on its own scale.
@@ -49,7 +49,7 @@ def tilted_sums(prompts: Prompts, tilt: np.ndarray, rows: np.ndarray) -> Sums:
     second = prompts.largest(rest)
     without[heaviest] = prompts.sums(np.exp(rest - prompts.each(second))[:, None] * rows)
     scale[heaviest] = second
-    return Sums(whole, without, top, scale)
+    return PromptSums(whole, without, top, scale)
 
 
 def _first(chosen: np.ndarray, prompts: Prompts) -> np.ndarray:

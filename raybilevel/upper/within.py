@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.upper.jackknife import Jackknifed, Sums, jackknife, tilted_sums
+from raybilevel.upper.jackknife import Jackknifed, PromptSums, jackknife, tilted_sums
 from raybilevel.upper.natural import Coordinates, Derivatives, exact, features, penalised
 from raybilevel.upper.penalty import Estimate, Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
@@ -145,7 +145,7 @@ class _Tilted:
     def _exact(self, sums: np.ndarray, *, curvature: bool) -> Derivatives:
         return exact(sums[:, 1:] / sums[:, :1], self._h.shape[1], curvature=curvature)
 
-    def _penalised(self, p: Sums, rows: np.ndarray, *, curvature: bool) -> list[Derivatives]:
+    def _penalised(self, p: PromptSums, rows: np.ndarray, *, curvature: bool) -> list[Derivatives]:
         """By the mass that moves from p to q: by expm1, unless any of a prompt moves far."""
         prompts, a = self._prompts, self._c / (self._gamma * self._lambda)
         near = prompts.largest(np.abs(a)) <= 1.0
