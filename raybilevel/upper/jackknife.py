@@ -16,7 +16,7 @@ from raybilevel.upper.prompts import Prompts
 
 @dataclass(frozen=True, eq=False)
 class PromptSums:
-    """PromptSums of weighted rows within prompts: of all, and without each.
+    """Sums of weighted rows within prompts: of all, and without each.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class PromptSums:
 
 
 def tilted_sums(prompts: Prompts, tilt: np.ndarray, rows: np.ndarray) -> PromptSums:
-    """PromptSums of exp(tilt) (n,) times rows (n, m), both in order, each prompt with two at least.
+    """Sums of exp(tilt) (n,) times rows (n, m), both in order, each prompt with two at least.
 
     Without its heaviest sample a prompt may weigh less than that one's rounding: what is left is
     summed anew, on its own scale.
