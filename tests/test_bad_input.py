@@ -434,6 +434,7 @@ TABLE = {
             "pool_size is given, but pool 'rewards.csv' is there already; leave it",
         ),
         ({"prompts": "[a, b]"}, "prompts is given, but pool 'rewards.csv' is there already; leave"),
+        ({"max_prompts": 3}, "max_prompts is given, but pool 'rewards.csv' is there already; leav"),
         ({"call_options": "{a: 1}"}, "call_options is given, but pool 'rewards.csv' is there alre"),
         ({"model_options": "{variant: fp16}"}, "model_options is given, but pool 'rewards.csv' is"),
         ({"pool": None, "model": "toys:gaussian"}, "reward 'upper' is 'column:up', but there is n"),

@@ -28,8 +28,8 @@ def pool_problem(problem: RewardTuning, budget: int) -> Problem:
     if problem.pool is not None:
         return problem.evaluation([start])
     size = budget // problem.source.nfe_per_sample
-    if problem.prompt_list is not None:  # as many of each, within the budget
-        size = size // len(problem.prompt_list) * len(problem.prompt_list)
+    if problem.prompt_count is not None:  # as many of each, within the budget
+        size = size // problem.prompt_count * problem.prompt_count
     return problem.evaluation([start], size, rounds=_ROUNDS)
 
 

@@ -64,7 +64,8 @@ class PoolPlan:
         if self.prompts is None:
             return self._over(seeds, None, DrawRewards)
         each = len(seeds) // self.prompts  # together, since one prompt may be all of a call
-        return self._over(seeds, np.repeat(np.arange(self.prompts), each).tolist(), DrawRewards)
+        places = prompt_places(state, self.prompts)
+        return self._over(seeds, np.repeat(places, each).tolist(), DrawRewards)
 
     def _next(self, have: int) -> int:
         """The pool's size after a round: even slices up to `size`, then half as much again."""
@@ -90,7 +91,7 @@ class PoolPlan:
             return np.concatenate([np.arange(count), resample(weights, count, rng)])
         count = min(_SHOWN_EACH, len(weights) // self.prompts)
         before, after = [], []
-        for prompt in range(shown_prompts(self.prompts)):
+        for prompt in prompt_places(state, self.prompts)[: shown_prompts(self.prompts)]:
             rows = np.flatnonzero(state["pool/prompt"] == prompt)
             share = weights[rows] / weights[rows].sum()
             before.append(rows[:count])
@@ -138,6 +139,11 @@ class TablePlan(PoolPlan):
     def rounds(self, have: int) -> int:
         """One, that solves."""
         return 1
+
+
+def prompt_places(state: Arrays, prompts: int) -> np.ndarray:
+    """Where a run's prompts are in their list (prompts,): those that it drew, or all of them."""
+    return state.get("prompts_drawn", np.arange(prompts))
 
 
 def shown_prompts(prompts: int) -> int:

@@ -28,10 +28,16 @@ from raybilevel.problems.reward.export import (
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_plan import counted, grown, resample, size_of
+from raybilevel.problems.reward.pool_plan import (
+    counted,
+    grown,
+    prompt_places,
+    resample,
+    size_of,
+)
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
-from raybilevel.problems.reward.prompts import Condition
+from raybilevel.problems.reward.prompts import Condition, PromptList
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
@@ -107,21 +113,23 @@ class RewardTuning(RewardSettings, Problem):
         """An empty pool; of a table all of it."""
         begin = {"x": np.array([v.init for v in self.variables]), "seed_base": seed_base(seed)}
         if self.table is not None:
-            return {**begin, **self._prompt_arrays, **self.table.arrays}
+            return {**begin, **self._prompt_arrays(seed), **self.table.arrays}
         return {
             **begin,
             "pool/seed": np.empty(0, dtype=np.int64),
-            **self._prompt_arrays,
+            **self._prompt_arrays(seed),
             **{f"pool/{name}": np.empty(0) for name in self.columns},
         }
 
-    @property
-    def _prompt_arrays(self) -> Arrays:
+    def _prompt_arrays(self, seed: int) -> Arrays:
         """What the state has beside where there are prompts."""
-        if self.prompt_list is None:
+        if self.prompt_list is None or self.prompt_count is None:
             return {}
         none = np.empty(0, dtype=np.int64)
-        return {"pool/prompt": none, "prompts_digest": self.prompt_list.digest}
+        begin = {"pool/prompt": none, "prompts_digest": self.prompt_list.digest}
+        if self.prompt_count == len(self.prompt_list):
+            return begin
+        return {**begin, "prompts_drawn": self.prompt_list.draw(self.prompt_count, seed)}
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
@@ -154,9 +162,17 @@ class RewardTuning(RewardSettings, Problem):
         if self.prompt_list is None:
             return None
         self.prompt_list.check_same(state["prompts_digest"])
-        if len(self.prompt_list) == 1:
+        places = prompt_places(state, len(self.prompt_list))
+        if len(places) == 1:
             return None
-        return Prompts(state["pool/prompt"], self.prompt_list.shares)
+        of = np.searchsorted(places, state["pool/prompt"])
+        return Prompts(of, self.prompt_list.at(places).shares)
+
+    def _drawn_prompts(self, state: Arrays) -> PromptList | None:
+        """Those of the list that a state's run draws from."""
+        if self.prompt_list is None:
+            return None
+        return self.prompt_list.at(prompt_places(state, len(self.prompt_list)))
 
     def landscape(self, state: Arrays) -> Callable[[np.ndarray], float]:
         """F at any x (d,), as a state's pool has it."""
@@ -175,9 +191,9 @@ class RewardTuning(RewardSettings, Problem):
         if self.table is not None:
             return RewardEvaluation(self, ends, self.pool_plan, self.objective)
         size = self.size if samples is None else samples
-        if self.prompt_list is not None and size < self.fewest:
+        if self.prompt_count is not None and size < self.fewest:
             raise InputError(
-                f"{size} samples of {len(self.prompt_list)} prompts say nothing of how sure they "
+                f"{size} samples of {self.prompt_count} prompts say nothing of how sure they "
                 "are; give two of each at least"
             )
         plan = self.plan_of(size, size, math.ceil(size / rounds))
@@ -192,7 +208,7 @@ class RewardTuning(RewardSettings, Problem):
         """The pipeline, samples before and after or a table's weights, curve, prompts, groups."""
         if self.table is None:
             self.source.drawn_in(dtype_drawn(state)).export(directory)
-            write_samples(state, self.prompt_list, directory)
+            write_samples(state, self._drawn_prompts(state), directory)
         if size_of(state):
             self._export_pool(state, directory)
 
@@ -201,9 +217,9 @@ class RewardTuning(RewardSettings, Problem):
         if self.table is not None:
             write_weights(state, objective.at(state["x"]).weights, self.table, directory)
         write_curve(objective, state["x"], directory)
-        if self.prompt_list is not None and objective.prompts is not None:
-            held_out = state.get("pool/held_out")
-            write_parts(objective, state["x"], self.prompt_list, held_out, directory)
+        prompts = self._drawn_prompts(state)
+        if prompts is not None and objective.prompts is not None:
+            write_parts(objective, state["x"], prompts, state.get("pool/held_out"), directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` samples of p_x: the pool's seeds drawn with its weights, and sampled again.

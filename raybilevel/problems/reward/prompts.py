@@ -62,6 +62,21 @@ class PromptList:
     def __len__(self) -> int:
         return len(self.conditions)
 
+    def draw(self, count: int, seed: int) -> np.ndarray:
+        """Places (count,) of distinct ones, in their order, drawn evenly."""
+        rng = np.random.default_rng([seed, 0x70726F6D])
+        return np.sort(rng.choice(len(self), count, replace=False))
+
+    def at(self, places: np.ndarray) -> PromptList:
+        """Those in these places (m,), sorted, which count as they did beside each other."""
+        if len(places) == len(self):
+            return self
+        conditions = tuple(self.conditions[i] for i in places)
+        metadata = None if self.metadata is None else tuple(self.metadata[i] for i in places)
+        groups = None if self.groups is None else tuple(self.groups[i] for i in places)
+        shares = self.shares[places]
+        return PromptList(conditions, metadata, shares / shares.sum(), groups)
+
     @property
     def digest(self) -> np.ndarray:
         """64 bits of what all of it is, to be stored."""

@@ -26,9 +26,9 @@ from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
 _OF_MODELS = (
-    "prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size", "round_size",
-    "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler", "dtype",
-    "model_options", "export_weights",
+    "prompts", "max_prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size",
+    "round_size", "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler",
+    "dtype", "model_options", "export_weights",
 )  # fmt: skip
 
 
@@ -56,6 +56,9 @@ class RewardSettings(Settings):
         table (parquet, csv, jsonl) with a column `prompt`, perhaps `weight`, and metadata for
         rewards in the others; class labels or names for a model of classes. p_x is normalised
         within each; equal ones are merged, and count as often as they are given.
+    max_prompts
+        Of a longer list so many distinct prompts are drawn, evenly and by the run's seed, before
+        the first sample; each counts as it does in the list.
     lower_reward
         What the model is tuned for: a callable images (N, C, H, W) in [0, 1] -> (N,), its import
         path, a built-in's name; or {name: reward} for several. It may read prompts and metadata
@@ -106,6 +109,7 @@ class RewardSettings(Settings):
     pool: str | None = None
     pool_half: Half | None = None
     prompts: str | tuple[Condition, ...] | None = None
+    max_prompts: int | None = Field(default=None, ge=1)
     lower_reward: str | Callable[..., Any] | dict[str, str | Callable[..., Any]]
     upper_reward: str | Callable[..., Any]
     held_out_reward: str | Callable[..., Any] | None = None
@@ -173,6 +177,11 @@ class RewardSettings(Settings):
                 f"samples_per_prompt is {self.samples_per_prompt}, but there are no prompts; give "
                 "pool_size, or prompts"
             )
+        if self.max_prompts is not None and self.prompts is None:
+            raise InputError(
+                f"max_prompts is {self.max_prompts}, but there are no prompts; leave it out, or "
+                "give prompts"
+            )
         if self.max_pool_size is not None and self.max_pool_size < self.size:
             raise InputError(
                 f"max_pool_size {self.max_pool_size} is below pool_size {self.size}; "
@@ -219,32 +228,37 @@ class RewardSettings(Settings):
         return None if self.prompts is None else read_prompts(self.prompts)
 
     @property
+    def prompt_count(self) -> int | None:
+        """How many of the prompts are drawn from; None where nothing says what is drawn."""
+        if self.prompt_list is None:
+            return None
+        return min(len(self.prompt_list), self.max_prompts or len(self.prompt_list))
+
+    @property
     def size(self) -> int:
         """Samples that the pool begins with."""
         if self.table is not None:
             return len(self.table)
-        if self.samples_per_prompt is None or self.prompt_list is None:
-            return max(self.pool_size, self.fewest if self.prompt_list else 1)
-        return self.samples_per_prompt * len(self.prompt_list)
+        if self.samples_per_prompt is None or self.prompt_count is None:
+            return max(self.pool_size, self.fewest if self.prompt_count else 1)
+        return self.samples_per_prompt * self.prompt_count
 
     @property
     def fewest(self) -> int:
         """Samples that a pool must have: two of each prompt."""
-        return 2 * (1 if self.prompt_list is None else len(self.prompt_list))
+        return 2 * (self.prompt_count or 1)
 
     @property
     def pool_plan(self) -> PoolPlan:
         """How the pool is drawn."""
         if self.table is not None:
-            prompts = None if self.prompt_list is None else len(self.prompt_list)
-            return TablePlan.of_table(len(self.table), prompts)
+            return TablePlan.of_table(len(self.table), self.prompt_count)
         limit = 4 * self.size if self.max_pool_size is None else self.max_pool_size
         return self.plan_of(self.size, limit, self.round_size or math.ceil(self.size / _ROUNDS))
 
     def plan_of(self, size: int, limit: int, round_size: int) -> PoolPlan:
         """How a pool of another size is drawn, over as many prompts."""
-        prompts = None if self.prompt_list is None else len(self.prompt_list)
-        return PoolPlan.of(size, limit, round_size, self.shard_size, prompts)
+        return PoolPlan.of(size, limit, round_size, self.shard_size, self.prompt_count)
 
     @cached_property
     def source(self) -> Model:

@@ -213,6 +213,46 @@ def test_what_a_reward_does_to_its_metadata_stays_there(tmp_path):
     assert set(run.state["pool/upper"]) == {1.0}
 
 
+def test_of_a_long_list_so_many_prompts_are_drawn_by_seed():
+    def many(seeds, prompts):
+        return torch.tensor([float(len(p)) for p in prompts]).reshape(-1, 1, 1, 1) + normal(
+            seeds, ["narrow"] * len(seeds)
+        )
+
+    names = ["x" * n for n in range(1, 41)]
+    some = tuning(
+        model=many, prompts=(*names, *names[20:]), max_prompts=10, upper_reward=value,
+        samples_per_prompt=4, max_pool_size=40,
+    )  # fmt: skip
+    drawn = []
+    for seed in (0, 0, 1):
+        state = run_locally(some, RunConfig(seed=seed))[0].state
+        assert np.bincount(state["pool/prompt"])[state["prompts_drawn"]].tolist() == [4] * 10
+        heard = normal(state["pool/seed"].tolist(), ["narrow"] * 40).flatten()
+        lengths = state["pool/prompt"] + 1  # of the prompt that the model was given
+        np.testing.assert_allclose(state["pool/upper"], lengths + heard.numpy(), rtol=1e-6)
+        within = some.objective(state).prompts
+        assert np.bincount(within.of).tolist() == [4] * 10
+        twice = state["prompts_drawn"] >= 20
+        np.testing.assert_allclose(within.shares, (1 + twice) / (10 + twice.sum()))
+        drawn.append(state["prompts_drawn"].tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_more_prompts_than_there_are_change_nothing(solved):
+    again, _ = run_locally(tuning(max_prompts=2), RunConfig(seed=7))
+    assert again.state.keys() == solved[0].state.keys()
+    assert again.state["x"].tobytes() == solved[0].state["x"].tobytes()
+
+
+def test_what_is_exported_names_the_prompts_that_were_drawn(tmp_path):
+    one = tuning(max_prompts=1, samples_per_prompt=1024, max_pool_size=1024)
+    run, _ = run_locally(one, RunConfig(seed=2))
+    one.export(run.state, tmp_path)
+    said = (tmp_path / "samples" / "prompts.txt").read_text()
+    assert said == f"{['narrow', 'wide'][run.state['prompts_drawn'][0]]}\n"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -224,12 +264,17 @@ def test_what_a_reward_does_to_its_metadata_stays_there(tmp_path):
         ({"scheduler": {"class": "DDIMScheduler"}}, "scheduler is given, but the model is a call"),
         ({"max_pool_size": 3000}, "max_pool_size 3000 is below pool_size 6000"),
         (
+            {"prompts": None, "samples_per_prompt": None, "max_prompts": 3},
+            "max_prompts is 3, but there are no prompts; leave it out, or give prompts",
+        ),
+        (
             {"upper_reward": lambda images, prompts, metadata: [m["mean"] for m in metadata]},
             "reward 'upper' failed on a batch of (2, 1, 1, 1): KeyError: 'mean'",
         ),
     ],
     ids=[
-        "missing", "empty", "samples", "seeds alone", "options", "scheduler", "limit", "metadata",
+        "missing", "empty", "samples", "seeds alone", "options", "scheduler", "limit", "count",
+        "metadata",
     ],
 )  # fmt: skip
 def test_prompts_that_do_not_fit_the_model_are_refused(changes, said):
