@@ -13,6 +13,10 @@ from xdist.scheduler import LoadScopeScheduling
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray's workers would give way to whatever else the machine does
 os.environ.setdefault("RAY_worker_niceness", "0")
+# what nobody here looks at, and costs half of all that an idle Ray costs
+for _name in ("prestart_worker_first_driver", "enable_metrics_collection"):
+    os.environ.setdefault(f"RAY_{_name}", "0")
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 # workers unpickle the tests' own problems and rewards by reference
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -79,17 +83,16 @@ def ray_starts(tmp_path_factory, worker_id):
 def cluster(ray_starts):
     """A local Ray with room for four workers, whatever the machine has; returns its address."""
     import ray
+    from ray.cluster_utils import Cluster
+
+    from raybilevel.testing.nodes import HEAD
 
     with ray_starts:
-        context = ray.init(
-            address="local",
-            num_cpus=8,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    yield context.address_info["gcs_address"]
+        started = Cluster(initialize_head=True, head_node_args=HEAD | {"num_cpus": 8})
+        ray.init(started.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield started.address
     ray.shutdown()
+    started.shutdown()
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ from ray.cluster_utils import Cluster
 
 from raybilevel.runtime.client import DRIVER_RESOURCE
 
+HEAD = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+"""A head's options without what stands by for people and for an autoscaler."""
+
 _PREEMPTION = 2  # Ray's DrainNodeReason for what cannot be refused
 
 
@@ -26,8 +29,8 @@ class SpotCluster:
     """
 
     def __init__(self) -> None:
-        head = {"num_cpus": 0, "include_dashboard": False, "resources": {DRIVER_RESOURCE: 1}}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        head = {"num_cpus": 0, "resources": {DRIVER_RESOURCE: 1}}
+        self._cluster = Cluster(initialize_head=True, head_node_args=HEAD | head)
         self.nodes: list[Any] = []
         ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR)
 
