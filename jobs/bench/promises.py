@@ -250,6 +250,27 @@ PROMISES = [
         "problems/reward/test_prompted_run.py::test_a_run_does_not_go_on_with_other_prompts_than_it_began_with",
     ),
     Promise(
+        "a run goes on with the table that it began with",
+        "problems/reward/problem.py",
+        'self.table.check_same(state["table_digest"])',
+        "pass",
+        "problems/reward/test_table_run.py::test_a_run_with_a_table_that_has_changed_does_not_go_on",
+    ),
+    Promise(
+        "on a table methods are scored on rows that none has seen",
+        "baselines/plan.py",
+        'self.table.but(pool_half="second")',
+        'self.table.but(pool_half="first")',
+        "baselines/test_plan.py::test_on_a_table_methods_see_one_half_and_are_scored_on_the_other",
+    ),
+    Promise(
+        "prompts of a long list are drawn by the run's seed",
+        "problems/reward/problem.py",
+        "self.prompt_list.draw(self.prompt_count, seed)",
+        "self.prompt_list.draw(self.prompt_count, 0)",
+        "problems/reward/test_prompted_run.py::test_of_a_long_list_so_many_prompts_are_drawn_by_seed",
+    ),
+    Promise(
         "a run goes on with the commit of its model that it began with",
         "problems/model_options.py",
         "commit = kept if is_commit(kept) else commit_of(model, options.revision)",

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from raybilevel import RewardTuning, Variable
-from raybilevel.problems.reward.pool_table import read_pool
+from raybilevel.problems.reward.pool_files import read_pool
 from raybilevel.runtime.rounds import run_locally
 
 LAMBDA = Variable("lambda", 3.0, 0.5, 20.0, "log")

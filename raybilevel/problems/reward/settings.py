@@ -18,8 +18,9 @@ from raybilevel.problems.reward.column_rewards import check_kind, column_names
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.choice import choose_model
 from raybilevel.problems.reward.models.table import TableModel
+from raybilevel.problems.reward.pool_files import read_pool
 from raybilevel.problems.reward.pool_plan import PoolPlan, TablePlan
-from raybilevel.problems.reward.pool_table import Half, PoolTable, read_pool
+from raybilevel.problems.reward.pool_table import Half, PoolTable
 from raybilevel.problems.reward.prompt_files import read_prompts
 from raybilevel.problems.reward.prompts import Condition, PromptList
 from raybilevel.upper.variables import Variable

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from raybilevel.errors import InputError
-from raybilevel.problems.reward.pool_table import read_pool
+from raybilevel.problems.reward.pool_files import read_pool
 from raybilevel.problems.reward.prompt_files import read_prompts
 from raybilevel.problems.reward.prompts import groups_of
 
@@ -173,6 +173,12 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, name, content, sai
     assert sentence.startswith(f"pool '{path}' cannot be read (")
     assert said in sentence
     assert sentence.endswith("give a table (.parquet, .csv, .jsonl)")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("hps,clip,hps\n1,2,3\n")
+    with pytest.raises(InputError, match="has several columns 'hps'; give each a name of its own"):
+        read_pool(str(tmp_path / "a.csv"), COLUMNS)
 
 
 def test_groups_are_those_of_a_table_that_has_them(tmp_path):
