@@ -28,7 +28,7 @@ from raybilevel.upper.interval import carriers
 from raybilevel.upper.variables import Variable
 from raybilevel.upper.within import estimate_within
 
-SEEDS = range(5000, 5400)
+SEEDS = range(7000, 7400)
 LAMBDAS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 SIZES = (16, 32, 64)
 KINDS = ((50, False), (50, True), (10, False))  # prompts, and whether their weights differ

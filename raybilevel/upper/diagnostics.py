@@ -18,6 +18,8 @@ from raybilevel.upper.pareto import pareto_k
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.within import EstimateWithin
 
+_SECOND_ORDER = 1.5  # standard errors of bias that the jackknife leaves, times n_c^2 / sqrt(n)
+
 
 @dataclass(frozen=True)
 class Diagnostics:
@@ -37,6 +39,7 @@ class Diagnostics:
         tails no worse than now.
     correction : over prompts the largest correction by the jackknife, in standard errors.
     z_error : over prompts the relative standard error of their normalising constants.
+    bias_left : over prompts about what the jackknife leaves of the bias, in standard errors.
     failures : a phrase for each gate that failed; empty where the pool can be believed.
     """
 
@@ -48,6 +51,7 @@ class Diagnostics:
     failures: tuple[str, ...] = field(default=())
     correction: float = 0.0
     z_error: float = 0.0
+    bias_left: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -71,8 +75,8 @@ def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) 
     share = _largest_share(influence)
     failures = _size_failures(n, ess, kl_of_size, gates)
     needed = max(gates.samples_per_exp_kl * math.exp(kl_of_size), n * gates.min_ess / ess)
-    correction, z_error = _over_prompts(estimate, columns)
-    for failure, times in _accuracy_failures(share, correction, z_error, gates):
+    of_prompts = _over_prompts(estimate, columns)
+    for failure, times in (*_of_share(share, gates), *_of_prompts(*of_prompts, gates)):
         failures.append(failure)
         needed = max(needed, n * times)
     if not gates.tail_of_gradient:
@@ -81,19 +85,23 @@ def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) 
     if k > gates.max_pareto_k:
         failures.append(f"Pareto k-hat {k:.2f} is above {gates.max_pareto_k}")
     kl = max(t.kl for t in estimate.tilts)
-    return Diagnostics(ess, kl, k, share, needed, tuple(failures), correction, z_error)
+    return Diagnostics(ess, kl, k, share, needed, tuple(failures), *of_prompts)
 
 
-def _accuracy_failures(
-    share: float, correction: float, z_error: float, gates: Gates
-) -> Iterator[tuple[str, float]]:
-    """Phrases, and how many times as many samples would do."""
+def _of_share(share: float, gates: Gates) -> Iterator[tuple[str, float]]:
+    """A phrase, and how many times as many samples would do."""
     if share > gates.max_share:
         yield (
             f"{1 / share:.0f} samples carry the gradient's variance, "
             f"{1 / gates.max_share:.0f} must",
             share / gates.max_share,
         )
+
+
+def _of_prompts(
+    correction: float, z_error: float, bias_left: float, gates: Gates
+) -> Iterator[tuple[str, float]]:
+    """The same of estimates over prompts."""
     if z_error > gates.max_z_error:
         yield (
             f"a prompt's normalising constant is known to {z_error:.1%}, it must be to "
@@ -106,16 +114,22 @@ def _accuracy_failures(
             f"{gates.max_correction} can be corrected",
             (correction / gates.max_correction) ** 2,
         )
+    if bias_left > gates.max_bias_left:
+        yield (
+            f"over so many prompts of few samples a bias of {bias_left:.1f} standard errors may be "
+            f"left, it must be {gates.max_bias_left}",
+            (bias_left / gates.max_bias_left) ** (2 / 3),
+        )
 
 
-def _over_prompts(estimate: Estimate, columns: list[int]) -> tuple[float, float]:
-    """The largest correction in standard errors, and the error of a prompt's normalising constant.
+def _over_prompts(estimate: Estimate, columns: list[int]) -> tuple[float, float, float]:
+    """The largest correction, the error of a prompt's normalising constant, and what bias is left.
 
-    With n_c samples its relative variance is 1 / ESS_c - 1 / n_c (delta method); prompts are
-    averaged as they are in the ESS of all.
+    With n_c samples the constant's relative variance is 1 / ESS_c - 1 / n_c (delta method); prompts
+    are averaged as they are in the ESS of all.
     """
     if not isinstance(estimate, EstimateWithin):
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     corrections = np.append(estimate.gradient_correction[columns], estimate.value_correction)
     errors = np.append(estimate.gradient_se[columns], estimate.value_se)
     moved = errors > 0
@@ -123,7 +137,9 @@ def _over_prompts(estimate: Estimate, columns: list[int]) -> tuple[float, float]
     squares = estimate.prompts.shares**2
     untilted = float(squares @ (1 / estimate.prompts.counts))
     excess = max(1 / t.ess - untilted for t in estimate.tilts) / float(squares.sum())
-    return largest, math.sqrt(max(excess, 0.0))
+    each = float(squares.sum()) / untilted  # samples of a prompt
+    left = _SECOND_ORDER * math.sqrt(1 / untilted) / each**2
+    return largest, math.sqrt(max(excess, 0.0)), left
 
 
 def _size_failures(n: int, ess: float, kl: float, gates: Gates) -> list[str]:

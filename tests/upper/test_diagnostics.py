@@ -94,6 +94,7 @@ def over_prompts(prompts, each, lambda_=2.0, gates=None):
     [
         ("max_z_error", "a prompt's normalising constant is known to", "z_error"),
         ("max_correction", "the bias over prompts is", "correction"),
+        ("max_bias_left", "over so many prompts of few samples a bias of", "bias_left"),
     ],
 )
 def test_over_prompts_each_gate_fails_on_its_own_side_of_its_threshold(gate, words, quantity):
