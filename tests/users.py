@@ -8,8 +8,6 @@ NAP = """
     import time
     from pathlib import Path
 
-    import torch
-
     def nap(share=1.0):
         began = time.monotonic()
         with contextlib.suppress(FileNotFoundError):
@@ -17,10 +15,17 @@ NAP = """
                 time.sleep(0.05)
 """
 
-MODULE = """
-    def model(seeds):
+SIGN = """
+    def sign():
         Path("pids").mkdir(exist_ok=True)
         Path(f"pids/{os.getpid()}").touch()
+"""
+
+MODULE = """
+    import torch
+
+    def model(seeds):
+        sign()
         nap()
         draw = lambda seed: torch.randn(2, generator=torch.Generator().manual_seed(seed))
         return torch.stack([draw(seed) for seed in seeds])
@@ -46,14 +51,53 @@ CONFIG = """
     run: {{name: mine, seed: 3}}
 """
 
+DESCENT = """
+    from dataclasses import replace
+    from typing import ClassVar
+
+    from raybilevel.config.settings import Settings
+    from toys import Descent
+
+    def patiently(shard):
+        sign()
+        nap()
+
+    class Patient(Settings, Descent):
+        rounds: int = 4
+        shards: int = 4
+        mishap: ClassVar = staticmethod(patiently)
+        leaky: ClassVar = False
+
+        def run_round(self, round_, state):
+            update = yield from super().run_round(round_, state)
+            return replace(update, metrics=update.metrics | {"upper_loss_se": 0.5})
+"""
+
+DESCENT_CONFIG = """
+    problem: {module}:Patient
+    scaling: {{num_workers: 1}}
+    run: {{name: mine, seed: 3}}
+"""
+
 
 def settle(here, module, nap=0.0, size=2048):
     """Write `<module>.py` and `c.yaml`; each test names its module anew.
 
     Every batch takes `nap` seconds until `hurry(here)`.
     """
-    write_module(here, module, MODULE)
-    (here / "c.yaml").write_text(textwrap.dedent(CONFIG).format(module=module, size=size))
+    config = textwrap.dedent(CONFIG).format(module=module, size=size)
+    _settle(here, module, SIGN + MODULE, config, nap)
+
+
+def settle_without_torch(here, module, nap=0.0):
+    """The same with a problem whose processes start ten times as fast; every shard naps."""
+    config = textwrap.dedent(DESCENT_CONFIG).format(module=module)
+    _settle(here, module, SIGN + DESCENT, config, nap)
+
+
+def _settle(here, module, code, config, nap):
+    write_module(here, module, code)
+    (here / "c.yaml").write_text(config)
     hurry(here)
     if nap:
         slow_down(here, nap)

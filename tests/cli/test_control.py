@@ -9,7 +9,7 @@ import time
 import pytest
 import ray
 from commands import finish, start, wait_for_line
-from users import hurry, settle, slow_down
+from users import hurry, settle, settle_without_torch, slow_down
 
 from raybilevel import config_file
 from raybilevel.cli import control
@@ -55,7 +55,7 @@ def wait_until(come, seconds=120):
 
 
 def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster, run_in):
-    settle(run_in, "detached", nap=1.0)
+    settle_without_torch(run_in, "detached", nap=1.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -80,7 +80,7 @@ def test_a_detached_run_goes_on_without_the_command_and_is_joined_again(cluster,
 
 
 def test_a_detached_run_outlives_a_command_that_is_killed_and_can_be_stopped(cluster, run_in):
-    settle(run_in, "stopped", nap=1.0)
+    settle_without_torch(run_in, "stopped", nap=1.0)
     command = ("run", "c.yaml", "run.detach=true", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
@@ -151,7 +151,7 @@ def test_a_run_that_nobody_knows_lists_the_known(run_in, command, monkeypatch, c
 
 
 def test_a_local_ray_cannot_keep_a_run(run_in):
-    settle(run_in, "local")
+    settle_without_torch(run_in, "local")
     done = call("run", "c.yaml", "run.detach=true")
     assert done.returncode == 2
     (sentence,) = done.stderr.splitlines()

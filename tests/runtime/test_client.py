@@ -6,7 +6,7 @@ import time
 import psutil
 import ray
 from commands import crowding, finish, start, wait_for_line
-from users import hurry, settle, slow_down, worker_pids
+from users import hurry, settle, settle_without_torch, slow_down, worker_pids
 
 from raybilevel import config_file
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -61,7 +61,7 @@ def test_ctrl_c_takes_the_runs_own_ray_with_it_and_another_goes_on_to_the_same_b
     scratch = run_in / ("too-long-for-sockets-" * 4)
     mine.mkdir()
     scratch.mkdir()
-    settle(mine, "own_ray", nap=0.25)
+    settle_without_torch(mine, "own_ray", nap=0.25)
     process = start("run", "mine/c.yaml", RAY_ADDRESS="", TMPDIR=str(scratch))
     wait_for_line(process, f"the temporary directory {scratch} is too long for the names of Ray's")
     wait_for_line(process, "round 1")
@@ -89,7 +89,7 @@ def test_ctrl_c_takes_the_runs_own_ray_with_it_and_another_goes_on_to_the_same_b
 
 
 def test_a_killed_command_takes_its_actors_with_it(cluster, run_in):
-    settle(run_in, "killed", nap=0.25)
+    settle_without_torch(run_in, "killed", nap=0.25)
     process = start("run", "c.yaml", "--address", cluster)
     wait_for_line(process, "round 2")
     slow_down(run_in, 600)
@@ -99,11 +99,11 @@ def test_a_killed_command_takes_its_actors_with_it(cluster, run_in):
 
 
 def test_a_run_that_goes_on_cannot_be_resumed_beside_it(cluster, run_in):
-    settle(run_in, "twice", nap=3.0)
+    settle_without_torch(run_in, "twice", nap=3.0)
     command = ("run", "c.yaml", "--address", cluster)
     one = start(*command)
     wait_for_line(one, "round 1")
-    slow_down(run_in, 10)  # the other naps too, as it tries the model
+    slow_down(run_in, 600)
     other = finish(start(*command, "--resume"))
     one.terminate()
     finish(one)

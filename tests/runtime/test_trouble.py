@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from commands import finish, start
 from toys import Descent, Held, bump, but_late, first, gaussian
-from users import settle
+from users import settle_without_torch
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.errors import StorageError
@@ -33,7 +33,7 @@ def disk(folder, kilobytes):
 
 
 def test_a_full_disk_at_the_start_is_bad_input(cluster, run_in):
-    settle(run_in, "full_start")
+    settle_without_torch(run_in, "full_start")
     with disk(run_in / "runs", 8) as folder:
         with pytest.raises(OSError, match="No space"):
             (folder / "filler").write_bytes(b"x" * 100_000)

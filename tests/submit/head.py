@@ -133,6 +133,10 @@ class Head:
         """What the job has printed."""
         return str(self._client.get_job_logs(job))
 
+    def stop(self, job: str) -> None:
+        """The same as `ray job stop` without a process of its own for the command."""
+        self._client.stop_job(job)
+
     def over(self, job: str) -> bool:
         """Whether a job goes on no more."""
         return self.status(job) not in ("PENDING", "RUNNING")
