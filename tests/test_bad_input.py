@@ -101,7 +101,7 @@ def test_a_missing_file(refused):
         ({"promts": "[]"}, "RewardTuning.promts is not known; look for a misspelt name"),
         ({"at": "{lambda: 2.0}"}, "RewardTuning.at is not known; look for a misspelt name"),
         ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
-        ({"upper_reward": None}, "RewardTuning.upper_reward is missing"),
+        ({"upper_reward": None}, "RewardTuning.upper_reward is missing; give it, or a target"),
     ],
     ids=["in the problem", "estimator", "promts", "at", "in a block", "missing"],
 )
@@ -324,6 +324,64 @@ def test_a_network_that_cannot_take_its_own_size(refused, run_in, size, halvings
 def test_lambda_that_is_not_above_zero(refused, run_in, value):
     write(run_in, yaml_of(lambda_=value, lower_reward="{a: toys:first, b: toys:second}"))
     assert refused().endswith("but a KL strength is above 0")
+
+
+MUST_BE = "but it must be {kl: nats} or {reward: name, at_least: number}"
+NATS = "but nats are a finite number above 0"
+TUNED = "{a: 1, b: {name: w, init: 1, low: 0.5, high: 2}}"
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "said"),
+    [
+        (
+            "{kl: 1}",
+            {"upper_reward": "ink"},
+            "upper_reward and target are both given, but a target is in place of an upper reward; "
+            "leave one out",
+        ),
+        ("{kl: 1, at_least: 2}", {}, f"target has at_least, kl, {MUST_BE}"),
+        ("{reward: lower}", {}, f"target has reward, {MUST_BE}"),
+        ("{}", {}, f"target has no keys, {MUST_BE}"),
+        ("0.5", {}, f"target is 0.5, {MUST_BE}"),
+        ("{kl: 0}", {}, f"target.kl is 0, {NATS}"),
+        ("{kl: .inf}", {}, f"target.kl is inf, {NATS}"),
+        ("{reward: lower, at_least: .nan}", {}, "target.at_least is nan, but it must be finite"),
+        (
+            "{reward: held_out, at_least: 1}",
+            {},
+            "target.reward is 'held_out', but the rewards are lower",
+        ),
+        (
+            "{reward: b, at_least: 1}",
+            {"held_out_reward": "ink"},
+            "target.reward is 'b', but the rewards are lower, held_out",
+        ),
+        (
+            "{kl: 1}",
+            {"gamma": 3},
+            "gamma is 3, but it belongs to an upper reward; leave it out with a target",
+        ),
+        (
+            "{kl: 1}",
+            {"lambda_": 2},
+            "a target says which lambda_ to look for, but lambda_ is 2; give a Variable",
+        ),
+        (
+            "{kl: 1}",
+            {"lower_reward": "{a: ink, b: ink}", "weights": TUNED},
+            "a target decides lambda_ alone, but weights would be tuned too (w); give them as "
+            "numbers",
+        ),
+    ],
+    ids=[
+        "and an upper reward", "both", "half", "nothing", "a number", "zero", "inf", "nan",
+        "no held-out", "unknown", "gamma", "fixed", "weights",
+    ],
+)  # fmt: skip
+def test_a_target_that_cannot_be(refused, run_in, target, changes, said):
+    write(run_in, yaml_of(**{"upper_reward": None, "target": target} | changes))
+    assert refused() == said
 
 
 def test_low_above_high(refused, run_in):
@@ -720,6 +778,10 @@ def compared(**changes):
         (compared(searches="[asha]"), "'asha', which lives on results before a trial's end"),
         (compared(searches="[pbt]"), "'pbt', which lives on results before a trial's end"),
         (compared(trial="1"), "CompareConfig.trial is not known"),
+        (
+            compared().replace("upper_reward: toys:near_one", "target: {kl: 1}"),
+            "compare has searches that minimise an upper reward's loss, but the problem has a tar",
+        ),
     ],
 )  # fmt: skip
 def test_a_comparison_that_cannot_be(refused, run_in, text, said):

@@ -105,6 +105,11 @@ class Plan:
             Naming the search, and what it needs.
         """
         self.compare.check_packages()
+        if isinstance(self.problem, RewardTuning) and self.problem.target is not None:
+            raise InputError(
+                "compare has searches that minimise an upper reward's loss, but the problem has a "
+                "target; give upper_reward in its place, or find the target by raybilevel run"
+            )
         self._check_followed()
         start = {"x": np.array([v.init for v in self.problem.variables])}
         if self.table is not None:

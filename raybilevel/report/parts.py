@@ -27,7 +27,8 @@ def part_lines(result: Result) -> list[Line]:
 
 
 def _said(row: dict[str, Any], variables: list[str]) -> str:
-    numbers = [f"KL {row['kl']:.2f}", f"reward {row['reward']:.3f} ± {row['reward_se']:.3f}"]
+    aim = "target" if "target" in row else "reward"
+    numbers = [f"KL {row['kl']:.2f}", f"{aim} {row[aim]:.3f} ± {row[f'{aim}_se']:.3f}"]
     if "held_out" in row:
         numbers.append(f"held-out {row['held_out']:.3f} ± {row['held_out_se']:.3f}")
     return ", ".join([*numbers, *(_alone(row, name) for name in variables)])

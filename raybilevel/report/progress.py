@@ -95,7 +95,8 @@ def _found(row: Row) -> str:
     parts = [f"{name.removeprefix('config/')} {row[name]:.4g}" for name in names]
     if len(parts) > _MOST:
         parts = [parts[0], "..", parts[-1]]
-    parts.append(f"loss {_with_error(row, 'upper_loss')}")
+    aim = "target" if "target" in row else "upper_loss"
+    parts.append(f"{aim.removeprefix('upper_')} {_with_error(row, aim)}")
     if "learning_rate" in row:
         parts.append(f"training loss {row['lower_loss']:.4f}")
     if "ess" in row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.report.aim import Aim, aim_of
 from raybilevel.report.figure import png
 from raybilevel.report.page import Picture
 from raybilevel.report.parts import part_lines
@@ -50,7 +51,7 @@ def lines(result: Result) -> list[Line]:
     m = result.metrics
     rows = [("status", f"{result.status}: {result.reason}")]
     rows += [(name, _parameter(name, x, m)) for name, x in result.best_params.items()]
-    rows += [("upper loss", with_error(m, "upper_loss"))]
+    rows += [aim_of(result).line(result)]
     if "held_out" in m:
         rows += [("held-out reward", with_error(m, "held_out"))]
     rows += part_lines(result)
@@ -103,32 +104,35 @@ def picture(result: Result) -> bytes:
 
 
 def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
-    healthy = curve["upper_loss"].where(curve["healthy"])
-    axes.plot(curve["value"], healthy, label=_with_bands(axes, curve, healthy))
+    aim = aim_of(result)
+    healthy = curve[aim.column].where(curve["healthy"])
+    axes.plot(curve["value"], healthy, label=_with_bands(axes, curve, healthy, aim))
     axes.plot(
-        curve["value"], curve["upper_loss"].mask(curve["healthy"]),
+        curve["value"], curve[aim.column].mask(curve["healthy"]),
         color="0.6", ls=":", label="not to be believed: a health gate fails",
     )  # fmt: skip
+    if aim.level is not None:
+        axes.axhline(aim.level, color="C2", lw=0.8, label=f"target: {aim.level:.3g}")
     _mark(axes, name, result)
     if _is_log(curve):
         axes.set_xscale("log")
     _focus(axes, healthy.dropna())
-    axes.set(xlabel=name, ylabel="upper loss (minus the upper reward)")
+    axes.set(xlabel=name, ylabel=aim.axis)
     axes.legend(frameon=False, fontsize=8)
 
 
-def _with_bands(axes: Any, curve: pd.DataFrame, healthy: pd.Series) -> str:
+def _with_bands(axes: Any, curve: pd.DataFrame, healthy: pd.Series, aim: Aim) -> str:
     """Draw the curve's bands; returns what it is called with them."""
-    widest = curve.get(f"upper_loss_se{_LIKE_THESE}")
-    bands = [curve["upper_loss_se"]] if widest is None else [widest, curve["upper_loss_se"]]
+    own, widest = curve[f"{aim.column}_se"], curve.get(f"{aim.column}_se{_LIKE_THESE}")
+    bands = [own] if widest is None else [widest, own]
     for errors in bands:
         margin = _BAND * errors
         axes.fill_between(
             curve["value"], healthy - margin, healthy + margin, color="C0", alpha=0.25, lw=0
         )
     if widest is None:
-        return "upper loss, 95 % band"
-    return "upper loss; 95 % bands for these prompts, and for prompts like these"
+        return f"{aim.named}, 95 % band"
+    return f"{aim.named}; 95 % bands for these prompts, and for prompts like these"
 
 
 def _mark(axes: Any, name: str, result: Result) -> None:
@@ -137,7 +141,8 @@ def _mark(axes: Any, name: str, result: Result) -> None:
         low, high = (m.get(f"interval_{end}{of}/{name}") for end in ("low", "high"))
         if low is not None and high is not None:
             axes.axvspan(low, high, color="C1", alpha=0.2, lw=0)
-    label = {"converged": "optimum", "at_bound": "at the bound"}.get(result.status, "stopped here")
+    found = {"converged": aim_of(result).found, "at_bound": "at the bound"}
+    label = found.get(result.status, "stopped here")
     axes.axvline(x, color="C1", label=f"{label}: {name} = {x:.3g}")
 
 

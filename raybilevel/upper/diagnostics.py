@@ -59,12 +59,15 @@ class Diagnostics:
         return not self.failures
 
 
-def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) -> Diagnostics:
+def examine(
+    estimate: Estimate, columns: list[int], gates: Gates | None = None, *, of: str = "gradient"
+) -> Diagnostics:
     """Run the gates for the gradient's `columns` (indices into (lambda, w_1, ..., w_K)).
 
     Parameters
     ----------
     gates : None for those that its pool calls for.
+    of : what the gradient is, in words.
     """
     prompts = estimate.prompts if isinstance(estimate, EstimateWithin) else None
     gates = gates or gates_for(prompts)
@@ -76,7 +79,7 @@ def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) 
     failures = _size_failures(n, ess, kl_of_size, gates)
     needed = max(gates.samples_per_exp_kl * math.exp(kl_of_size), n * gates.min_ess / ess)
     of_prompts = _over_prompts(estimate, columns)
-    for failure, times in (*_of_share(share, gates), *_of_prompts(*of_prompts, gates)):
+    for failure, times in (*_of_share(share, gates, of), *_of_prompts(*of_prompts, gates)):
         failures.append(failure)
         needed = max(needed, n * times)
     if not gates.tail_of_gradient:
@@ -88,12 +91,11 @@ def examine(estimate: Estimate, columns: list[int], gates: Gates | None = None) 
     return Diagnostics(ess, kl, k, share, needed, tuple(failures), *of_prompts)
 
 
-def _of_share(share: float, gates: Gates) -> Iterator[tuple[str, float]]:
+def _of_share(share: float, gates: Gates, of: str) -> Iterator[tuple[str, float]]:
     """A phrase, and how many times as many samples would do."""
     if share > gates.max_share:
         yield (
-            f"{1 / share:.0f} samples carry the gradient's variance, "
-            f"{1 / gates.max_share:.0f} must",
+            f"{1 / share:.0f} samples carry the {of}'s variance, {1 / gates.max_share:.0f} must",
             share / gates.max_share,
         )
 
@@ -102,6 +104,13 @@ def _of_prompts(
     correction: float, z_error: float, bias_left: float, gates: Gates
 ) -> Iterator[tuple[str, float]]:
     """The same of estimates over prompts."""
+    left = correction * z_error**2
+    if left > gates.max_correction_left:
+        yield (
+            f"the bias over prompts is {correction:.1f} standard errors, of which too much may be "
+            f"left by its correction (about {left:.2f}, it must be {gates.max_correction_left:.2f})",
+            (left / gates.max_correction_left) ** (2 / 3),
+        )
     if z_error > gates.max_z_error:
         yield (
             f"a prompt's normalising constant is known to {z_error:.1%}, it must be to "

@@ -36,12 +36,15 @@ class Gates:
     max_z_error: float = math.inf
     max_correction: float = math.inf
     max_bias_left: float = math.inf
+    max_correction_left: float = math.inf
 
     @property
     def of_size(self) -> Gates:
         """Those that a single sample far from the optimum cannot spoil."""
         none = math.inf
-        return replace(self, max_pareto_k=none, max_share=none, max_correction=none)
+        return replace(
+            self, max_pareto_k=none, max_share=none, max_correction=none, max_correction_left=none
+        )
 
 
 GATES_WITHIN = Gates(
@@ -66,6 +69,25 @@ pools pass, intervals of gradients covered 90 % or more, 95 % on average (86 to 
 `jobs/bench/prompts.py` prints them for fresh seeds. For fewer prompts no such gates were found, and
 those for one apply.
 """
+
+GATES_OF_KL = Gates(
+    min_ess=100.0,
+    tail_of_gradient=False,
+    max_share=1.0,
+    max_z_error=0.1,
+    max_correction_left=0.03,
+)
+"""For a KL, of one prompt or many, where intervals are Student's as above. A KL's bias before the
+jackknife has the same sign in all prompts, so that over many its correction is always standard
+errors large, however exact: what counts is what it leaves, some five times the correction times the
+square of a normalising constant's relative standard error.
+
+Chosen on 56,000 pools of six kinds of lower reward (Gaussian, bounded, skewed to either side,
+quadratic; 1 to 200 prompts, 16 to 16,384 samples a prompt, 0.03 to 2 nats): of the 268 places where
+a quarter of pools pass, intervals covered 90 % or more in 250, 95 % on average (74 to 89 % in the
+others, most of them of a reward whose weights have no variance). `jobs/bench/prompts.py targets`.
+"""
+
 
 FEWEST_WITHIN = 10
 """Prompts that `GATES_WITHIN` are for."""

@@ -18,6 +18,7 @@ from raybilevel.upper.jackknife import Jackknifed, PromptSums, jackknife, tilted
 from raybilevel.upper.natural import Coordinates, Derivatives, exact, features, penalised
 from raybilevel.upper.penalty import Estimate, Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.tilting import Tilt
 
 FEWEST_PROMPTS = 20
 """That say how much prompts like them differ."""
@@ -78,17 +79,23 @@ def estimate_within(
     """
     tilted = _Tilted(pool, prompts, lambda_, weights, gamma)
     found = tilted.jackknifed(curvature=False)
+    return over_prompts(prompts, found, Coordinates(lambda_, weights), tilted.tilts)
+
+
+def over_prompts(
+    prompts: Prompts, found: Jackknifed, to_x: Coordinates, tilts: tuple[Tilt, ...]
+) -> EstimateWithin:
+    """The average over prompts of a value and its gradient in y, (C, 2 + K) of each."""
     gradients, corrections, influences = (
-        Coordinates(lambda_, weights).gradient(part[:, 1:])
-        for part in (found.values, found.corrections, found.influences)
+        to_x.gradient(part[:, 1:]) for part in (found.values, found.corrections, found.influences)
     )
-    scale = prompts.each(prompts.shares * pool.n / prompts.counts)
+    scale = prompts.each(prompts.shares * len(prompts.of) / prompts.counts)
     return EstimateWithin(
         float(prompts.shares @ found.values[:, 0]),
         prompts.shares @ gradients,
         prompts.in_pool(scale * found.influences[:, 0]),
         prompts.in_pool(scale[:, None] * influences),
-        tilted.tilts,
+        tilts,
         float(prompts.shares @ found.corrections[:, 0]),
         prompts.shares @ corrections,
         prompts,

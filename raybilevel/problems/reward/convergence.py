@@ -8,6 +8,7 @@ from enum import Enum
 from raybilevel.problems.base import Arrays, Status, Stop
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.interval import MIN_CURVATURE_Z
 from raybilevel.upper.newton import Termination
 
@@ -46,6 +47,27 @@ class StopReason(Enum):
         "the search did not converge in its iterations; look at the picture of the objective, and "
         "narrow the bounds",
     )
+    REACHED = (
+        Status.CONVERGED,
+        "at best_params {named} is {aim:.4g}, and every health gate passes there",
+    )
+    OUT_OF_REACH = (
+        Status.AT_BOUND,
+        "no lambda in its bounds brings {named} to {aim:.4g}: between {low:.4g} and {high:.4g} it "
+        "is {least:.4g} to {most:.4g}; move a bound of lambda, or the target",
+    )
+    BEYOND = (
+        Status.STOPPED,
+        "best_params is as far as a pool of {n} samples can be believed, and does not bring "
+        "{named} to {aim:.4g}: from lambda {high:.4g} down to there it is {least:.4g} to "
+        "{most:.4g}, and beyond {failures}; {grow}, or move the target",
+    )
+    LEVEL = (
+        Status.STOPPED,
+        "{named} hardly changes with lambda around best_params for all that a pool of {n} samples "
+        "can tell (its slope is {curvature:.1f} standard errors from zero, {needed_curvature:.0f} "
+        "are needed); {grow}, or move the target",
+    )
 
     def stop(self, **facts: object) -> Stop:
         """The stop with its facts filled in."""
@@ -59,6 +81,12 @@ _REASONS = {
     Termination.AT_BOUND: StopReason.AT_BOUND,
     Termination.EXHAUSTED: StopReason.EXHAUSTED,
     Termination.INTERIOR: StopReason.CONVERGED,
+}
+_OF_TARGET = {
+    StopReason.CONVERGED: StopReason.REACHED,
+    StopReason.AT_BOUND: StopReason.OUT_OF_REACH,
+    StopReason.FRONTIER: StopReason.BEYOND,
+    StopReason.FLAT: StopReason.LEVEL,
 }
 
 
@@ -113,6 +141,9 @@ def _stop(reason: StopReason, solution: PoolSolution, needed: float) -> Stop:
     """The reason with the facts of this run in its text."""
     variables = solution.point.objective.variables
     pinned = [v.name for v, held in zip(variables, solution.pinned, strict=True) if held]
+    of_target = {}
+    if isinstance(solution, TargetSolution):
+        reason, of_target = _OF_TARGET.get(reason, reason), solution.facts
     return reason.stop(
         n=f"{solution.n:,}",
         pinned=" and ".join(pinned),
@@ -120,6 +151,7 @@ def _stop(reason: StopReason, solution: PoolSolution, needed: float) -> Stop:
         curvature=solution.interval.curvature_z if solution.interval else math.nan,
         needed_curvature=MIN_CURVATURE_Z,
         grow=_remedy(solution, needed),
+        **of_target,
     )
 
 
@@ -130,4 +162,5 @@ def _remedy(solution: PoolSolution, needed: float) -> str:
     if solution.ahead is None or not solution.ahead.failures:
         return f"raise max_pool_size (to {math.ceil(needed):,} or more)"
     wanted = float(f"{max(solution.ahead.samples_needed, needed):.2g}")
-    return f"raise max_pool_size (the optimum that it shows beyond asks for about {wanted:,.0f})"
+    what = "target" if isinstance(solution, TargetSolution) else "optimum"
+    return f"raise max_pool_size (the {what} that it shows beyond asks for about {wanted:,.0f})"

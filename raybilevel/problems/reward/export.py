@@ -13,6 +13,7 @@ from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_plan import shown_prompts
 from raybilevel.problems.reward.pool_table import PoolTable
 from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.worker import DRAWN_IN
 from raybilevel.upper.within import EstimateWithin
 
@@ -64,8 +65,8 @@ def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> Non
     """`curve.parquet`: the objective over each variable's bounds, the others held at `x` (d,).
 
     Columns: variable, value, upper_loss, upper_loss_se, ess, healthy, and over prompts
-    upper_loss_se_prompts_like_these. Where a gate fails (not `healthy`) the numbers are for the
-    picture alone, to show where they stop.
+    upper_loss_se_prompts_like_these; with a target what is reached, as target, target_se, ... Where
+    a gate fails (not `healthy`) the numbers are for the picture alone, to show where they stop.
     """
     import pandas as pd
 
@@ -82,12 +83,13 @@ def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> Non
 def _drawn(point: PoolPoint) -> dict[str, float | bool]:
     """The curve at one point."""
     e, found = point.estimate, point.diagnostics
+    name = "target" if isinstance(point.objective, TargetObjective) else "upper_loss"
     row = {
-        "upper_loss": e.value,
-        "upper_loss_se": e.value_se,
+        name: e.value,
+        f"{name}_se": e.value_se,
         "ess": found.ess,
         "healthy": found.ok,
     }
-    if isinstance(e, EstimateWithin):
-        row["upper_loss_se_prompts_like_these"] = e.value_se_of_prompts
+    if isinstance(e, EstimateWithin) and point.objective.prompts is not None:
+        row[f"{name}_se_prompts_like_these"] = e.value_se_of_prompts
     return row

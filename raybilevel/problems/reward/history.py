@@ -10,6 +10,7 @@ import numpy as np
 from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.upper.variables import Variable
 from raybilevel.upper.within import EstimateWithin
 
@@ -46,7 +47,7 @@ def _prompts(point: PoolPoint) -> Metrics:
 def _like_these(solution: PoolSolution) -> Metrics:
     """What is known where prompts like these are drawn, in place of these themselves."""
     exact, objective = solution.point.exact, solution.point.objective
-    if not isinstance(exact, EstimateWithin):
+    if objective.prompts is None or not isinstance(exact, EstimateWithin):
         return {}
     found = {"upper_loss_se_prompts_like_these": exact.value_se_of_prompts}
     for v, low, high in zip(objective.variables, *solution.bounds_of_prompts, strict=True):
@@ -81,10 +82,15 @@ def _config(point: PoolPoint) -> Metrics:
 
 
 def _losses(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
-    """F, the lower loss, L_gamma and the minimiser of F beside its own, and the held-out reward."""
+    """F, the lower loss, L_gamma and the minimiser of F beside its own, and the held-out reward.
+
+    With a target F is how far it is, and `target` what is reached.
+    """
     point = solution.point
     value, error = point.score
     losses = {"upper_loss": value, "upper_loss_se": error, "lower_loss": point.lower_loss}
+    if isinstance(point.objective, TargetObjective):
+        losses |= {"target": point.estimate.value, "target_se": point.estimate.value_se}
     if solution.unpenalised is not None:
         losses["penalised_loss"] = point.estimate.value
         named = zip(point.objective.variables, solution.unpenalised, strict=True)

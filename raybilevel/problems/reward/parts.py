@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from raybilevel.problems.reward.convergence import StopReason, stop_reason
-from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_solver import PoolSolver
+from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
+from raybilevel.problems.reward.pool_solver import searched
 from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
 
@@ -81,11 +82,19 @@ def described(part: Part, x: np.ndarray, held_out: np.ndarray | None) -> dict[st
     row: dict[str, Any] = {
         "kind": part.kind, "name": part.name, "prompts": part.prompts, "samples": len(part.rows),
         "kl": point.exact.tilts[0].kl, "ess": found.ess,
-        "reward": -point.exact.value, "reward_se": point.exact.value_se,
+        **_reached(point),
     }  # fmt: skip
     if held_out is not None:
         row["held_out"], row["held_out_se"] = point.mean(held_out[part.rows])
     return row | {"healthy": found.ok, **_alone(part, found.samples_needed, healthy=found.ok)}
+
+
+def _reached(point: PoolPoint) -> dict[str, float]:
+    """The upper reward, or what a target is about."""
+    e = point.exact
+    if isinstance(point.objective, TargetObjective):
+        return {"target": e.value, "target_se": e.value_se}
+    return {"reward": -e.value, "reward_se": e.value_se}
 
 
 def _alone(part: Part, needed: float, *, healthy: bool) -> dict[str, float]:
@@ -96,7 +105,7 @@ def _alone(part: Part, needed: float, *, healthy: bool) -> dict[str, float]:
     variables, nothing = part.objective.variables, np.full(len(part.objective.variables), math.nan)
     best, (low, high) = nothing, (nothing, nothing)
     if healthy or part.kind == "group":  # a search on what the gates refuse already is for nothing
-        solution = PoolSolver(part.objective).solve()
+        solution = searched(part.objective)
         refused = solution.refused or solution.ahead
         needed = math.nan if refused is None else refused.samples_needed
         if stop_reason(solution) is StopReason.CONVERGED:
@@ -119,8 +128,9 @@ def write_parts(
 ) -> None:
     """`parts.parquet`: at x (d,) a row each group, and each prompt.
 
-    Columns: kind, name, prompts, samples, kl, ess, reward, reward_se, held_out, held_out_se,
-    healthy, alone/<variable> with alone_low and alone_high, samples_needed.
+    Columns: kind, name, prompts, samples, kl, ess, reward, reward_se (with a target what is
+    reached: target, target_se), held_out, held_out_se, healthy, alone/<variable> with alone_low and
+    alone_high, samples_needed.
     """
     import pandas as pd
 

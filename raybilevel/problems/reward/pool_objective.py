@@ -68,6 +68,10 @@ class PoolObjective:
         """Whether an estimate of this objective can be believed."""
         return examine(estimate_, self.columns, gates)
 
+    def score(self, estimate_: Estimate) -> tuple[float, float]:
+        """What an estimate of F comes to, and its standard error."""
+        return estimate_.value, estimate_.value_se
+
     def hessian(self, x: np.ndarray, estimate_: Estimate) -> np.ndarray:
         """Second derivatives (d, d) at `x` (d,), where the estimate is."""
         lambda_, weights = self._at(x)
@@ -104,8 +108,8 @@ class PoolPoint:
 
     @property
     def score(self) -> tuple[float, float]:
-        """F and its standard error."""
-        return self.exact.value, self.exact.value_se
+        """F and its standard error, or how far from a target it is."""
+        return self.objective.score(self.exact)
 
     @property
     def weights(self) -> np.ndarray:
@@ -130,5 +134,6 @@ class PoolPoint:
             p = self.exact.tilts[0]
             return float(p.mean(h)), float(np.sqrt(np.sum((self.weights * p.centred(h)) ** 2)))
         pool = replace(self.objective.pool, upper=h)
-        minus = replace(self.objective, pool=pool, gamma=math.inf).estimate(self.x)
+        lambda_, *weights = self.objective.coefficients.at(self.x)
+        minus = estimate_within(pool, self.objective.prompts, lambda_, np.array(weights))
         return -minus.value, minus.value_se

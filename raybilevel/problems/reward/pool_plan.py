@@ -153,7 +153,7 @@ def shown_prompts(prompts: int) -> int:
 
 def size_of(state: Arrays) -> int:
     """Samples in a state's pool."""
-    return len(state["pool/upper"])
+    return next(len(rows) for name, rows in state.items() if name.startswith("pool/lower."))
 
 
 def grown(state: Arrays, rows: Arrays) -> Arrays:

@@ -14,6 +14,8 @@ import numpy as np
 
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.targets.objective import TargetObjective
+from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.gates import Gates, gates_for
 from raybilevel.upper.interval import Interval, sandwich
@@ -31,12 +33,19 @@ def solve(objective: PoolObjective) -> PoolSolution:
 
     The penalty moves the optimum (Xiao et al. 2025, arXiv 2502.08808, section 3.1).
     """
-    solution = PoolSolver(objective).solve()
+    solution = searched(objective)
     if math.isinf(objective.gamma):
         return solution
     exact = PoolSolver(objective.at_gamma(math.inf)).solve()
     least = exact.x if exact.believed else np.full(len(exact.x), math.nan)
     return replace(solution, unpenalised=least)
+
+
+def searched(objective: PoolObjective) -> PoolSolution:
+    """Where the objective is least, or a target is reached."""
+    if isinstance(objective, TargetObjective):
+        return TargetSolver(objective).solve()
+    return PoolSolver(objective).solve()
 
 
 class PoolSolver:

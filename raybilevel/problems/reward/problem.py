@@ -39,6 +39,7 @@ from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.prompts import Condition, PromptList
 from raybilevel.problems.reward.settings import RewardSettings
+from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
 from raybilevel.rewards import load_reward, pinned
@@ -154,8 +155,13 @@ class RewardTuning(RewardSettings, Problem):
         if self.table is not None:
             self.table.check_same(state["table_digest"])
         lower = np.column_stack([state[f"pool/lower.{name}"] for name in self.lower_rewards])
-        pool = Pool(state["pool/upper"], lower)
-        return PoolObjective(pool, self.coefficients, self.gamma, self._prompts_of(state))
+        prompts = self._prompts_of(state)
+        if self.target is None:
+            pool = Pool(state["pool/upper"], lower)
+            return PoolObjective(pool, self.coefficients, self.gamma, prompts)
+        column = self.target.column(self.lower_rewards)
+        pool = Pool(np.zeros(len(lower)) if column is None else -state[f"pool/{column}"], lower)
+        return TargetObjective(pool, self.coefficients, prompts=prompts, target=self.target)
 
     def _prompts_of(self, state: Arrays) -> Prompts | None:
         """Which prompt each sample of a state's pool is of; `InputError` where the list changed."""

@@ -23,6 +23,7 @@ from raybilevel.problems.reward.pool_plan import PoolPlan, TablePlan
 from raybilevel.problems.reward.pool_table import Half, PoolTable
 from raybilevel.problems.reward.prompt_files import read_prompts
 from raybilevel.problems.reward.prompts import Condition, PromptList
+from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
@@ -66,6 +67,10 @@ class RewardSettings(Settings):
         too: `reward(images, prompts, metadata)`, and return (scores, info).
     upper_reward
         What is truly wanted; the same kinds.
+    target
+        In place of `upper_reward`: {"kl": nats}, or {"reward": NAME, "at_least": number}, NAME of a
+        lower reward or "held_out"; the lambda is found at which p_x has it, from the high bound
+        down the first. `lambda_` alone is then tuned.
     held_out_reward
         Reported beside the upper reward, never optimised.
     lambda_
@@ -112,7 +117,8 @@ class RewardSettings(Settings):
     prompts: str | tuple[Condition, ...] | None = None
     max_prompts: int | None = Field(default=None, ge=1)
     lower_reward: str | Callable[..., Any] | dict[str, str | Callable[..., Any]]
-    upper_reward: str | Callable[..., Any]
+    upper_reward: str | Callable[..., Any] | None = None
+    target: Target | None = None
     held_out_reward: str | Callable[..., Any] | None = None
     lambda_: Variable | float = Variable("lambda", 1.0, 0.05, 20.0, "log")
     weights: dict[str, Variable | float] | None = None
@@ -141,6 +147,7 @@ class RewardSettings(Settings):
     def _consistent(self) -> Self:
         self._check_source()
         self._check_rewards()
+        self._check_target()
         self._check_pool()
         self.coefficients.check()
         return self
@@ -172,6 +179,25 @@ class RewardSettings(Settings):
                 f"{sorted(self.lower_rewards)}; give each a Variable or a number"
             )
 
+    def _check_target(self) -> None:
+        if self.target is None:
+            if self.upper_reward is None:
+                name = type(self).__name__
+                raise InputError(f"{name}.upper_reward is missing; give it, or a target")
+            return
+        if self.upper_reward is not None:
+            raise InputError(
+                "upper_reward and target are both given, but a target is in place of an upper "
+                "reward; leave one out"
+            )
+        if not math.isinf(self.gamma):
+            raise InputError(
+                f"gamma is {self.gamma:g}, but it belongs to an upper reward; leave it out with a "
+                "target"
+            )
+        held_out = self.held_out_reward is not None
+        self.target.check_for(self.coefficients.given, self.lower_rewards, held_out=held_out)
+
     def _check_pool(self) -> None:
         if self.samples_per_prompt is not None and self.prompts is None:
             raise InputError(
@@ -200,7 +226,8 @@ class RewardSettings(Settings):
         """The rewards by their column in the pool."""
         lower = {f"lower.{name}": reward for name, reward in self.lower_rewards.items()}
         held_out = {} if self.held_out_reward is None else {"held_out": self.held_out_reward}
-        return {"upper": self.upper_reward, **lower, **held_out}
+        upper = {} if self.upper_reward is None else {"upper": self.upper_reward}
+        return {**upper, **lower, **held_out}
 
     @property
     def coefficients(self) -> Coefficients:

@@ -57,5 +57,5 @@ def test_a_flat_objective_is_called_flat():
 def test_every_reason_to_stop_but_an_optimum_names_a_remedy(reason):
     status, text = reason.value
     assert status in Status
-    if reason is not StopReason.CONVERGED:
+    if status is not Status.CONVERGED:
         assert any(verb in text for verb in ("raise", "move", "look", "check", "narrow"))

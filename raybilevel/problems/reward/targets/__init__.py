@@ -1,0 +1,1 @@
+"""A target in place of an upper reward."""

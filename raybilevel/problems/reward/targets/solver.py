@@ -1,0 +1,149 @@
+"""The lambda at which p_x has a target, on one pool, and how surely.
+
+From the high bound, where p_x is nearest to p0, lambda goes down to where the target is crossed
+first: what lies beyond is further from p0 than it has to be. The interval is that of an
+M-estimator: the sandwich of the equation (what is reached) - target = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from raybilevel.problems.reward.pool_objective import PoolPoint
+from raybilevel.problems.reward.targets.objective import TargetObjective
+from raybilevel.problems.reward.targets.solution import TargetSolution
+from raybilevel.upper.crossing import Walk, walk_to
+from raybilevel.upper.gates import Gates
+from raybilevel.upper.interval import Interval, sandwich
+from raybilevel.upper.newton import Termination
+from raybilevel.upper.penalty import Estimate
+from raybilevel.upper.within import FEWEST_PROMPTS, EstimateWithin
+
+
+class TargetSolver:
+    """Looks for a target on its pool, once."""
+
+    def __init__(self, objective: TargetObjective) -> None:
+        self._objective, self._target = objective, objective.target
+        (self._variable,) = objective.variables
+        self._evaluations = 0
+
+    def solve(self) -> TargetSolution:
+        """As `PoolSolver.solve`: on the way the gates of size count, where it ends all of them.
+
+        If one fails there, the nearest lambda before it at which all pass is how far the pool can
+        be believed.
+        """
+        gates, v = self._objective.gates, self._variable
+        way = walk_to(
+            self._target.value, self._gated(gates.of_size), math.log(v.high), math.log(v.low)
+        )
+        termination, z = self._end(way)
+        if termination is None or self._at(z).diagnostics.ok:
+            return self._solution(termination, z, way, way.refused)
+        back = way.back_from(z, self._gated(gates))
+        if not back.zs:
+            return self._solution(None, way.zs[0], way, way.zs[0])
+        found = self._solution(Termination.FRONTIER, back.zs[-1], way, back.refused)
+        at_end = termination is not Termination.FRONTIER
+        return replace(found, ahead=self._at(z).diagnostics) if at_end else found
+
+    def _solution(
+        self, termination: Termination | None, z: float, way: Walk, refused: float | None
+    ) -> TargetSolution:
+        """At log lambda `z`, with what was seen on the way there."""
+        inside = termination is Termination.INTERIOR
+        whole = termination is Termination.AT_BOUND
+        seen = [(self._inside(a), b) for a, b in zip(way.zs, way.values, strict=True)
+                if whole or a >= z] or [(self._inside(z), math.nan)]  # fmt: skip
+        lambdas, values = zip(*seen, strict=True)
+        return TargetSolution(
+            point=self._at(z),
+            termination=termination,
+            interval=self._interval(z, way) if inside else None,
+            interval_of_prompts=self._interval_of_prompts(z, way) if inside else None,
+            pinned=np.array([whole]),
+            refused=None if inside or refused is None else self._at(refused).diagnostics,
+            evaluations=self._evaluations,
+            target=self._target,
+            seen=(min(lambdas), max(lambdas)),
+            reached=(min(values), max(values)),
+        )
+
+    # --- the way down, by the logarithm z of lambda -----------------------------------------------
+
+    def _gated(self, gates: Gates) -> Callable[[float], tuple[float, bool]]:
+        """What is reached at z, and whether `gates` pass there."""
+
+        def value(z: float) -> tuple[float, bool]:
+            self._evaluations += 1
+            e = self._objective.estimate(np.array([self._inside(z)]))
+            return e.value, self._objective.examine(e, gates).ok
+
+        return value
+
+    def _at(self, z: float) -> PoolPoint:
+        return self._objective.at(np.array([self._inside(z)]))
+
+    def _inside(self, z: float) -> float:
+        """Lambda, which rounding may have brought out of the box."""
+        return min(max(math.exp(z), self._variable.low), self._variable.high)
+
+    def _end(self, way: Walk) -> tuple[Termination | None, float]:
+        """How the way down ended, and where."""
+        if not way.zs:
+            return None, math.log(self._variable.high)
+        if way.crossed:
+            return Termination.INTERIOR, way.root()
+        beyond = self._target.kl is not None and way.begins_above  # it only grows on the way
+        if way.refused is not None and not beyond:
+            return Termination.FRONTIER, way.zs[-1]
+        return Termination.AT_BOUND, self._nearest(way)
+
+    def _nearest(self, way: Walk) -> float:
+        """Where a target that is not reached comes nearest; where it is kept all along the end."""
+        if self._target.kl is None and way.begins_above:
+            return way.zs[-1]
+        gaps = [abs(value - self._target.value) for value in way.values]
+        return way.zs[int(np.argmin(gaps))]
+
+    # --- the interval -----------------------------------------------------------------------------
+
+    def _interval(self, z: float, way: Walk) -> Interval:
+        """In lambda's scaled coordinate; over prompts for these."""
+        return self._sandwich(z, way, lambda e: e.value_influence, None)
+
+    def _interval_of_prompts(self, z: float, way: Walk) -> Interval | None:
+        """For prompts like these, which takes enough of them."""
+        prompts = self._objective.prompts
+        count = 0 if prompts is None else len(prompts.shares)
+        if count < FEWEST_PROMPTS:
+            return None
+        found = self._sandwich(z, way, _influence_of_prompts, count - 1)
+        return None if found.is_flat else found
+
+    def _sandwich(
+        self,
+        z: float,
+        way: Walk,
+        influence: Callable[[Estimate], np.ndarray],
+        df: float | None,
+    ) -> Interval:
+        """Of what rises where lambda does, by Student's t: its slope is the equation's Hessian."""
+        v, lambda_, sign = self._variable, self._inside(z), 1.0 if way.begins_above else -1.0
+
+        def psi(scaled: np.ndarray) -> np.ndarray:
+            x = np.exp(scaled) if v.scale == "log" else scaled  # a little over bounds, not clipped
+            return sign * influence(self._objective.estimate(x))[:, None]
+
+        slope = sign * self._at(z).estimate.gradient[:1, None] * v.slope(lambda_)
+        return sandwich(psi, np.array([v.to_scaled(lambda_)]), slope, df=df)
+
+
+def _influence_of_prompts(e: Estimate) -> np.ndarray:
+    assert isinstance(e, EstimateWithin), "there are several prompts"
+    return e.value_influence_of_prompts
