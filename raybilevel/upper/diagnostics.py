@@ -107,8 +107,8 @@ def _of_prompts(
     left = correction * z_error**2
     if left > gates.max_correction_left:
         yield (
-            f"the bias over prompts is {correction:.1f} standard errors, of which too much may be "
-            f"left by its correction (about {left:.2f}, it must be {gates.max_correction_left:.2f})",
+            f"the bias over prompts is {correction:.1f} standard errors; its correction may "
+            f"leave too much of it (about {left:.2f}, it must be {gates.max_correction_left:.2f})",
             (left / gates.max_correction_left) ** (2 / 3),
         )
     if z_error > gates.max_z_error:

@@ -56,12 +56,12 @@ GATES_WITHIN = Gates(
     max_bias_left=0.3,
 )
 """For ten prompts and more, where intervals are Student's with half as many degrees of freedom as
-samples that carry the variance: so few carriers are no reason to refuse, and a bound on them, or on
-the influences' tail, would select lucky pools. What counts is the bias that the jackknife leaves,
-which three numbers tell: the relative standard error of a prompt's normalising constant, the root of
-1 / ESS_c - 1 / n_c; the correction's size; and what a bias of second order comes to over so many
-prompts, some 1.5 sqrt(n) / n_c^2 standard errors (measured on 2,000 prompts of 20 and of 32, and on
-1,000 of 64).
+samples that carry the variance: so few carriers are no reason to refuse, and a bound on them, or
+on the influences' tail, would select lucky pools. What counts is the bias that the jackknife
+leaves, which three numbers tell: the relative standard error of a prompt's normalising constant,
+which is the root of 1 / ESS_c - 1 / n_c; the correction's size; and what a bias of second order
+comes to over so many prompts, some 1.5 sqrt(n) / n_c^2 standard errors (measured on 2,000 prompts
+of 20 and of 32, and on 1,000 of 64).
 
 Chosen on 77,000 pools of the problems of `raybilevel.testing.prompted_oracles` (10 to 200 prompts
 of 16 to 128 samples, 0.7 to 4 spreads of the reward): in 140 of the 143 places where a quarter of
