@@ -1,12 +1,13 @@
 """Print how estimates over prompts do where the answers are known.
 
-    python jobs/bench/prompts.py [fixed | optima ...]
+    python jobs/bench/prompts.py [fixed | optima | targets ...]
 
 Without an argument: all. 400 replicates a place, of prompts drawn anew; on one core ten minutes.
 The gates were chosen on other seeds; these were looked at once, afterwards.
 
 fixed: F and dF/dlambda at lambda from a half to four spreads of the reward.
 optima: lambda* by the search of a run, for three kinds of upper reward.
+targets: the lambda of a KL, or of a reward's mean, over 50 prompts.
 Coverage is of 95 % intervals, for these prompts and for prompts like these, where the gates pass.
 """
 
@@ -14,6 +15,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -22,9 +26,14 @@ from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.convergence import StopReason, stop_reason
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solver import PoolSolver
+from raybilevel.problems.reward.targets.objective import TargetObjective
+from raybilevel.problems.reward.targets.solver import TargetSolver
+from raybilevel.problems.reward.targets.target import Target
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES, PromptedOracle
+from raybilevel.upper.crossing import walk_to
 from raybilevel.upper.diagnostics import examine
 from raybilevel.upper.interval import carriers
+from raybilevel.upper.penalty import Pool
 from raybilevel.upper.variables import Variable
 from raybilevel.upper.within import estimate_within
 
@@ -138,7 +147,66 @@ def _optimum(
     return stop_reason(found), hits[0], hits[1]
 
 
-PARTS = {f.__name__: f for f in (fixed, optima)}
+def targets() -> None:
+    """Two KLs, and the reward at a lambda of the whole population: on its way up, and down."""
+    print("upper      each target                 reached | covered these, like | why others end")
+    for oracle, each, target, high in _aims():
+        ends = [_reached(oracle, each, target, high, seed) for seed in SEEDS]
+        told = np.array([e[1:] for e in ends if e[0] is StopReason.CONVERGED])
+        others = Counter(e[0].name for e in ends if e[0] is not StopReason.CONVERGED)
+        covered = [_mean(hits[~np.isnan(hits)]) for hits in told.reshape(-1, 2).T]
+        said = f"{target.named} {target.value:.4f}"
+        print(
+            f"{oracle.name:10s} {each:4d} {said:24s} {len(told) / len(ends):6.1%} | "
+            f"{covered[0]:.3f} {covered[1]:.3f}         | {dict(others)}",
+            flush=True,
+        )
+
+
+def _aims() -> Iterator[tuple[PromptedOracle, int, Target, float]]:
+    """What is aimed at, by which oracle of equal levels, and the high bound of lambda."""
+    linear, quadratic, saturating = (replace(o, level=0 * o.level) for o in PROMPTED_ORACLES)
+    for kl in (0.1, 0.3):
+        for each in (64, 128):
+            yield linear, each, Target(kl=kl), 20.0
+    for oracle, lambda_, high in (
+        (linear, 3.0, 20.0), (quadratic, 4.0, 20.0), (quadratic, 1.2, 1.8), (saturating, 1.2, 1.8)
+    ):  # fmt: skip
+        yield oracle, 64, Target(reward="held_out", at_least=-oracle.value(lambda_)), high
+
+
+def _reached(
+    oracle: PromptedOracle, each: int, target: Target, high: float, seed: int
+) -> tuple[StopReason, float, float]:
+    """As `_optimum`, for the lambda of a target."""
+    rng = np.random.default_rng([seed, each, round(1000 * target.value) % 1000])
+    chosen = oracle.chosen(rng, 50)
+    drawn, prompts = chosen.draw(rng, each)
+    pool = Pool(-drawn.upper, drawn.lower)
+    coefficients = Coefficients((Variable("lambda", 1.5, 0.5, high, "log"), 1.0))
+    found = TargetSolver(
+        TargetObjective(pool, coefficients, prompts=prompts, target=target)
+    ).solve()
+    ends, known = (found.bounds, found.bounds_of_prompts), (chosen, oracle)
+    hits = [
+        float(low[0] <= _known(of, target, high) <= top[0]) if low[0] < top[0] else math.nan
+        for (low, top), of in zip(ends, known, strict=True)
+    ]
+    return stop_reason(found), hits[0], hits[1]
+
+
+def _known(oracle: PromptedOracle, target: Target, high: float) -> float:
+    """The lambda at which an oracle has a target first, from the high bound; nan for none."""
+
+    def value(z: float) -> tuple[float, bool]:
+        at = math.exp(z)
+        return (oracle.kl(at) if target.kl is not None else -oracle.value(at)), True
+
+    way = walk_to(target.value, value, math.log(high), math.log(0.05))
+    return math.exp(way.root()) if way.crossed else math.nan
+
+
+PARTS = {f.__name__: f for f in (fixed, optima, targets)}
 
 if __name__ == "__main__":
     if "--help" in sys.argv or set(sys.argv[1:]) - set(PARTS):

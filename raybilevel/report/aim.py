@@ -44,5 +44,5 @@ def aim_of(result: Result) -> Aim:
     if not target:
         return Aim("upper_loss", "upper loss")
     if target.get("kl") is not None:
-        return Aim("target", "KL", "nats", "target", target["kl"])
-    return Aim("target", f"reward {target['reward']}", "", "target", target["at_least"])
+        return Aim("target", "KL", "nats", "reached", target["kl"])
+    return Aim("target", f"reward {target['reward']}", "", "reached", target["at_least"])
