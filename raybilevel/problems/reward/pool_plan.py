@@ -13,6 +13,7 @@ from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
+_EACH = 2  # samples of a prompt that an estimate needs
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
 _SHOWN_PROMPTS, _SHOWN_EACH = 8, 8
 
@@ -68,9 +69,12 @@ class PoolPlan:
         return self._over(seeds, np.repeat(places, each).tolist(), DrawRewards)
 
     def _next(self, have: int) -> int:
-        """The pool's size after a round: even slices up to `size`, then half as much again."""
+        """The pool's size after a round: even slices up to `size`, then half as much again.
+
+        The first has two of each prompt: one tells nothing.
+        """
         if have < self.size:
-            return min(have + self.round_size, self.size)
+            return min(max(have + self.round_size, _EACH * (self.prompts or 0)), self.size)
         more = max(self.round_size, have // 2 // self._step * self._step)
         return min(have + more, self.limit)
 

@@ -239,6 +239,15 @@ def test_of_a_long_list_so_many_prompts_are_drawn_by_seed():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+@pytest.mark.parametrize("each", [2, 3, 5])
+def test_no_estimate_is_made_of_one_sample_of_a_prompt(each):
+    few = tuning(samples_per_prompt=each, max_pool_size=2 * each)
+    _, rows = run_locally(few, RunConfig(seed=0))
+    assert rows[0]["pool_size"] == 4
+    assert rows[-1]["pool_size"] == 2 * each
+    assert few.planned_rounds(few.init(0)) == len(rows)
+
+
 def test_more_prompts_than_there_are_change_nothing(solved):
     again, _ = run_locally(tuning(max_prompts=2), RunConfig(seed=7))
     assert again.state.keys() == solved[0].state.keys()
