@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybilevel.report.table import Line
 from raybilevel.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "parts.parquet"
 _SHOWN = 12
@@ -20,10 +23,17 @@ def part_lines(result: Result) -> list[Line]:
     kind = parts["kind"].iloc[0]
     shown = parts[parts["kind"] == kind].head(_SHOWN)
     lines = [
-        (f"{kind}s" if i == 0 else "", f"{row['name']}: {_said(row, list(result.best_params))}")
+        (f"{kind}s" if i == 0 else "", f"{row['name']}: {_said(row, _own(row, parts))}")
         for i, row in enumerate(shown.to_dict("records"))
     ]
     return [*lines, ("", f"{result.path}/{FILE}")]
+
+
+def _own(row: dict[str, Any], parts: pd.DataFrame) -> list[str]:
+    """Variables of a row: its group's, where groups have some of their own."""
+    names = [c.removeprefix("alone/") for c in parts.columns if c.startswith("alone/")]
+    own = [name for name in names if name.endswith(f"/{row['group']}")]
+    return own or names
 
 
 def _said(row: dict[str, Any], variables: list[str]) -> str:

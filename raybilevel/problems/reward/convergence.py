@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import Enum
 
 from raybilevel.problems.base import Arrays, Status, Stop
+from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.solution import TargetSolution
@@ -82,6 +84,7 @@ _REASONS = {
     Termination.EXHAUSTED: StopReason.EXHAUSTED,
     Termination.INTERIOR: StopReason.CONVERGED,
 }
+_WORSE = [Status.CONVERGED, Status.AT_BOUND, Status.STOPPED]
 _OF_TARGET = {
     StopReason.CONVERGED: StopReason.REACHED,
     StopReason.AT_BOUND: StopReason.OUT_OF_REACH,
@@ -92,12 +95,39 @@ _OF_TARGET = {
 
 def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     """Why to end with this pool; None where it should grow."""
-    reason = stop_reason(solution)
-    needed = samples_needed(solution, reason)
-    may_grow = solution.n < plan.limit and needed <= plan.limit
-    if solution.n < plan.size or (needed > 0 and may_grow):
+    endings = _endings(solution)
+    may_grow = any(0 < ending.needed <= plan.limit for ending in endings.values())
+    if solution.n < plan.size or (solution.n < plan.limit and may_grow):
         return None
-    return _stop(reason, solution, needed)
+    stops = {group: _stop(ending, plan.remedy) for group, ending in endings.items()}
+    status = max((stop.status for stop in stops.values()), key=_WORSE.index)
+    said = [f"{group}: {stop.reason}" if group else stop.reason for group, stop in stops.items()]
+    return Stop(status, "; ".join(said))
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """Why a search ended on a pool, or on a group's part of it.
+
+    Attributes
+    ----------
+    times : samples of the pool over those of the part.
+    """
+
+    reason: StopReason
+    solution: PoolSolution
+    times: float
+
+    @property
+    def needed(self) -> float:
+        """The size of the whole pool at which the reason would go away."""
+        return self.times * samples_needed(self.solution, self.reason)
+
+
+def _endings(solution: PoolSolution) -> dict[str, _Ending]:
+    """By group, or of all without a name."""
+    parts = solution.parts if isinstance(solution, GroupedSolution) else {"": solution}
+    return {g: _Ending(stop_reason(part), part, solution.n / part.n) for g, part in parts.items()}
 
 
 def stop_blackened(state: Arrays) -> Stop | None:
@@ -137,8 +167,9 @@ def samples_needed(solution: PoolSolution, reason: StopReason) -> float:
     return 0.0
 
 
-def _stop(reason: StopReason, solution: PoolSolution, needed: float) -> Stop:
+def _stop(ending: _Ending, remedy: str) -> Stop:
     """The reason with the facts of this run in its text."""
+    reason, solution = ending.reason, ending.solution
     variables = solution.point.objective.variables
     pinned = [v.name for v, held in zip(variables, solution.pinned, strict=True) if held]
     of_target = {}
@@ -150,17 +181,18 @@ def _stop(reason: StopReason, solution: PoolSolution, needed: float) -> Stop:
         failures=", ".join(solution.refused.failures) if solution.refused else "",
         curvature=solution.interval.curvature_z if solution.interval else math.nan,
         needed_curvature=MIN_CURVATURE_Z,
-        grow=_remedy(solution, needed),
+        grow=_remedy(ending, remedy),
         **of_target,
     )
 
 
-def _remedy(solution: PoolSolution, needed: float) -> str:
+def _remedy(ending: _Ending, remedy: str) -> str:
     """What a larger pool could do, to two digits: it is a guess from this one."""
+    solution, needed = ending.solution, ending.needed
     if math.isinf(needed):
         return "more samples will not help"
     if solution.ahead is None or not solution.ahead.failures:
-        return f"raise max_pool_size (to {math.ceil(needed):,} or more)"
-    wanted = float(f"{max(solution.ahead.samples_needed, needed):.2g}")
+        return f"{remedy} (to {math.ceil(needed):,} or more)"
+    wanted = float(f"{max(ending.times * solution.ahead.samples_needed, needed):.2g}")
     what = "target" if isinstance(solution, TargetSolution) else "optimum"
-    return f"raise max_pool_size (the {what} that it shows beyond asks for about {wanted:,.0f})"
+    return f"{remedy} (the {what} that it shows beyond asks for about {wanted:,.0f})"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from raybilevel.problems.base import Metrics
+from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.objective import TargetObjective
@@ -23,12 +24,13 @@ def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
     held_out : (n,) rewards that are never optimised.
     """
     point = solution.point
-    numbers = _losses(solution, held_out) | _derivatives(solution) | _like_these(solution)
+    numbers = _losses(solution, held_out) | _like_these(solution)
     if not solution.believed:  # the pool can be believed nowhere: no number at all
         numbers = dict.fromkeys(numbers, math.nan)
     return {
         **_config(point),
         **numbers,
+        **_of_variables(solution),
         "ess": point.diagnostics.ess,
         "pareto_k": point.diagnostics.pareto_k,
         "kl": point.diagnostics.kl,
@@ -45,15 +47,19 @@ def _prompts(point: PoolPoint) -> Metrics:
 
 
 def _like_these(solution: PoolSolution) -> Metrics:
-    """What is known where prompts like these are drawn, in place of these themselves."""
-    exact, objective = solution.point.exact, solution.point.objective
-    if objective.prompts is None or not isinstance(exact, EstimateWithin):
+    """How sure F is where prompts like these are drawn, in place of these themselves."""
+    exact = solution.point.exact
+    if solution.point.objective.prompts is None or not isinstance(exact, EstimateWithin):
         return {}
-    found = {"upper_loss_se_prompts_like_these": exact.value_se_of_prompts}
-    for v, low, high in zip(objective.variables, *solution.bounds_of_prompts, strict=True):
-        found[f"interval_low_prompts_like_these/{v.name}"] = float(low)
-        found[f"interval_high_prompts_like_these/{v.name}"] = float(high)
-    return found
+    return {"upper_loss_se_prompts_like_these": exact.value_se_of_prompts}
+
+
+def _of_variables(solution: PoolSolution) -> Metrics:
+    """What is known of each variable; nan where its pool can be believed nowhere."""
+    if isinstance(solution, GroupedSolution):
+        return {k: v for part in solution.parts.values() for k, v in _of_variables(part).items()}
+    numbers = _derivatives(solution)
+    return numbers if solution.believed else dict.fromkeys(numbers, math.nan)
 
 
 def evaluated_row(point: PoolPoint) -> Metrics:
@@ -111,4 +117,8 @@ def _derivatives(solution: PoolSolution) -> Metrics:
         found[f"gradient_se/{v.name}"] = float(e.gradient_se[column])
         found[f"interval_low/{v.name}"] = float(low)
         found[f"interval_high/{v.name}"] = float(high)
+    if objective.prompts is not None:
+        for v, low, high in zip(objective.variables, *solution.bounds_of_prompts, strict=True):
+            found[f"interval_low_prompts_like_these/{v.name}"] = float(low)
+            found[f"interval_high_prompts_like_these/{v.name}"] = float(high)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -49,9 +50,31 @@ class PoolObjective:
         """What the pool says at `x` (d,)."""
         return PoolPoint(self, x)
 
-    def at_gamma(self, gamma: float) -> PoolObjective:
+    def at_gamma(self, gamma: float) -> Self:
         """The same with another penalty constant."""
         return replace(self, gamma=gamma)
+
+    def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
+        """The objective on some of its prompts alone, and what x (d,) is there."""
+        rows, pool, prompts = self._rows_of(places)
+        part = replace(self, pool=pool, prompts=prompts)
+        return Restricted(rows, self._share_of(places), part), x
+
+    def _rows_of(self, places: np.ndarray) -> tuple[np.ndarray, Pool, Prompts | None]:
+        """The rows of some prompts, their rewards, and which is of which; None for one prompt."""
+        assert self.prompts is not None, "there are several"
+        counts, ends = self.prompts.counts, np.cumsum(self.prompts.counts)
+        rows = np.concatenate([self.prompts.order[ends[c] - counts[c] : ends[c]] for c in places])
+        pool = Pool(self.pool.upper[rows], self.pool.lower[rows])
+        if len(places) == 1:
+            return rows, pool, None
+        shares = self.prompts.shares[places]
+        of = np.repeat(np.arange(len(places)), counts[places])
+        return rows, pool, Prompts(of, shares / shares.sum())
+
+    def _share_of(self, places: np.ndarray) -> float:
+        assert self.prompts is not None, "there are several"
+        return float(self.prompts.shares[places].sum())
 
     def estimate(self, x: np.ndarray) -> Estimate:
         """Objective and gradient at `x` (d,)."""
@@ -80,6 +103,22 @@ class PoolObjective:
         else:
             whole = hessian_within(self.pool, self.prompts, lambda_, weights, self.gamma)
         return whole[np.ix_(self.columns, self.columns)]
+
+
+@dataclass(frozen=True, eq=False)
+class Restricted:
+    """Some of an objective's prompts.
+
+    Attributes
+    ----------
+    rows : (m,) of the pool.
+    share : of these prompts among all.
+    objective : on these rows alone, shares summing to one.
+    """
+
+    rows: np.ndarray
+    share: float
+    objective: PoolObjective
 
 
 @dataclass(frozen=True, eq=False)

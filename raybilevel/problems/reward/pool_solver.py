@@ -12,6 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from raybilevel.problems.reward.groups.objective import GroupedObjective
+from raybilevel.problems.reward.groups.solution import solve_groups
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.objective import TargetObjective
@@ -31,8 +33,11 @@ _OPTIMA = (Termination.INTERIOR, Termination.AT_BOUND)
 def solve(objective: PoolObjective) -> PoolSolution:
     """All that a pool has to say, computed once: at finite gamma the optimum of F beside its own.
 
-    The penalty moves the optimum (Xiao et al. 2025, arXiv 2502.08808, section 3.1).
+    The penalty moves the optimum (Xiao et al. 2025, arXiv 2502.08808, section 3.1). Groups of
+    prompts that have variables of their own are searched one after the other.
     """
+    if isinstance(objective, GroupedObjective):
+        return solve_groups(objective, solve)
     solution = searched(objective)
     if math.isinf(objective.gamma):
         return solution
@@ -45,7 +50,24 @@ def searched(objective: PoolObjective) -> PoolSolution:
     """Where the objective is least, or a target is reached."""
     if isinstance(objective, TargetObjective):
         return TargetSolver(objective).solve()
+    if not objective.variables:
+        return _as_it_is(objective)
     return PoolSolver(objective).solve()
+
+
+def _as_it_is(objective: PoolObjective) -> PoolSolution:
+    """Where nothing is tuned, as in a group of prompts whose values are fixed."""
+    point = objective.at(np.empty(0))
+    ok = point.diagnostics.ok
+    return PoolSolution(
+        point=point,
+        termination=Termination.INTERIOR if ok else None,
+        interval=None,
+        interval_of_prompts=None,
+        pinned=np.empty(0, dtype=bool),
+        refused=None if ok else point.diagnostics,
+        evaluations=1,
+    )
 
 
 class PoolSolver:

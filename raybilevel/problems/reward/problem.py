@@ -25,6 +25,8 @@ from raybilevel.problems.reward.export import (
     write_samples,
     write_weights,
 )
+from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
+from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
@@ -158,10 +160,25 @@ class RewardTuning(RewardSettings, Problem):
         prompts = self._prompts_of(state)
         if self.target is None:
             pool = Pool(state["pool/upper"], lower)
-            return PoolObjective(pool, self.coefficients, self.gamma, prompts)
+            coefficients = self.coefficients
+            if isinstance(coefficients, GroupedCoefficients):
+                return self._grouped(pool, coefficients, prompts)
+            return PoolObjective(pool, coefficients, self.gamma, prompts)
         column = self.target.column(self.lower_rewards)
         pool = Pool(np.zeros(len(lower)) if column is None else -state[f"pool/{column}"], lower)
         return TargetObjective(pool, self.coefficients, prompts=prompts, target=self.target)
+
+    def _grouped(
+        self, pool: Pool, coefficients: GroupedCoefficients, prompts: Prompts | None
+    ) -> GroupedObjective:
+        """The objective of every group; of one prompt too, which is a group then."""
+        assert self.prompt_list is not None, "groups are those of prompts"
+        assert self.prompt_list.groups is not None, "they were asked for when they were read"
+        if prompts is None:
+            prompts = Prompts(np.zeros(pool.n, dtype=np.int64), np.ones(1))
+        return GroupedObjective(
+            pool, coefficients, self.gamma, prompts, groups=self.prompt_list.groups
+        )
 
     def _prompts_of(self, state: Arrays) -> Prompts | None:
         """Which prompt each sample of a state's pool is of; `InputError` where the list changed."""

@@ -15,6 +15,7 @@ from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.column_rewards import check_kind, column_names
+from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.choice import choose_model
 from raybilevel.problems.reward.models.table import TableModel
@@ -22,7 +23,7 @@ from raybilevel.problems.reward.pool_files import read_pool
 from raybilevel.problems.reward.pool_plan import PoolPlan, TablePlan
 from raybilevel.problems.reward.pool_table import Half, PoolTable
 from raybilevel.problems.reward.prompt_files import read_prompts
-from raybilevel.problems.reward.prompts import Condition, PromptList
+from raybilevel.problems.reward.prompts import Condition, PromptList, groups_of
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.variables import Variable
 
@@ -74,10 +75,12 @@ class RewardSettings(Settings):
     held_out_reward
         Reported beside the upper reward, never optimised.
     lambda_
-        The KL strength, above 0: a `Variable`, or a number to hold it fixed.
+        The KL strength, above 0: a `Variable`, or a number to hold it fixed; or {group: either} for
+        each group of the prompts, whose table then has a column `group`.
     weights
-        {name: `Variable` or number} for each lower reward; None is 1 for each. p_x depends on
-        w / lambda alone, so lambda and all weights cannot be free together.
+        {name: `Variable` or number} for each lower reward, or {name: {group: either}}; None is 1
+        for each. p_x depends on w / lambda alone, so lambda and all weights cannot be free
+        together. What one group tunes, every group tunes for itself.
     gamma
         Penalty constant; inf gives the exact gradient.
     pool_size, max_pool_size
@@ -120,8 +123,10 @@ class RewardSettings(Settings):
     upper_reward: str | Callable[..., Any] | None = None
     target: Target | None = None
     held_out_reward: str | Callable[..., Any] | None = None
-    lambda_: Variable | float = Variable("lambda", 1.0, 0.05, 20.0, "log")
-    weights: dict[str, Variable | float] | None = None
+    lambda_: Variable | float | dict[str, Variable | float] = Variable(
+        "lambda", 1.0, 0.05, 20.0, "log"
+    )
+    weights: dict[str, Variable | float | dict[str, Variable | float]] | None = None
     gamma: float = Field(default=math.inf, gt=0)
     pool_size: int = Field(default=4096, ge=1)
     max_pool_size: int | None = Field(default=None, ge=1)
@@ -147,10 +152,27 @@ class RewardSettings(Settings):
     def _consistent(self) -> Self:
         self._check_source()
         self._check_rewards()
+        self._check_groups()
         self._check_target()
         self._check_pool()
         self.coefficients.check()
         return self
+
+    def _check_groups(self) -> None:
+        if not isinstance(self.coefficients, GroupedCoefficients):
+            return
+        if self.target is not None:
+            raise InputError(
+                "target is given, and lambda_ by group, but a target is for all prompts; give one "
+                "lambda_"
+            )
+        if self.max_prompts is not None:
+            raise InputError(
+                f"max_prompts is {self.max_prompts}, and lambda_ or weights are given by group, of "
+                "which none may be left without prompts; leave max_prompts out"
+            )
+        named = f"prompts '{self.prompts}'" if self.table is None else self.table.named
+        self.coefficients.check_groups(groups_of(self.prompt_list, named))
 
     def _check_source(self) -> None:
         """Refuse what a table has no use for; and two sources of samples, or none."""
@@ -170,9 +192,10 @@ class RewardSettings(Settings):
         if not self.lower_rewards:
             raise InputError("lower_reward is empty; name at least one reward")
         check_kind(self.columns, self.pool)
-        low = self.lambda_.low if isinstance(self.lambda_, Variable) else self.lambda_
-        if not low > 0:
-            raise InputError(f"lambda_ reaches down to {low:g}, but a KL strength is above 0")
+        for one in self.lambda_.values() if isinstance(self.lambda_, dict) else [self.lambda_]:
+            low = one.low if isinstance(one, Variable) else one
+            if not low > 0:
+                raise InputError(f"lambda_ reaches down to {low:g}, but a KL strength is above 0")
         if self.weights is not None and self.weights.keys() != self.lower_rewards.keys():
             raise InputError(
                 f"weights are given for {sorted(self.weights)}, but the lower rewards are "
@@ -231,9 +254,14 @@ class RewardSettings(Settings):
 
     @property
     def coefficients(self) -> Coefficients:
-        """Lambda and the weights, in the order of the lower rewards."""
+        """Lambda and the weights, in the order of the lower rewards; perhaps of every group."""
         weights = self.weights or dict.fromkeys(self.lower_rewards, 1.0)
-        return Coefficients((self.lambda_, *(weights[name] for name in self.lower_rewards)))
+        names = ["lambda_", *(f"weights.{name}" for name in self.lower_rewards)]
+        given = [self.lambda_, *(weights[name] for name in self.lower_rewards)]
+        alone = tuple(one for one in given if not isinstance(one, dict))
+        if len(alone) < len(given):
+            return GroupedCoefficients.of(given, names)
+        return Coefficients(alone)
 
     @property
     def variables(self) -> tuple[Variable, ...]:

@@ -1,0 +1,1 @@
+"""Variables of groups of prompts: each group an optimum of its own, on one pool."""

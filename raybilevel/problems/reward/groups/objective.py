@@ -1,0 +1,123 @@
+"""The upper objective over groups of prompts, each with variables of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
+from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint, Restricted
+from raybilevel.upper.diagnostics import Diagnostics
+from raybilevel.upper.penalty import Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedObjective(PoolObjective):
+    """F is the average over groups by the shares of their prompts.
+
+    Attributes
+    ----------
+    groups : what each of the prompts (C,) belongs to.
+    """
+
+    coefficients: GroupedCoefficients
+    groups: tuple[str, ...] = field(kw_only=True)
+
+    def at(self, x: np.ndarray) -> GroupedPoint:
+        """What the pool says at `x` (d,), all groups' values one after the other."""
+        return GroupedPoint(self, x)
+
+    def estimate(self, x: np.ndarray) -> Estimate:
+        """Objective and gradient at `x` (d,)."""
+        return self.at(x).estimate
+
+    @cached_property
+    def parts(self) -> dict[str, Restricted]:
+        """Every group's own objective."""
+        of = np.array(self.groups)
+        return {g: self._part(np.flatnonzero(of == g), g) for g in self.coefficients.groups}
+
+    def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
+        """The objective on prompts of one group, with that group's variables, and x of them."""
+        group = self.groups[places[0]]
+        return self._part(places, group), self.coefficients.split(x)[group]
+
+    def _part(self, places: np.ndarray, group: str) -> Restricted:
+        rows, pool, prompts = self._rows_of(places)
+        own = self.coefficients.parts[group]
+        part = PoolObjective(pool, own, self.gamma, prompts)
+        return Restricted(rows, self._share_of(places), part)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedPoint(PoolPoint):
+    """What a pool says at one x (d,), from what its groups say."""
+
+    objective: GroupedObjective
+
+    @cached_property
+    def parts(self) -> dict[str, PoolPoint]:
+        """Every group's own point."""
+        own = self.objective.coefficients.split(self.x)
+        return {g: part.objective.at(own[g]) for g, part in self.objective.parts.items()}
+
+    @property
+    def _shared(self) -> Iterator[tuple[Restricted, PoolPoint]]:
+        return zip(self.objective.parts.values(), self.parts.values(), strict=True)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Objective, and the gradients of all groups one after the other."""
+        n, each = self.objective.pool.n, 1 + self.objective.pool.lower.shape[1]
+        value, gradient = 0.0, []
+        value_influence = np.empty(n)
+        influence = np.zeros((n, each * len(self.parts)))
+        for i, (part, point) in enumerate(self._shared):
+            e, scale = point.estimate, part.share * n / len(part.rows)
+            value += part.share * e.value
+            gradient.append(part.share * e.gradient)
+            value_influence[part.rows] = scale * e.value_influence
+            columns = slice(i * each, (i + 1) * each)
+            influence[part.rows, columns] = scale * e.gradient_influence
+        return Estimate(value, np.concatenate(gradient), value_influence, influence, ())
+
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """The worst of the groups'; the ESS is that of all."""
+        n, seen = self.objective.pool.n, [p.diagnostics for p in self.parts.values()]
+        parts = self.objective.parts.values()
+        inverse = sum(p.share**2 / d.ess for p, d in zip(parts, seen, strict=True))
+        needed = [d.samples_needed * n / len(p.rows) for p, d in zip(parts, seen, strict=True)]
+        ks = [d.pareto_k for d in seen if not math.isnan(d.pareto_k)]
+        failures = tuple(
+            f"{g}: {', '.join(d.failures)}"
+            for g, d in zip(self.parts, seen, strict=True)
+            if d.failures
+        )
+        return Diagnostics(
+            1 / inverse, max(d.kl for d in seen), max(ks, default=math.nan),
+            max(d.share for d in seen), max(needed), failures,
+        )  # fmt: skip
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The samples' weights (n,) under p_x, summing to one; within a prompt to its share."""
+        weights = np.empty(self.objective.pool.n)
+        for part, point in self._shared:
+            weights[part.rows] = part.share * point.weights
+        return weights
+
+    @property
+    def lower_loss(self) -> float:
+        """The average of the groups'."""
+        return sum(part.share * point.lower_loss for part, point in self._shared)
+
+    def mean(self, h: np.ndarray) -> tuple[float, float]:
+        """E[h] under p_x and its standard error, for h (n,)."""
+        found = [(part.share, point.mean(h[part.rows])) for part, point in self._shared]
+        mean = sum(share * value for share, (value, _) in found)
+        return mean, math.sqrt(sum((share * se) ** 2 for share, (_, se) in found))
