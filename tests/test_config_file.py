@@ -32,8 +32,9 @@ def config(**changes):
         {"gamma": 10.0, "pool_size": 100, "held_out_reward": "toys:second"},
         {"lambda_": 2.0, "weights": {"lower": Variable("w", 1.0, 0.5, 2.0)}},
         {"lower_reward": {"a": "ink", "b": "toys:first"}, "weights": {"a": 1.0, "b": 2.0}},
+        {"upper_reward": None, "target": {"kl": 0.5}},
     ],
-    ids=["defaults", "numbers", "variables", "several rewards"],
+    ids=["defaults", "numbers", "variables", "several rewards", "a target"],
 )
 def test_a_configuration_comes_back_from_its_yaml(changes):
     before = config(**changes)

@@ -169,10 +169,11 @@ def _aims() -> Iterator[tuple[PromptedOracle, int, Target, float]]:
     for kl in (0.1, 0.3):
         for each in (64, 128):
             yield linear, each, Target(kl=kl), 20.0
-    for oracle, lambda_, high in (
-        (linear, 3.0, 20.0), (quadratic, 4.0, 20.0), (quadratic, 1.2, 1.8), (saturating, 1.2, 1.8)
+    for oracle, each, lambda_, high in (
+        (linear, 64, 3.0, 20.0), (quadratic, 64, 4.0, 20.0),
+        (quadratic, 256, 1.2, 1.8), (saturating, 256, 1.2, 1.8),
     ):  # fmt: skip
-        yield oracle, 64, Target(reward="held_out", at_least=-oracle.value(lambda_)), high
+        yield oracle, each, Target(reward="held_out", at_least=-oracle.value(lambda_)), high
 
 
 def _reached(
