@@ -44,7 +44,10 @@ def test_what_is_reached_has_the_name_of_the_target(target, name, said, tmp_path
     assert "upper loss" not in said_of
 
 
-def test_the_picture_is_one(tmp_path):
+def test_the_curve_is_the_kl_over_lambda_and_is_drawn(tmp_path):
     result, state = ended({"kl": 0.08}, tmp_path / "run")
     result.problem.export(state, tmp_path / "run")
+    curve = result.directory.read_frame("curve.parquet")
+    known = 0.5 / curve["value"] ** 2  # of a Gaussian reward of spread one
+    assert ((curve["target"] - known).abs() < 4 * curve["target_se"]).all()
     assert picture(result).startswith(b"\x89PNG")
