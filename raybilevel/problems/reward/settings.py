@@ -15,7 +15,7 @@ from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.column_rewards import check_kind, column_names
-from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
+from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients, GroupName
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.choice import choose_model
 from raybilevel.problems.reward.models.table import TableModel
@@ -123,10 +123,10 @@ class RewardSettings(Settings):
     upper_reward: str | Callable[..., Any] | None = None
     target: Target | None = None
     held_out_reward: str | Callable[..., Any] | None = None
-    lambda_: Variable | float | dict[str, Variable | float] = Variable(
+    lambda_: Variable | float | dict[GroupName, Variable | float] = Variable(
         "lambda", 1.0, 0.05, 20.0, "log"
     )
-    weights: dict[str, Variable | float | dict[str, Variable | float]] | None = None
+    weights: dict[str, Variable | float | dict[GroupName, Variable | float]] | None = None
     gamma: float = Field(default=math.inf, gt=0)
     pool_size: int = Field(default=4096, ge=1)
     max_pool_size: int | None = Field(default=None, ge=1)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
 from raybilevel.errors import InputError
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.upper.variables import Variable
+
+
+def _no_field(name: str) -> str:
+    if name in Variable.__dataclass_fields__:
+        raise ValueError(f"'{name}' is what a Variable has, and no group")
+    return name
+
+
+GroupName = Annotated[str, AfterValidator(_no_field)]
+"""Not "low" and the like, so that a `Variable` that lacks something is told so."""
 
 OneOrEach = Variable | float | Mapping[str, Variable | float]
 """What is one for all prompts, or one a group."""
