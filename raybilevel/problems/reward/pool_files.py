@@ -55,9 +55,10 @@ def read_pool(given: str, columns: Mapping[str, str]) -> PoolTable:
 
 def _chosen(there: Sequence[str], columns: Mapping[str, str], named: str) -> list[str]:
     """Columns to read, each once, of those that there are."""
-    for column, name in columns.items():
+    for name in (PROMPT, GROUP, WEIGHT, *columns.values()):
         if there.count(name) > 1:
             raise InputError(f"{named} has several columns '{name}'; give each a name of its own")
+    for column, name in columns.items():
         if name not in there:
             raise InputError(
                 f"{named} has no column '{name}', which reward '{column}' names; it has "

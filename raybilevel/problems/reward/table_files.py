@@ -98,7 +98,7 @@ def numbers(table: pyarrow.Table, name: str, named: str) -> np.ndarray:
     of_numbers = (kinds.is_floating, kinds.is_integer, kinds.is_boolean, kinds.is_decimal)
     if not kinds.is_null(kind) and not any(is_one(kind) for is_one in of_numbers):
         _refuse_texts(column.to_pylist(), name, named)
-    values = np.asarray(column.cast(pyarrow.float64()).to_numpy())
+    values = np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy())  # large ones rounded
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise InputError(

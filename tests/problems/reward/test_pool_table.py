@@ -175,10 +175,17 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, name, content, sai
     assert sentence.endswith("give a table (.parquet, .csv, .jsonl)")
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("hps,clip,hps\n1,2,3\n")
-    with pytest.raises(InputError, match="has several columns 'hps'; give each a name of its own"):
+@pytest.mark.parametrize("name", ["hps", "prompt", "group", "weight"])
+def test_two_columns_of_one_name_are_refused(tmp_path, name):
+    (tmp_path / "a.csv").write_text(f"hps,clip,{name},{name}\n1,2,3,4\n")
+    said = f"has several columns '{name}'; give each a name of its own"
+    with pytest.raises(InputError, match=said):
         read_pool(str(tmp_path / "a.csv"), COLUMNS)
+
+
+def test_whole_numbers_may_be_larger_than_floats_are_exact_for(tmp_path):
+    frame = FRAME.assign(hps=[2**60 + 1, 1, 2, 3, 4])
+    assert read_pool(written(tmp_path, "parquet", frame), COLUMNS).rewards["upper"][0] == 2.0**60
 
 
 def test_groups_are_those_of_a_table_that_has_them(tmp_path):
