@@ -194,7 +194,7 @@ PROMISES = [
     ),
     Promise(
         "an interval covers what it says",
-        "upper/interval.py", "ndtri((1 + confidence) / 2)", "ndtri(confidence)",
+        "upper/interval.py", "_quantile((1 + confidence) / 2,", "_quantile(0.75,",
         "upper/test_interval.py",
     ),
     Promise(
@@ -237,22 +237,43 @@ PROMISES = [
     # --- prompts ----------------------------------------------------------------------------------
     Promise(
         "p_x is normalised within each prompt",
-        "problems/reward/problem.py",
-        "self.coefficients, self.gamma, self._prompts_of(state))",
-        "self.coefficients, self.gamma, None)",
+        "problems/reward/state_objective.py",
+        "PoolObjective(pool, coefficients, settings.gamma, prompts)",
+        "PoolObjective(pool, coefficients, settings.gamma, None)",
         "problems/reward/test_prompted_run.py::test_the_known_optimum_over_prompts_is_inside_the_interval",
     ),
     Promise(
+        "estimates over prompts have no bias of first order",
+        "upper/jackknife.py", "return Jackknifed(whole + corrections,", "return Jackknifed(whole,",
+        "upper/test_within.py::test_it_is_the_jackknife_within_prompts",
+    ),
+    Promise(
+        "over prompts like these all of their differences count",
+        "upper/within.py", "math.sqrt(c / (c - 1))", "math.sqrt(c / (c - 1)) / 2",
+        "upper/test_within.py::test_errors_over_prompts_like_these_are_those_of_a_mean_of_prompts",
+    ),
+    Promise(
+        "what is left of a bias over many prompts is refused",
+        "upper/gates.py", "max_bias_left=0.3", "max_bias_left=math.inf",
+        "upper/test_diagnostics.py::test_thousands_of_prompts_of_few_samples_are_refused",
+    ),
+    Promise(
+        "each group of prompts has the optimum that it has alone",
+        "problems/reward/groups/solution.py", "solve(part.objective)",
+        "solve(next(iter(objective.parts.values())).objective)",
+        "problems/reward/test_groups.py::test_every_group_has_the_optimum_and_the_intervals_that_it_has_alone",
+    ),
+    Promise(
         "a run goes on with the prompts that it began with",
-        "problems/reward/problem.py",
-        'self.prompt_list.check_same(state["prompts_digest"])',
+        "problems/reward/state_objective.py",
+        'prompts.check_same(state["prompts_digest"])',
         "pass",
         "problems/reward/test_prompted_run.py::test_a_run_does_not_go_on_with_other_prompts_than_it_began_with",
     ),
     Promise(
         "a run goes on with the table that it began with",
-        "problems/reward/problem.py",
-        'self.table.check_same(state["table_digest"])',
+        "problems/reward/state_objective.py",
+        'settings.table.check_same(state["table_digest"])',
         "pass",
         "problems/reward/test_table_run.py::test_a_run_with_a_table_that_has_changed_does_not_go_on",
     ),

@@ -118,6 +118,14 @@ def test_many_prompts_of_few_samples_are_believed_where_few_prompts_are_not():
     assert over_prompts(30, 64, 1.0).samples_needed > 2 * 30 * 64
 
 
+def test_thousands_of_prompts_of_few_samples_are_refused():
+    assert over_prompts(200, 32, 4.0).ok
+    many = over_prompts(5000, 16, 4.0)
+    assert "a bias of 1.7 standard errors may be left" in many.failures[-1]
+    each = many.samples_needed / 5000
+    assert 1.5 * math.sqrt(5000 * each) / each**2 == pytest.approx(0.3, rel=0.01)
+
+
 def test_only_the_columns_asked_for_are_examined():
     rng = np.random.default_rng(0)
     lower = rng.standard_normal((20_000, 2))

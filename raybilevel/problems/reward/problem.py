@@ -25,28 +25,23 @@ from raybilevel.problems.reward.export import (
     write_samples,
     write_weights,
 )
-from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
-from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import (
     counted,
     grown,
-    prompt_places,
     resample,
     size_of,
 )
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
-from raybilevel.problems.reward.prompts import Condition, PromptList
+from raybilevel.problems.reward.prompts import Condition
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.targets.objective import TargetObjective
+from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
 from raybilevel.rewards import load_reward, pinned
-from raybilevel.upper.penalty import Pool
-from raybilevel.upper.prompts import Prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,48 +149,7 @@ class RewardTuning(RewardSettings, Problem):
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""
-        if self.table is not None:
-            self.table.check_same(state["table_digest"])
-        lower = np.column_stack([state[f"pool/lower.{name}"] for name in self.lower_rewards])
-        prompts = self._prompts_of(state)
-        if self.target is None:
-            pool = Pool(state["pool/upper"], lower)
-            coefficients = self.coefficients
-            if isinstance(coefficients, GroupedCoefficients):
-                return self._grouped(pool, coefficients, prompts)
-            return PoolObjective(pool, coefficients, self.gamma, prompts)
-        column = self.target.column(self.lower_rewards)
-        pool = Pool(np.zeros(len(lower)) if column is None else -state[f"pool/{column}"], lower)
-        return TargetObjective(pool, self.coefficients, prompts=prompts, target=self.target)
-
-    def _grouped(
-        self, pool: Pool, coefficients: GroupedCoefficients, prompts: Prompts | None
-    ) -> GroupedObjective:
-        """The objective of every group; of one prompt too, which is a group then."""
-        assert self.prompt_list is not None, "groups are those of prompts"
-        assert self.prompt_list.groups is not None, "they were asked for when they were read"
-        if prompts is None:
-            prompts = Prompts(np.zeros(pool.n, dtype=np.int64), np.ones(1))
-        return GroupedObjective(
-            pool, coefficients, self.gamma, prompts, groups=self.prompt_list.groups
-        )
-
-    def _prompts_of(self, state: Arrays) -> Prompts | None:
-        """Which prompt each sample of a state's pool is of; `InputError` where the list changed."""
-        if self.prompt_list is None:
-            return None
-        self.prompt_list.check_same(state["prompts_digest"])
-        places = prompt_places(state, len(self.prompt_list))
-        if len(places) == 1:
-            return None
-        of = np.searchsorted(places, state["pool/prompt"])
-        return Prompts(of, self.prompt_list.at(places).shares)
-
-    def _drawn_prompts(self, state: Arrays) -> PromptList | None:
-        """Those of the list that a state's run draws from."""
-        if self.prompt_list is None:
-            return None
-        return self.prompt_list.at(prompt_places(state, len(self.prompt_list)))
+        return objective_of(self, state)
 
     def landscape(self, state: Arrays) -> Callable[[np.ndarray], float]:
         """F at any x (d,), as a state's pool has it."""
@@ -231,7 +185,7 @@ class RewardTuning(RewardSettings, Problem):
         """The pipeline, samples before and after or a table's weights, curve, prompts, groups."""
         if self.table is None:
             self.source.drawn_in(dtype_drawn(state)).export(directory)
-            write_samples(state, self._drawn_prompts(state), directory)
+            write_samples(state, drawn_prompts(self.prompt_list, state), directory)
         if size_of(state):
             self._export_pool(state, directory)
 
@@ -240,7 +194,7 @@ class RewardTuning(RewardSettings, Problem):
         if self.table is not None:
             write_weights(state, objective.at(state["x"]).weights, self.table, directory)
         write_curve(objective, state["x"], directory)
-        prompts = self._drawn_prompts(state)
+        prompts = drawn_prompts(self.prompt_list, state)
         if prompts is not None and objective.prompts is not None:
             write_parts(objective, state["x"], prompts, state.get("pool/held_out"), directory)
 
