@@ -85,7 +85,8 @@ square of a normalising constant's relative standard error.
 Chosen on 56,000 pools of six kinds of lower reward (Gaussian, bounded, skewed to either side,
 quadratic; 1 to 200 prompts, 16 to 16,384 samples a prompt, 0.03 to 2 nats): of the 268 places where
 a quarter of pools pass, intervals covered 90 % or more in 250, 95 % on average (74 to 89 % in the
-others, most of them of a reward whose weights have no variance). `jobs/bench/prompts.py targets`.
+others, most of them of a reward whose weights have no variance). `jobs/bench/prompts.py targets`
+prints some for fresh seeds.
 """
 
 
