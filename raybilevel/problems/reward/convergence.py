@@ -167,6 +167,21 @@ def samples_needed(solution: PoolSolution, reason: StopReason) -> float:
     return 0.0
 
 
+def samples_wanted(solution: PoolSolution) -> float:
+    """The pool size at which its optimum may be known; nan where nobody can tell, or it is.
+
+    At a frontier what the optimum beyond asks for, if the pool shows one: how far it is to one that
+    nobody has seen is not known.
+    """
+    reason = stop_reason(solution)
+    if reason is StopReason.FRONTIER and solution.ahead is None:
+        return math.nan
+    needed = samples_needed(solution, reason)
+    if solution.ahead is not None:
+        needed = max(needed, solution.ahead.samples_needed)
+    return needed if 0 < needed < math.inf else math.nan
+
+
 def _stop(ending: _Ending, remedy: str) -> Stop:
     """The reason with the facts of this run in its text."""
     reason, solution = ending.reason, ending.solution

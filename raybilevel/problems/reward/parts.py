@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.problems.reward.convergence import StopReason, stop_reason
+from raybilevel.problems.reward.convergence import StopReason, samples_wanted, stop_reason
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint, Restricted
 from raybilevel.problems.reward.pool_solver import searched
 from raybilevel.problems.reward.prompts import PromptList
@@ -86,17 +86,16 @@ def _reached(point: PoolPoint) -> dict[str, float]:
 def _alone(part: Part, needed: float, *, healthy: bool) -> dict[str, float]:
     """What would be best for this part alone, with its interval; nan where it is unknown.
 
-    `samples_needed` is then how many of this part the gates ask for, nan where none help.
+    `samples_needed` is then how many of this part the gates ask for, nan where nobody can tell.
     """
     objective = part.of.objective
     variables, nothing = objective.variables, np.full(len(objective.variables), math.nan)
     best, (low, high) = nothing, (nothing, nothing)
     if healthy or part.kind == "group":  # a search on what the gates refuse already is for nothing
         solution = searched(objective)
-        refused = solution.refused or solution.ahead
-        needed = math.nan if refused is None else refused.samples_needed
+        needed = samples_wanted(solution)
         if stop_reason(solution) is StopReason.CONVERGED:
-            best, (low, high), needed = solution.x, solution.bounds, math.nan
+            best, (low, high) = solution.x, solution.bounds
     named = {"alone": best, "alone_low": low, "alone_high": high}
     columns = {
         f"{name}/{v.name}": float(a)

@@ -8,9 +8,10 @@ import pytest
 
 from raybilevel import Variable
 from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.convergence import samples_wanted
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_solver import PoolSolver
+from raybilevel.problems.reward.pool_solver import PoolSolver, searched
 from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
 from raybilevel.upper.penalty import Pool
@@ -72,3 +73,14 @@ def test_what_a_prompt_cannot_say_is_unknown_and_how_many_samples_it_would_take(
     assert few["samples_needed"] > 400
     assert many["healthy"] and many["alone_low/lambda"] < many["alone/lambda"]
     assert math.isnan(many["samples_needed"])
+
+
+def test_how_many_samples_a_part_wants_is_asked_of_its_optimum():
+    """Not of the edge of what can be believed: there one sample more is always said to do."""
+    lower = np.random.default_rng(0).normal(size=1400)
+    seen, unseen = (
+        searched(PoolObjective(Pool(upper, lower[:, None]), COEFFICIENTS))
+        for upper in (-((lower - 1) ** 2), lower)
+    )
+    assert seen.ahead is not None and 2 * 1400 < samples_wanted(seen) < 100_000
+    assert unseen.refused is not None and math.isnan(samples_wanted(unseen))
