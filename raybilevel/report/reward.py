@@ -38,6 +38,7 @@ WORDS = (
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
 _LIKE_THESE = "_prompts_like_these"
+_PANELS, _ACROSS = 12, 3
 
 
 def draw(result: Result) -> None:
@@ -92,13 +93,21 @@ def _for_others(name: str, m: dict[str, Any]) -> str:
 
 
 def picture(result: Result) -> bytes:
-    """PNG: the objective over each variable, its band, the optimum, and where the gates fail."""
+    """PNG: the objective over each variable, its band, the optimum, and where the gates fail.
+
+    Of many variables, as groups of prompts may have, the first twelve.
+    """
     from matplotlib.figure import Figure
 
     curve = result.directory.read_frame("curve.parquet")
-    names = list(dict.fromkeys(curve["variable"]))
-    figure = Figure(figsize=(6.4 * len(names), 4.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    names = list(dict.fromkeys(curve["variable"]))[:_PANELS]
+    across = min(len(names), _ACROSS)
+    down = math.ceil(len(names) / across)
+    figure = Figure(figsize=(6.4 * across, 4.2 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).flatten()
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(panels, names, strict=False):
         _draw(axes, curve[curve["variable"] == name], name, result)
     return png(figure)
 

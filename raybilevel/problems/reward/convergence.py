@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -101,8 +102,17 @@ def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
         return None
     stops = {group: _stop(ending, plan.remedy) for group, ending in endings.items()}
     status = max((stop.status for stop in stops.values()), key=_WORSE.index)
-    said = [f"{group}: {stop.reason}" if group else stop.reason for group, stop in stops.items()]
-    return Stop(status, "; ".join(said))
+    return Stop(status, "; ".join(_said(endings, stops)))
+
+
+def _said(endings: Mapping[str, _Ending], stops: Mapping[str, Stop]) -> Iterator[str]:
+    """The reason; of groups each kind of reason, as it is for the first of those that have it."""
+    kinds: dict[StopReason, list[str]] = {}
+    for group, ending in endings.items():
+        kinds.setdefault(ending.reason, []).append(group)
+    for first, *others in kinds.values():
+        more = f" and {len(others)} more" if others else ""
+        yield f"{first}{more}: {stops[first].reason}" if first else stops[first].reason
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_grid
+from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_plan import shown_prompts
 from raybilevel.problems.reward.pool_table import PoolTable
@@ -64,20 +66,27 @@ def write_weights(state: Arrays, weights: np.ndarray, table: PoolTable, director
 def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> None:
     """`curve.parquet`: the objective over each variable's bounds, the others held at `x` (d,).
 
+    Of a group's variables it is that group's objective.
     Columns: variable, value, upper_loss, upper_loss_se, ess, healthy, and over prompts
     upper_loss_se_prompts_like_these; with a target what is reached, as target, target_se, ... Where
     a gate fails (not `healthy`) the numbers are for the picture alone, to show where they stop.
     """
     import pandas as pd
 
-    rows = []
+    curves = [(objective, x)]
+    if isinstance(objective, GroupedObjective):
+        places = objective.coefficients.places
+        curves = [(part.objective, x[places[g]]) for g, part in objective.parts.items()]
+    rows = [row for one, here in curves for row in _curve(one, here)]
+    pd.DataFrame(rows).to_parquet(directory / "curve.parquet")
+
+
+def _curve(objective: PoolObjective, x: np.ndarray) -> Iterator[dict[str, Any]]:
     for i, v in enumerate(objective.variables):
-        low, high = v.to_scaled(v.low), v.to_scaled(v.high)
-        for z in np.linspace(low, high, _POINTS):
+        for z in np.linspace(v.to_scaled(v.low), v.to_scaled(v.high), _POINTS):
             values = x.copy()
             values[i] = v.from_scaled(z)
-            rows.append({"variable": v.name, "value": values[i], **_drawn(objective.at(values))})
-    pd.DataFrame(rows).to_parquet(directory / "curve.parquet")
+            yield {"variable": v.name, "value": values[i], **_drawn(objective.at(values))}
 
 
 def _drawn(point: PoolPoint) -> dict[str, float | bool]:

@@ -66,7 +66,7 @@ def alone(table, tmp_path_factory):
 def test_every_group_has_the_optimum_and_the_intervals_that_it_has_alone(solved, alone):
     run, (row,) = solved
     assert run.stop.status is Status.CONVERGED
-    assert run.stop.reason.startswith("thin: the gradient vanishes at best_params")
+    assert run.stop.reason.startswith("thin and 1 more: the gradient vanishes at best_params")
     for group, own in alone.items():
         for name in ("config", "gradient", "interval_low", "interval_high"):
             scale = 0.5 if name == "gradient" else 1.0
@@ -115,6 +115,29 @@ def test_a_group_that_cannot_say_is_unknown_while_others_are_known(tmp_path):
     assert "log more samples" in run.stop.reason
     assert row["interval_low/lambda/thin"] < row["config/lambda/thin"]
     assert math.isnan(row["interval_low/lambda/thick"]) and math.isnan(row["upper_loss"])
+
+
+def test_every_prompt_may_be_a_group_of_its_own(tmp_path):
+    """Its curve is its own objective's, as without the others."""
+    each = rows(THIN, "thin", 3, each=2000, count=3)
+    each["group"] = each["prompt"]
+    each.to_parquet(tmp_path / "each.parquet")
+    problem = tuning(
+        tmp_path / "each.parquet", lambda_={name: variable() for name in each["prompt"].unique()}
+    )
+    run, (row,) = run_locally(problem)
+    assert len(run.state["x"]) == 3
+    problem.export(run.state, tmp_path)
+    curve = pd.read_parquet(tmp_path / "curve.parquet")
+    one = each[each["prompt"] == "thin 1"]
+    one.to_parquet(tmp_path / "one.parquet")
+    single = tuning(tmp_path / "one.parquet", lambda_=variable())
+    alone, _ = run_locally(single)
+    objective = single.objective(alone.state)
+    for _, point in curve[curve["variable"] == "lambda/thin 1"].iloc[60::30].iterrows():
+        value = objective.at(np.array([point["value"]])).exact.value
+        assert point["upper_loss"] == pytest.approx(value, rel=1e-9)
+    assert row["config/lambda/thin 1"] == pytest.approx(alone.state["x"][0], rel=1e-6)
 
 
 def test_weights_may_be_by_group_at_a_lambda_that_is_fixed(table):

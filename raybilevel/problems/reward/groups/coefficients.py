@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -69,20 +70,22 @@ class GroupedCoefficients(Coefficients):
             )
         return cls(tuple(_of_group(c, g) for g in groups for c in given), groups)
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, Coefficients]:
         """Each group's own, by its name."""
         each = len(self.given) // len(self.groups)
-        return {g: Coefficients(self.given[i * each : (i + 1) * each]) for i, g in self._numbered}
+        numbered = enumerate(self.groups)
+        return {g: Coefficients(self.given[i * each : (i + 1) * each]) for i, g in numbered}
 
-    @property
-    def _numbered(self) -> list[tuple[int, str]]:
-        return list(enumerate(self.groups))
-
-    def split(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Each group's values of `x` (d,)."""
-        ends = np.cumsum([len(part.variables) for part in self.parts.values()])
-        return dict(zip(self.groups, np.split(x, ends[:-1]), strict=True))
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Where in x (d,) each group's variables are."""
+        counts = [len(part.variables) for part in self.parts.values()]
+        ends = np.cumsum(counts).tolist()
+        return {
+            g: slice(end - count, end)
+            for g, count, end in zip(self.groups, counts, ends, strict=True)
+        }
 
     def check(self) -> None:
         """As for one group, in each of them."""

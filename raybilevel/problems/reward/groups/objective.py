@@ -44,7 +44,7 @@ class GroupedObjective(PoolObjective):
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
         """The objective on prompts of one group, with that group's variables, and x of them."""
         group = self.groups[places[0]]
-        return self._part(places, group), self.coefficients.split(x)[group]
+        return self._part(places, group), x[self.coefficients.places[group]]
 
     def _part(self, places: np.ndarray, group: str) -> Restricted:
         rows, pool, prompts = self._rows_of(places)
@@ -62,8 +62,8 @@ class GroupedPoint(PoolPoint):
     @cached_property
     def parts(self) -> dict[str, PoolPoint]:
         """Every group's own point."""
-        own = self.objective.coefficients.split(self.x)
-        return {g: part.objective.at(own[g]) for g, part in self.objective.parts.items()}
+        places = self.objective.coefficients.places
+        return {g: p.objective.at(self.x[places[g]]) for g, p in self.objective.parts.items()}
 
     @property
     def _shared(self) -> Iterator[tuple[Restricted, PoolPoint]]:
@@ -71,19 +71,18 @@ class GroupedPoint(PoolPoint):
 
     @cached_property
     def estimate(self) -> Estimate:
-        """Objective, and the gradients of all groups one after the other."""
-        n, each = self.objective.pool.n, 1 + self.objective.pool.lower.shape[1]
-        value, gradient = 0.0, []
-        value_influence = np.empty(n)
-        influence = np.zeros((n, each * len(self.parts)))
-        for i, (part, point) in enumerate(self._shared):
-            e, scale = point.estimate, part.share * n / len(part.rows)
+        """Objective, and the gradients of all groups one after the other.
+
+        How sure a gradient is a group says of its own: for all of them it would be (n, d).
+        """
+        n, value, gradient = self.objective.pool.n, 0.0, []
+        influence = np.empty(n)
+        for part, point in self._shared:
+            e = point.estimate
             value += part.share * e.value
             gradient.append(part.share * e.gradient)
-            value_influence[part.rows] = scale * e.value_influence
-            columns = slice(i * each, (i + 1) * each)
-            influence[part.rows, columns] = scale * e.gradient_influence
-        return Estimate(value, np.concatenate(gradient), value_influence, influence, ())
+            influence[part.rows] = part.share * n / len(part.rows) * e.value_influence
+        return Estimate(value, np.concatenate(gradient), influence, np.empty((n, 0)), ())
 
     @cached_property
     def diagnostics(self) -> Diagnostics:
