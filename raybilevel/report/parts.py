@@ -30,10 +30,12 @@ def part_lines(result: Result) -> list[Line]:
 
 
 def _own(row: dict[str, Any], parts: pd.DataFrame) -> list[str]:
-    """Variables of a row: its group's, where groups have some of their own."""
+    """Variables of a row: its group's, where groups have some of their own; it may have none."""
     names = [c.removeprefix("alone/") for c in parts.columns if c.startswith("alone/")]
-    own = [name for name in names if name.endswith(f"/{row['group']}")]
-    return own or names
+    ends = tuple(f"/{group}" for group in parts["group"].dropna().unique())
+    if not any(name.endswith(ends) for name in names):
+        return names
+    return [name for name in names if name.endswith(f"/{row['group']}")]
 
 
 def _said(row: dict[str, Any], variables: list[str]) -> str:

@@ -1,0 +1,41 @@
+"""What a run's table says of groups of prompts."""
+
+import math
+
+import pandas as pd
+
+from raybilevel.report.parts import FILE, part_lines
+from raybilevel.result import Result
+from raybilevel.runtime.storage import RunDirectory
+
+ROW = {"kind": "group", "kl": 0.1, "reward": 1.0, "reward_se": 0.1, "samples_needed": 900.0}
+
+
+def said(tmp_path, *rows):
+    (tmp_path / "run").mkdir()
+    pd.DataFrame([ROW | row for row in rows]).to_parquet(tmp_path / "run" / FILE)
+    lines = part_lines(Result(RunDirectory(str(tmp_path), "run")))
+    return [line for _, line in lines[:-1]]
+
+
+def alone(name, value):
+    return {f"alone{end}/{name}": value for end in ("", "_low", "_high")}
+
+
+def test_of_groups_with_variables_of_their_own_each_is_told_its_own_or_none(tmp_path):
+    assert said(
+        tmp_path,
+        {"name": "thin", "group": "thin", **alone("lambda/thin", math.nan)},
+        {"name": "thick", "group": "thick", **alone("lambda/thick", 2.0)},
+        {"name": "held", "group": "held"},
+    ) == [
+        "thin: KL 0.10, reward 1.000 ± 0.100, alone lambda/thin unknown (of 900 samples it may be "
+        "known)",
+        "thick: KL 0.10, reward 1.000 ± 0.100, alone lambda/thick 2 (2 to 2)",
+        "held: KL 0.10, reward 1.000 ± 0.100",
+    ]
+
+
+def test_prompts_without_groups_are_told_of_every_variable(tmp_path):
+    row = {"kind": "prompt", "name": "a cat", "group": None, **alone("lambda", 3.0)}
+    assert said(tmp_path, row) == ["a cat: KL 0.10, reward 1.000 ± 0.100, alone lambda 3 (3 to 3)"]
