@@ -121,6 +121,7 @@ class Comparison:
         search_here()
         if self.directory.exists():
             self._check_same(self.directory)
+            self._check_same_table()
         self.config.problem.check()
         self.plan.check()
 
@@ -142,6 +143,17 @@ class Comparison:
                 f"compare is another in {directory.path}, which was begun with {stored}; put it "
                 "back or give another run.name"
             )
+
+    def _check_same_table(self) -> None:
+        """Refuse a table that is another than methods saw: they would be scored on its half."""
+        followed = self.plan.followed
+        if self.plan.table is None or not isinstance(followed, RewardTuning):
+            return
+        assert followed.table is not None, "bilevel has the same"
+        for seed in self.plan.seeds:
+            state = _state_in(self.directory.below("runs", f"run-{FOLLOWED}-{seed}"))
+            if state is not None:
+                followed.table.check_same(state["table_digest"])
 
     def _compare_tree(self) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(self.compare.model_dump_json())
@@ -248,11 +260,17 @@ class Comparison:
 
 def _last_state(place: RunDirectory) -> Arrays:
     """The state that a run ended with."""
+    state = _state_in(place)
+    assert state is not None, "a run that has ended has a checkpoint"
+    return state
+
+
+def _state_in(place: RunDirectory) -> Arrays | None:
+    """The state of a run's last checkpoint, if it has one."""
     from raybilevel.runtime.checkpoints import Checkpoints
 
     checkpoint = Checkpoints(place).read()
-    assert checkpoint is not None, "a run that has ended has a checkpoint"
-    return checkpoint.state
+    return None if checkpoint is None else checkpoint.state
 
 
 def _unseen(progress: Any) -> None:

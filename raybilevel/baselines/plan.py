@@ -147,6 +147,12 @@ class Plan:
                     f"compare.{name} is given, but what is asked of pool '{table.pool}' costs "
                     "nothing; leave it out, and give compare.evaluations"
                 )
+        for name in ("pool", "pool_half"):
+            if name in self.compare.bilevel:
+                raise InputError(
+                    f"compare.bilevel has {name}, but all methods see the same half of pool "
+                    f"'{table.pool}'; leave it out"
+                )
         if table.pool_half is not None:
             raise InputError(
                 "pool_half is given, but a comparison tunes on one half and scores on the other; "

@@ -177,3 +177,7 @@ def test_on_a_table_all_see_one_half_without_workers_and_are_scored_on_the_other
     assert found["score"]["bilevel"] == other.landscape(other.init(0))(run.state["x"])
     finish(directory)
     assert directory.read("pictures/progress.png").startswith(b"\x89PNG")
+    pd.DataFrame({"low": z, "up": -z}).to_parquet(tmp_path / "t.parquet")
+    on_another = comparison(problem.but(), tmp_path, searches=searches, trials=None, evaluations=9)
+    with pytest.raises(InputError, match="is not what the run began with; put the file back as it"):
+        on_another.run(print, resume=True)

@@ -146,6 +146,10 @@ def test_on_a_table_methods_see_one_half_and_are_scored_on_the_other(table):
             r"compare.budget is given, but what is asked of pool '.*' costs nothing; l",
         ),
         (
+            {"bilevel": {"pool_half": "second"}},
+            "compare.bilevel has pool_half, but all methods see the same half of pool '",
+        ),
+        (
             {"searches": ("tpe",)},
             "has 'tpe', whose trials draw samples, but pool '.*' is there alr",
         ),
