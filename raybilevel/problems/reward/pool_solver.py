@@ -41,7 +41,7 @@ def solve(objective: PoolObjective) -> PoolSolution:
     solution = searched(objective)
     if math.isinf(objective.gamma):
         return solution
-    exact = PoolSolver(objective.at_gamma(math.inf)).solve()
+    exact = searched(objective.at_gamma(math.inf))
     least = exact.x if exact.believed else np.full(len(exact.x), math.nan)
     return replace(solution, unpenalised=least)
 

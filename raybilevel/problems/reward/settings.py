@@ -148,6 +148,14 @@ class RewardSettings(Settings):
         """YAML has keys that are no names; they are refused as unknown."""
         return {str(k): v for k, v in given.items()} if isinstance(given, Mapping) else given
 
+    @field_validator("lambda_", "weights", mode="before")
+    @classmethod
+    def _groups_by_names(cls, given: Any) -> Any:
+        """YAML has groups that are numbers; in tables they are read as texts."""
+        if not isinstance(given, Mapping):
+            return given
+        return {str(k): cls._groups_by_names(v) for k, v in given.items()}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_source()
@@ -171,7 +179,9 @@ class RewardSettings(Settings):
                 f"max_prompts is {self.max_prompts}, and lambda_ or weights are given by group, of "
                 "which none may be left without prompts; leave max_prompts out"
             )
-        named = f"prompts '{self.prompts}'" if self.table is None else self.table.named
+        named = f"prompts '{self.prompts}'" if isinstance(self.prompts, str) else "prompts"
+        if self.table is not None:
+            named = self.table.named
         self.coefficients.check_groups(groups_of(self.prompt_list, named))
 
     def _check_source(self) -> None:

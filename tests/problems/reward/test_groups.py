@@ -177,3 +177,27 @@ def test_groups_are_asked_for_in_the_table_of_prompts(table, tmp_path):
     pd.read_parquet(table).drop(columns="group").to_parquet(tmp_path / "without.parquet")
     with pytest.raises(InputError, match=r"groups are asked for, but .* has no column 'group'"):
         tuning(tmp_path / "without.parquet")
+
+
+def test_a_group_whose_values_are_fixed_has_no_optimum_of_f_to_look_for(table):
+    of = {"thin": variable(), "thick": 2.0}
+    run, (row,) = run_locally(tuning(table, lambda_=of, gamma=100.0))
+    assert run.stop.status is Status.CONVERGED
+    assert row["interval_low/lambda/thin"] < row["unpenalised/lambda/thin"]
+    assert "unpenalised/lambda/thick" not in row
+
+
+def test_groups_may_be_numbers(table, tmp_path):
+    frame = pd.read_parquet(table)
+    frame["group"] = (frame["group"] == "thick").astype(int)
+    frame.to_parquet(tmp_path / "t.parquet")
+    given = tuning(tmp_path / "t.parquet", lambda_={0: variable(), 1: 2.0}).lambda_
+    assert list(given) == ["0", "1"]
+
+
+def test_a_list_of_prompts_has_no_groups():
+    with pytest.raises(InputError, match="groups are asked for, but prompts has no column 'group'"):
+        RewardTuning(
+            model="digits", prompts=("a", "b"), lower_reward="ink", upper_reward="ink",
+            lambda_={"a": variable(), "b": 1.0},
+        )  # fmt: skip
