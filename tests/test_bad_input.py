@@ -343,6 +343,7 @@ TUNED = "{a: 1, b: {name: w, init: 1, low: 0.5, high: 2}}"
         ("{kl: 1, at_least: 2}", {}, f"target has at_least, kl, {MUST_BE}"),
         ("{reward: lower}", {}, f"target has reward, {MUST_BE}"),
         ("{}", {}, f"target has no keys, {MUST_BE}"),
+        ("{kl:0.5}", {}, f"target has kl:0.5, {MUST_BE}"),
         ("0.5", {}, f"target is 0.5, {MUST_BE}"),
         ("{kl: 0}", {}, f"target.kl is 0, {NATS}"),
         ("{kl: .inf}", {}, f"target.kl is inf, {NATS}"),
@@ -375,8 +376,8 @@ TUNED = "{a: 1, b: {name: w, init: 1, low: 0.5, high: 2}}"
         ),
     ],
     ids=[
-        "and an upper reward", "both", "half", "nothing", "a number", "zero", "inf", "nan",
-        "no held-out", "unknown", "gamma", "fixed", "weights",
+        "and an upper reward", "both", "half", "nothing", "no space", "a number", "zero", "inf",
+        "nan", "no held-out", "unknown", "gamma", "fixed", "weights",
     ],
 )  # fmt: skip
 def test_a_target_that_cannot_be(refused, run_in, target, changes, said):

@@ -79,7 +79,10 @@ def examine(
     failures = _size_failures(n, ess, kl_of_size, gates)
     needed = max(gates.samples_per_exp_kl * math.exp(kl_of_size), n * gates.min_ess / ess)
     of_prompts = _over_prompts(estimate, columns)
-    for failure, times in (*_of_share(share, gates, of), *_of_prompts(*of_prompts, gates)):
+    for failure, times in (
+        *_of_share(share, gates, of),
+        *_of_prompts(*of_prompts, gates, several=prompts is not None and len(prompts.shares) > 1),
+    ):
         failures.append(failure)
         needed = max(needed, n * times)
     if not gates.tail_of_gradient:
@@ -101,25 +104,27 @@ def _of_share(share: float, gates: Gates, of: str) -> Iterator[tuple[str, float]
 
 
 def _of_prompts(
-    correction: float, z_error: float, bias_left: float, gates: Gates
+    correction: float, z_error: float, bias_left: float, gates: Gates, *, several: bool
 ) -> Iterator[tuple[str, float]]:
-    """The same of estimates over prompts."""
+    """The same of what is jackknifed: over several prompts, or for a KL of one."""
+    bias, constant = ("bias", "the normalising constant")
+    if several:
+        bias, constant = ("bias over prompts", "a prompt's normalising constant")
     left = correction * z_error**2
     if left > gates.max_correction_left:
         yield (
-            f"the bias over prompts is {correction:.1f} standard errors; its correction may "
+            f"the {bias} is {correction:.1f} standard errors; its correction may "
             f"leave too much of it (about {left:.2f}, it must be {gates.max_correction_left:.2f})",
             (left / gates.max_correction_left) ** (2 / 3),
         )
     if z_error > gates.max_z_error:
         yield (
-            f"a prompt's normalising constant is known to {z_error:.1%}, it must be to "
-            f"{gates.max_z_error:.0%}",
+            f"{constant} is known to {z_error:.1%}, it must be to {gates.max_z_error:.0%}",
             (z_error / gates.max_z_error) ** 2,
         )
     if correction > gates.max_correction:
         yield (
-            f"the bias over prompts is {correction:.1f} standard errors, up to "
+            f"the {bias} is {correction:.1f} standard errors, up to "
             f"{gates.max_correction} can be corrected",
             (correction / gates.max_correction) ** 2,
         )

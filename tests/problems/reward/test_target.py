@@ -203,3 +203,10 @@ def test_intervals_hold_the_lambda_of_these_prompts_and_of_prompts_like_them():
         ends = zip((found.bounds, found.bounds_of_prompts), (chosen, oracle), strict=True)
         hits.append([low < math.sqrt(known.kl(1.0) / 0.1) < high for (low, high), known in ends])
     assert np.mean(hits, axis=0).min() >= 0.8  # 95 %, less three standard errors of 20
+
+
+def test_of_a_pool_without_prompts_no_gate_speaks_of_prompts():
+    lower = 1e3 * np.random.default_rng(0).normal(size=(500, 1))
+    said = ", ".join(found_on(Pool(np.zeros(500), lower)).refused.failures)
+    assert "the bias is" in said and "the normalising constant is known to" in said
+    assert "prompt" not in said

@@ -41,7 +41,7 @@ class Target(Settings):
             return given
         if not isinstance(given, Mapping):
             raise InputError(f"target is {given!r}, but it {_MUST_BE}")
-        keys = {str(key) for key, value in given.items() if value is not None}
+        keys = {str(k) for k, v in given.items() if v is not None or k not in cls.model_fields}
         if keys not in _KEYS:
             raise InputError(
                 f"target has {', '.join(sorted(keys)) or 'no keys'}, but it {_MUST_BE}"
