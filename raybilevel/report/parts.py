@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FILE = "parts.parquet"
 _SHOWN = 12
+_WIDTH = 60  # letters of a prompt
 
 
 def part_lines(result: Result) -> list[Line]:
@@ -23,10 +24,16 @@ def part_lines(result: Result) -> list[Line]:
     kind = parts["kind"].iloc[0]
     shown = parts[parts["kind"] == kind].head(_SHOWN)
     lines = [
-        (f"{kind}s" if i == 0 else "", f"{row['name']}: {_said(row, _own(row, parts))}")
+        (f"{kind}s" if i == 0 else "", f"{_short(row['name'])}: {_said(row, _own(row, parts))}")
         for i, row in enumerate(shown.to_dict("records"))
     ]
     return [*lines, ("", f"{result.path}/{FILE}")]
+
+
+def _short(name: str) -> str:
+    """A prompt in one line, as much of it as tells it from others at a glance."""
+    line = " ".join(name.split())
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."
 
 
 def _own(row: dict[str, Any], parts: pd.DataFrame) -> list[str]:

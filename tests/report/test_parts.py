@@ -39,3 +39,10 @@ def test_of_groups_with_variables_of_their_own_each_is_told_its_own_or_none(tmp_
 def test_prompts_without_groups_are_told_of_every_variable(tmp_path):
     row = {"kind": "prompt", "name": "a cat", "group": None, **alone("lambda", 3.0)}
     assert said(tmp_path, row) == ["a cat: KL 0.10, reward 1.000 ± 0.100, alone lambda 3 (3 to 3)"]
+
+
+def test_a_prompt_is_told_in_one_line(tmp_path):
+    row = {"kind": "prompt", "name": "a cat,\n" + "sleeping " * 20, "group": None}
+    (line,) = said(tmp_path, row)
+    assert line.startswith("a cat, sleeping sleeping") and "\n" not in line
+    assert line.index("...: KL 0.10") == 57

@@ -31,19 +31,19 @@ class StopReason(Enum):
     FRONTIER = (
         Status.STOPPED,
         "best_params is as far as a pool of {n} samples can be believed, and no optimum: the "
-        "objective still falls beyond, where {failures}; {grow}, or put a price into the upper "
+        "objective still falls beyond, where {failures}; {grow} put a price into the upper "
         "reward (realism, diversity), or raise the low bound of lambda",
     )
     NOWHERE = (
         Status.STOPPED,
-        "a pool of {n} samples can be believed nowhere between init and p0 ({failures}); {grow}, "
-        "or raise the high bound of lambda",
+        "a pool of {n} samples can be believed nowhere between init and p0 ({failures}); {grow} "
+        "raise the high bound of lambda",
     )
     FLAT = (
         Status.STOPPED,
         "the objective is flat around best_params for all that a pool of {n} samples can tell "
         "(curvature {curvature:.1f} standard errors above zero, {needed_curvature:.0f} are "
-        "needed); {grow}, or check that the upper reward depends on what is tuned",
+        "needed); {grow} check that the upper reward depends on what is tuned",
     )
     EXHAUSTED = (
         Status.STOPPED,
@@ -63,13 +63,13 @@ class StopReason(Enum):
         Status.STOPPED,
         "best_params is as far as a pool of {n} samples can be believed, and does not bring "
         "{named} to {aim:.4g}: from lambda {high:.4g} down to there it is {least:.4g} to "
-        "{most:.4g}, and beyond {failures}; {grow}, or move the target",
+        "{most:.4g}, and beyond {failures}; {grow} move the target",
     )
     LEVEL = (
         Status.STOPPED,
         "{named} hardly changes with lambda around best_params for all that a pool of {n} samples "
         "can tell (its slope is {curvature:.1f} standard errors from zero, {needed_curvature:.0f} "
-        "are needed); {grow}, or move the target",
+        "are needed); {grow} move the target",
     )
 
     def stop(self, **facts: object) -> Stop:
@@ -215,9 +215,9 @@ def _remedy(ending: _Ending, remedy: str) -> str:
     """What a larger pool could do, to two digits: it is a guess from this one."""
     solution, needed = ending.solution, ending.needed
     if math.isinf(needed):
-        return "more samples will not help"
+        return "more samples will not help:"
     if solution.ahead is None or not solution.ahead.failures:
-        return f"{remedy} (to {math.ceil(needed):,} or more)"
+        return f"{remedy} (to {math.ceil(needed):,} or more), or"
     wanted = float(f"{max(ending.times * solution.ahead.samples_needed, needed):.2g}")
     what = "target" if isinstance(solution, TargetSolution) else "optimum"
-    return f"{remedy} (the {what} that it shows beyond asks for about {wanted:,.0f})"
+    return f"{remedy} (the {what} that it shows beyond asks for about {wanted:,.0f}), or"

@@ -50,9 +50,13 @@ def read_columns(path: Path, texts: Sequence[str], choose: Choose) -> pyarrow.Ta
 
 
 def _parquet(path: Path, texts: Sequence[str], choose: Choose) -> pyarrow.Table:
+    import pyarrow
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    with (
+        pyarrow.OSFile(str(path)) as local,
+        parquet.ParquetFile(local) as file,
+    ):  # by a path: no URI
         return file.read(columns=choose(file.schema_arrow.names))
 
 

@@ -51,6 +51,7 @@ def test_a_flat_objective_is_called_flat():
     run, _ = solve(upper_reward=constant, pool_size=4096, max_pool_size=4096)
     assert run.stop.status is Status.STOPPED
     assert "flat" in run.stop.reason
+    assert "; more samples will not help: check that the upper reward" in run.stop.reason
 
 
 @pytest.mark.parametrize("reason", StopReason)

@@ -188,6 +188,13 @@ def test_whole_numbers_may_be_larger_than_floats_are_exact_for(tmp_path):
     assert read_pool(written(tmp_path, "parquet", frame), COLUMNS).rewards["upper"][0] == 2.0**60
 
 
+def test_a_path_is_no_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run:1").mkdir()
+    written(tmp_path / "run:1", "parquet")
+    assert len(read_pool("run:1/rewards.parquet", COLUMNS)) == 5
+
+
 def test_groups_are_those_of_a_table_that_has_them(tmp_path):
     assert groups_of(read_pool(written(tmp_path, "csv"), COLUMNS).prompts, "pool") == (
         "thin",
