@@ -55,7 +55,7 @@ class RewardTuning(RewardSettings, Problem):
     Its arguments are the fields of `RewardSettings`, where each is described.
     """
 
-    resumable: ClassVar[frozenset[str]] = frozenset({"max_pool_size"})
+    resumable: ClassVar[frozenset[str]] = frozenset({"max_pool_size", "pool"})  # where it lies
 
     @property
     def exact(self) -> bool:

@@ -1,5 +1,6 @@
 """The reward problem on a table: the whole of it without a model."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from reward_toys import LAMBDA, solve
 from toys import second
 
-from raybilevel import RewardTuning, RunConfig
+from raybilevel import RewardTuning, RunConfig, ScalingConfig
+from raybilevel.config_file import Config, to_tree
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Output, Status
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.runtime.rounds import Run, run_locally
+from raybilevel.stored_config import check_same
 
 REWARDS = {"lower_reward": "column:low", "upper_reward": "column:up"}
 
@@ -117,6 +120,13 @@ def test_a_run_with_a_table_that_has_changed_does_not_go_on(prompted, solved, tm
     frame.assign(held=0.0).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"t.parquet' is not what the run began with; put the fil"):
         prompted.but(pool=str(tmp_path / "t.parquet")).objective(solved[0].state)
+
+
+def test_a_run_goes_on_with_a_table_that_has_moved(prompted, solved, tmp_path):
+    moved = prompted.but(pool=str(shutil.copy(prompted.pool, tmp_path / "moved.parquet")))
+    before, now = (Config(p, ScalingConfig(), RunConfig()) for p in (prompted, moved))
+    check_same(to_tree(before), now, "runs/here")
+    moved.objective(solved[0].state)
 
 
 def test_what_makes_a_pool_larger_is_another_thing_for_a_table(prompted):
