@@ -15,6 +15,8 @@ from raybilevel.errors import InputError
 if TYPE_CHECKING:
     import pyarrow
 
+_TOO_LARGE = 1e60  # products of four are finite
+
 Choose = Callable[[Sequence[str]], list[str]]
 """Which of the columns that there are to read; `InputError` where one is wanting."""
 
@@ -93,7 +95,7 @@ def numbers(table: pyarrow.Table, name: str, named: str) -> np.ndarray:
     Raises
     ------
     InputError
-        If one is not there, no number or not finite, naming row and column.
+        If one is not there, no number, not finite or too large, naming row and column.
     """
     import pyarrow
 
@@ -103,11 +105,11 @@ def numbers(table: pyarrow.Table, name: str, named: str) -> np.ndarray:
     if not kinds.is_null(kind) and not any(is_one(kind) for is_one in of_numbers):
         _refuse_texts(column.to_pylist(), name, named)
     values = np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy())  # large ones rounded
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(~(np.abs(values) < _TOO_LARGE))
     if bad.size:
         raise InputError(
             f"{named} has {values[bad[0]]} in row {bad[0] + 1} of the column '{name}'; give a "
-            "finite number in every row, or leave the row out"
+            f"finite number, below {_TOO_LARGE:g} in size, in every row, or leave the row out"
         )
     return values
 

@@ -121,6 +121,11 @@ def test_a_run_goes_on_with_the_table_it_began_with_alone(tmp_path, changes):
         ({"hps": None}, "has no column 'hps', which reward 'upper' names; it has prompt, clip, gr"),
         ({"hps": [0, 1, np.nan, 1, 1]}, "has nan in row 3 of the column 'hps'; give a finite num"),
         ({"hps": [0, np.inf, 1, 1, 1]}, "has inf in row 2 of the column 'hps'; give a finite num"),
+        ({"hps": [0, 1, 1, -1e200, 1]}, "has -1e+200 in row 4 of the column 'hps'; give a finite"),
+        (
+            {"weight": [1e308, 3, 1e308, 3, 1e308]},
+            "has 1e+308 in row 1 of the column 'weight'; giv",
+        ),
         ({"hps": ["1", "2", "good", "1", "1"]}, "has 'good' in row 3 of the column 'hps'; it must"),
         ({"prompt": ["a", "b", "a", "c", "a"]}, "has 1 sample of 'b'; give 2 at least of each pr"),
         ({"prompt": ["a", None, "a", "a", "a"]}, "has no prompt in row 2; give one in every row"),
