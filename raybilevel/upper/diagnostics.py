@@ -119,7 +119,7 @@ def _of_prompts(
         )
     if z_error > gates.max_z_error:
         yield (
-            f"{constant} is known to {z_error:.1%}, it must be to {gates.max_z_error:.0%}",
+            f"{constant} is known to {z_error:.2%}, it must be to {gates.max_z_error:.0%}",
             (z_error / gates.max_z_error) ** 2,
         )
     if correction > gates.max_correction:

@@ -85,6 +85,7 @@ _REASONS = {
     Termination.EXHAUSTED: StopReason.EXHAUSTED,
     Termination.INTERIOR: StopReason.CONVERGED,
 }
+_HARDLY_MORE = 1.1
 _WORSE = [Status.CONVERGED, Status.AT_BOUND, Status.STOPPED]
 _OF_TARGET = {
     StopReason.CONVERGED: StopReason.REACHED,
@@ -217,6 +218,8 @@ def _remedy(ending: _Ending, remedy: str) -> str:
     if math.isinf(needed):
         return "more samples will not help:"
     if solution.ahead is None or not solution.ahead.failures:
+        if needed < _HARDLY_MORE * ending.times * solution.n:  # the edge alone, which then moves on
+            return f"{remedy}, or"
         return f"{remedy} (to {math.ceil(needed):,} or more), or"
     wanted = float(f"{max(ending.times * solution.ahead.samples_needed, needed):.2g}")
     what = "target" if isinstance(solution, TargetSolution) else "optimum"

@@ -163,9 +163,10 @@ def test_weights_may_be_by_group_at_a_lambda_that_is_fixed(table):
             "weights.lower is given for thin, but lambda_ for thin, thick; give each for the same",
         ),
         ({"lambda_": {"thin": variable(), "thick": 0.0}}, "lambda_ reaches down to 0, but a KL"),
+        ({"lambda_": {}}, "lambda_ is empty; give a Variable or a number, or groups"),
         ({"target": {"kl": 0.1}, "upper_reward": None}, "but a target is for all prompts"),
     ],
-    ids=["other groups", "one for all", "not all", "zero", "target"],
+    ids=["other groups", "one for all", "not all", "zero", "none", "target"],
 )
 def test_groups_that_do_not_fit_are_refused(table, changes, said):
     with pytest.raises(InputError) as refused:

@@ -121,7 +121,7 @@ def test_a_target_beyond_what_can_be_believed_is_no_optimum_but_how_far_that_is(
     last = rows[-1]
     assert run.stop.status is Status.STOPPED
     assert "does not bring the KL to 4: from lambda 20 down to there it is 0.001" in run.stop.reason
-    assert "raise max_pool_size (to " in run.stop.reason
+    assert "raise max_pool_size, or move the target" in run.stop.reason
     assert math.isnan(last["interval_low/v"])
     assert last["target"] < 4.0
     assert last["ess"] >= 100  # where it stands, the pool can be believed

@@ -56,6 +56,8 @@ class GroupedCoefficients(Coefficients):
         """
         each = {n: list(c) for n, c in zip(named, given, strict=True) if isinstance(c, Mapping)}
         groups = tuple(next(iter(each.values())))
+        if not groups:
+            raise InputError(f"{next(iter(each))} is empty; give a Variable or a number, or groups")
         for name, others in each.items():
             if set(others) != set(groups):
                 raise InputError(
