@@ -12,17 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raybilevel.problems.base import (
-    EVALUATED,
-    Cost,
-    Output,
-    Problem,
-    Shard,
-    Stage,
-    Status,
-    Stop,
-    Update,
-)
+from raybilevel.problems.base import Output, Problem, Shard, Stage, Status, Stop, Update
 from raybilevel.upper.variables import Variable
 
 KILL = signal.SIGKILL
@@ -359,38 +349,6 @@ class WideWorker:
         # rounding tells one order of additions from another
         wide = (rng.normal(size=WIDTH) * 10.0 ** rng.integers(-4, 4)).astype(np.float32)
         return Output({"wide": wide + np.float32(broadcast["x"][0])}, {"i": np.array([key])}, nfe=7)
-
-
-class Staged(Descent):
-    """Its trials are trainings of three rounds, whose objective is known after each of them.
-
-    Shards write down, by process, what they cost.
-    """
-
-    def __init__(self, folder, x=0.0):
-        super().__init__(rounds=3, shards=2, mishap=self.count)
-        self.folder, self.x = str(folder), x
-
-    def count(self, shard):
-        with Path(self.folder, str(os.getpid())).open("a") as file:
-            file.write("7\n")
-
-    def init(self, seed):
-        return {"x": np.array([self.x]), "trained": np.zeros(1)}
-
-    def run_round(self, round_, state):
-        done = yield Stage(steps(round_, 0, self.shards), {"x": state["x"]})
-        trained = state["trained"] + done.sums["g"]
-        metrics = {"config/x": float(state["x"][0]), "upper_loss": float(trained[0] ** 2)}
-        stop = EVALUATED if round_ + 1 >= self.rounds else None
-        return Update(state | {"trained": trained}, metrics, stop)
-
-    def evaluation(self, ends, samples=None):
-        return Staged(self.folder, float(ends[0]["x"][0]))
-
-    def evaluation_cost(self):
-        unit = 7 * self.shards
-        return Cost(self.rounds * unit, unit)
 
 
 class ChangesTorch(Descent):
