@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq
@@ -89,11 +88,6 @@ class PromptedOracle:
         centre = (self.spread / lambda_)[:, None]
         f = self.upper(centre + _NODES, self.optimum[:, None])
         return f @ _MASS, f @ (_MASS * _NODES)
-
-    @cached_property
-    def size(self) -> int:
-        """Prompts."""
-        return len(self.mean)
 
 
 def _population(name: str, upper: Upper, low: float, high: float) -> PromptedOracle:
