@@ -29,9 +29,7 @@ def follow(problem: Problem, result: Result, seed: int) -> Outcome:
     if "average" in state:
         return Outcome(rows, [last], np.array([len(rows) - 1]))
     x = rows[[f"config/{v.name}" for v in problem.variables]].to_numpy(float)
-    at = np.flatnonzero(np.isfinite(rows["upper_loss"]))
-    if not len(at) or at[-1] != len(rows) - 1:
-        at = np.append(at, len(rows) - 1)
+    at = np.arange(len(rows))
     return Outcome(rows, [*({"x": x[i]} for i in at[:-1]), last], at)
 
 

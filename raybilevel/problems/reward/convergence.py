@@ -95,11 +95,20 @@ _OF_TARGET = {
 }
 
 
+def wanted(solution: PoolSolution, plan: PoolPlan) -> float:
+    """The size that a pool should grow to: inf where that cannot be told, 0 where it should not."""
+    if solution.n >= plan.limit:
+        return 0.0
+    lacking = [e for e in _endings(solution).values() if 0 < e.needed <= plan.limit]
+    if all(ending.tells for ending in lacking):
+        return max((ending.needed for ending in lacking), default=0.0)
+    return math.inf
+
+
 def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     """Why to end with this pool; None where it should grow."""
     endings = _endings(solution)
-    may_grow = any(0 < ending.needed <= plan.limit for ending in endings.values())
-    if solution.n < plan.size or (solution.n < plan.limit and may_grow):
+    if solution.n < plan.size or wanted(solution, plan) > 0:
         return None
     stops = {group: _stop(ending, plan.remedy) for group, ending in endings.items()}
     status = max((stop.status for stop in stops.values()), key=_WORSE.index)
@@ -134,6 +143,11 @@ class _Ending:
         """The size of the whole pool at which the reason would go away."""
         return self.times * samples_needed(self.solution, self.reason)
 
+    @property
+    def tells(self) -> bool:
+        """Whether that is the optimum's, and not that of the edge of what can be believed."""
+        return self.reason is StopReason.FLAT or not self.solution.trusted
+
 
 def _endings(solution: PoolSolution) -> dict[str, _Ending]:
     """By group, or of all without a name."""
@@ -155,6 +169,8 @@ def stop_blackened(state: Arrays) -> Stop | None:
 
 def stop_reason(solution: PoolSolution) -> StopReason:
     """Which reason a finished pool gives."""
+    if not solution.trusted:
+        return StopReason.FRONTIER
     reason = _REASONS[solution.termination]
     interval = solution.interval
     flat = reason is StopReason.CONVERGED and interval is not None and interval.is_flat
@@ -164,17 +180,19 @@ def stop_reason(solution: PoolSolution) -> StopReason:
 def samples_needed(solution: PoolSolution, reason: StopReason) -> float:
     """The pool size at which the reason would go away; inf where no size helps, 0 where none is.
 
-    A frontier asks for what its nearest refused point lacks, and moves on from round to round.
+    An optimum at which gates fail asks for what they lack there. A frontier asks for what its
+    nearest refused point lacks, and moves on from round to round.
     """
     if reason is StopReason.FLAT:
         assert solution.interval is not None, "only an interior optimum is flat"
         z = solution.interval.curvature_z
         return solution.n * (MIN_CURVATURE_Z / z) ** 2 if 0 < z < math.inf else math.inf
     if reason in (StopReason.FRONTIER, StopReason.NOWHERE):
-        assert solution.refused is not None, "a frontier has a refused point"
-        if solution.refused.pareto_k >= 1:  # the estimate has no mean, whatever the size
+        seen = solution.refused if solution.trusted else solution.point.diagnostics
+        assert seen is not None, "a frontier has a refused point"
+        if seen.pareto_k >= 1:  # the estimate has no mean, whatever the size
             return math.inf
-        return max(solution.refused.samples_needed, solution.n + 1)
+        return max(seen.samples_needed, solution.n + 1)
     return 0.0
 
 

@@ -61,22 +61,26 @@ class PoolPlan:
     def draw(self, state: Arrays) -> Stage:
         """The next slice of the pool; a stage of no shards once it has reached its limit."""
         have = len(state["pool/seed"])
-        seeds = sample_seeds(state["seed_base"], have, self._next(have))
+        until = self._next(have, float(state.get("wanted", 0)) or math.inf)
+        seeds = sample_seeds(state["seed_base"], have, until)
         if self.prompts is None:
             return self._over(seeds, None, DrawRewards)
         each = len(seeds) // self.prompts  # together, since one prompt may be all of a call
         places = prompt_places(state, self.prompts)
         return self._over(seeds, np.repeat(places, each).tolist(), DrawRewards)
 
-    def _next(self, have: int) -> int:
+    def _next(self, have: int, wanted: float = math.inf) -> int:
         """The pool's size after a round: even slices up to `size`, then half as much again.
 
-        The first has two of each prompt: one tells nothing.
+        The first has two of each prompt: one tells nothing. Once it has `size`, it grows by no more
+        than what is wanted.
         """
         if have < self.size:
             return min(max(have + self.round_size, _EACH * (self.prompts or 0)), self.size)
-        more = max(self.round_size, have // 2 // self._step * self._step)
-        return min(have + more, self.limit)
+        half = max(have // 2 // self._step, 1) * self._step
+        lacking = math.inf if math.isinf(wanted) else math.ceil((wanted - have) / self._step)
+        more = min(half, max(lacking, 1) * self._step)
+        return min(have + int(more), self.limit)
 
     def show(self, state: Arrays, weights: np.ndarray) -> Stage:
         """As many samples of p0, and after them of p_x, whose weights (n,) are given.

@@ -30,6 +30,7 @@ class PoolSolution:
     evaluations : estimates that the search made of the pool, those of its start included.
     unpenalised : (d,) at finite gamma where F itself is least, nan where the pool cannot tell; None
         at infinite gamma.
+    trusted : False for an optimum at which gates fail, which is shown while the pool grows.
     """
 
     point: PoolPoint
@@ -41,6 +42,7 @@ class PoolSolution:
     evaluations: int
     ahead: Diagnostics | None = None
     unpenalised: np.ndarray | None = None
+    trusted: bool = True
 
     @property
     def x(self) -> np.ndarray:
@@ -55,7 +57,7 @@ class PoolSolution:
     @property
     def believed(self) -> bool:
         """Whether the pool can be believed anywhere on the way."""
-        return self.termination is not None
+        return self.trusted and self.termination is not None
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:

@@ -30,15 +30,20 @@ _HALVINGS = 10
 _OPTIMA = (Termination.INTERIOR, Termination.AT_BOUND)
 
 
-def solve(objective: PoolObjective) -> PoolSolution:
+def solve(objective: PoolObjective, *, may_grow: bool = False) -> PoolSolution:
     """All that a pool has to say, computed once: at finite gamma the optimum of F beside its own.
 
     The penalty moves the optimum (Xiao et al. 2025, arXiv 2502.08808, section 3.1). Groups of
     prompts that have variables of their own are searched one after the other.
+
+    Parameters
+    ----------
+    may_grow : whether an optimum at which gates fail is answer enough, as it says how many samples
+        it wants; else the search is done again, for how far the pool can be believed.
     """
     if isinstance(objective, GroupedObjective):
-        return solve_groups(objective, solve)
-    solution = searched(objective)
+        return solve_groups(objective, lambda part: solve(part, may_grow=may_grow))
+    solution = searched(objective, may_grow=may_grow)
     if math.isinf(objective.gamma):
         return solution
     exact = searched(objective.at_gamma(math.inf))
@@ -46,13 +51,13 @@ def solve(objective: PoolObjective) -> PoolSolution:
     return replace(solution, unpenalised=least)
 
 
-def searched(objective: PoolObjective) -> PoolSolution:
+def searched(objective: PoolObjective, *, may_grow: bool = False) -> PoolSolution:
     """Where the objective is least, or a target is reached."""
     if isinstance(objective, TargetObjective):
         return TargetSolver(objective).solve()
     if not objective.variables:
         return _as_it_is(objective)
-    return PoolSolver(objective).solve()
+    return PoolSolver(objective).solve(may_grow=may_grow)
 
 
 def _as_it_is(objective: PoolObjective) -> PoolSolution:
@@ -79,7 +84,7 @@ class PoolSolver:
         self._is_log = np.array([v.scale == "log" for v in objective.variables], dtype=bool)
         self._evaluations = 0
 
-    def solve(self) -> PoolSolution:
+    def solve(self, *, may_grow: bool = False) -> PoolSolution:
         """Search from the variables' init, or from the nearest point where all gates pass.
 
         On its way the search heeds the gates of size alone, since a single sample can spoil the
@@ -90,8 +95,11 @@ class PoolSolver:
         free = self._search(gates.of_size)
         if free is not None and free.point.diagnostics.ok:
             return free
+        shown = free is not None and free.termination in _OPTIMA
+        if may_grow and free is not None and shown:
+            return replace(free, trusted=False)
         found = self._search(gates) or self._nowhere()
-        if free is None or free.termination not in _OPTIMA:
+        if free is None or not shown:
             return found
         return replace(found, ahead=free.point.diagnostics)
 

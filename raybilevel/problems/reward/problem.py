@@ -17,7 +17,7 @@ import numpy as np
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
 from raybilevel.problems.model_options import pinned_options
-from raybilevel.problems.reward.convergence import stop_blackened, stop_with
+from raybilevel.problems.reward.convergence import stop_blackened, stop_with, wanted
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
     dtype_drawn,
@@ -135,8 +135,11 @@ class RewardTuning(RewardSettings, Problem):
         state = grown(state, drawn.rows) | counted(state, drawn.sums)
         if "blackened" in state and (stop := stop_blackened(state)):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
-        solution = solve(self.objective(state))
-        state["x"] = solution.x
+        objective = self.objective(state)
+        solution = solve(objective, may_grow=True)
+        if not solution.trusted and stop_with(solution, self.pool_plan) is not None:
+            solution = solve(objective)
+        state["x"], state["wanted"] = solution.x, np.array(wanted(solution, self.pool_plan))
         metrics = row(solution, state.get("pool/held_out"))
         stop = stop_with(solution, self.pool_plan)
         if stop is None:

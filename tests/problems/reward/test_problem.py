@@ -189,9 +189,9 @@ def test_a_rounds_pool_is_searched_once_for_each_optimum_that_it_reports(
 ):
     searched, search = [], PoolSolver.solve
 
-    def counted(solver):
+    def counted(solver, **how):
         searched.append(solver)
-        return search(solver)
+        return search(solver, **how)
 
     monkeypatch.setattr(PoolSolver, "solve", counted)
     run, rows = solve(gamma=gamma)

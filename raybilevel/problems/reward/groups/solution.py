@@ -55,6 +55,7 @@ def solve_groups(
         refused=None,
         evaluations=sum(part.evaluations for part in found),
         unpenalised=np.concatenate(least) if least else None,
+        trusted=all(part.trusted for part in found),
         parts=parts,
     )
 
