@@ -1,6 +1,6 @@
 """Tune the KL strength or the reward weights of a text-to-image or class-conditional model.
 
-    python jobs/text_to_image.py --config jobs/configs/mnist_sd.yaml [key=value ...] [--resume]
+    python jobs/text_to_image.py --config jobs/configs/prompts.yaml [key=value ...] [--resume]
 
 The same as `raybilevel run`, as an entry point for `ray job submit --working-dir . --`. Needs the
 extra `text`.
