@@ -94,6 +94,7 @@ def test_metadata_that_differ_in_the_middle_are_two_prompts(tmp_path):
         ("empty.csv", "prompt\n", "is empty; give at least one"),
         ("a.csv", "text,count\na,1\n", "has no prompt in row 1, whose columns are text, count;"),
         ("a.csv", "prompt\na cat, sitting\n", "row 1 has not as many fields as the header"),
+        ("a.csv", 'prompt\n"a cat\na dog\n', "cannot be read (unexpected end of data"),
         ("a.csv", "prompt,weight\na,1\nb,0\n", "has the weight '0' in row 2, but it must be a"),
         ("a.jsonl", '{"prompt": null}\n', "has no prompt in row 1, whose columns are prompt;"),
         ("a.jsonl", "[1]\n", "a line is no object"),
