@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from raybilevel.data import folder, hugging_face, idx, named, npz
+from raybilevel.data import folder, hub, hugging_face, idx, named, npz
 from raybilevel.data.dataset import Dataset, Images, folds
 from raybilevel.data.framing import Crop, Shape
 from raybilevel.data.images import held
@@ -98,8 +98,8 @@ def load(spec: str, columns: Columns | None = None) -> Dataset:
         path = Path(spec).expanduser()
         if spec and path.exists():
             return _reader(path)(path, columns)
-        if hugging_face.is_hub_name(spec):
-            return hugging_face.read_hub(spec, columns)
+        if hub.is_hub_name(spec):
+            return hub.read_hub(spec, columns)
     except (OSError, RuntimeError) as error:  # RuntimeError: '~' of a user without a home
         raise InputError(f"data is '{spec}', but it cannot be read: {error}") from error
     names = ", ".join(named.NAMED)

@@ -1,4 +1,4 @@
-"""What Hugging Face's `datasets` reads: parquet, WebDataset tars, its own folders, and its hub.
+"""What Hugging Face's `datasets` reads of files: parquet, WebDataset tars, and its own folders.
 
 It copies tables and tars to Arrow files below the cache folder, once for all processes of a
 machine, and maps those into memory. None of the builders that are asked for unpickles: the
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +20,7 @@ from raybilevel.data.dataset import Dataset, check_count
 from raybilevel.data.tables import Columns, of_table
 from raybilevel.errors import InputError
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 _SPLIT = "train"
-_BUILDERS = ("Parquet", "ImageFolder", "WebDataset", "Arrow")  # of those that the hub may ask for
 _SAVED = ("dataset_info.json", "dataset_dict.json")
 _LOUD = ("datasets", "huggingface_hub")
 
@@ -49,11 +46,6 @@ def is_saved(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _SAVED)
 
 
-def is_hub_name(spec: str) -> bool:
-    """Whether it may be `owner/name` of a data set on the hub."""
-    return _HUB_NAME.fullmatch(spec) is not None
-
-
 def read_parquet(path: Path, columns: Columns) -> Dataset:
     """Read a file, or a folder's files in the order of their names; see `load`."""
     files = files_in(path, ".parquet") if path.is_dir() else [path]
@@ -67,11 +59,11 @@ def read_parquet(path: Path, columns: Columns) -> Dataset:
                 f"data '{without}' must have a column 'label' or 'labels', as other files beside it"
             )
     wanted = [image] if label is None else [image, label]
-    with _quiet(where, "whole parquet files of one schema"):
+    with quiet(where, "whole parquet files of one schema"):
         from datasets.packaged_modules.parquet.parquet import Parquet
 
-        builder = Parquet(cache_dir=_cache(), data_files=_exactly(files), columns=wanted)
-        table = _built(builder, where)
+        builder = Parquet(cache_dir=datasets_folder(), data_files=_exactly(files), columns=wanted)
+        table = built(builder, where)
     return of_table(table, where, Columns(image, label))
 
 
@@ -94,17 +86,17 @@ def read_tars(path: Path, columns: Columns) -> Dataset:
     """Read WebDataset tars, a file or a folder's; see `load`."""
     files = files_in(path, ".tar") if path.is_dir() else [path]
     where = f"data '{path}'"
-    with _quiet(where, "WebDataset tars of images, whose files come in groups of one name"):
+    with quiet(where, "WebDataset tars of images, whose files come in groups of one name"):
         from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
-        table = _built(WebDataset(cache_dir=_cache(), data_files=_exactly(files)), where)
+        table = built(WebDataset(cache_dir=datasets_folder(), data_files=_exactly(files)), where)
     return of_table(table, where, columns)
 
 
 def read_saved(path: Path, columns: Columns) -> Dataset:
     """Read what `datasets.save_to_disk` wrote."""
     where = f"data '{path}'"
-    with _quiet(where, "a folder of save_to_disk"):
+    with quiet(where, "a folder of save_to_disk"):
         from datasets import load_from_disk
 
         table = load_from_disk(str(path))
@@ -113,26 +105,8 @@ def read_saved(path: Path, columns: Columns) -> Dataset:
     return of_table(table, where, columns)
 
 
-def read_hub(name: str, columns: Columns) -> Dataset:
-    """Read a data set of the hub, from the cache where it is there; no code of its own is run."""
-    where = f"data '{name}'"
-    with _quiet(where, "a data set of the Hugging Face hub that is read without code"):
-        from datasets import load_dataset_builder
-
-        try:
-            builder = load_dataset_builder(name, cache_dir=_cache())
-        except (ConnectionError, FileNotFoundError) as error:
-            raise InputError(
-                f"{where} is no path here, and as a data set of the Hugging Face hub it is neither "
-                "cached nor reachable"
-            ) from error
-        if not any(kind.__name__ in _BUILDERS for kind in type(builder).__mro__):
-            raise InputError(f"{where} must be images, parquet, Arrow or WebDataset tars")
-        table = _built(builder, where)
-    return of_table(table, where, columns)
-
-
-def _built(builder: Any, where: str) -> Any:
+def built(builder: Any, where: str) -> Any:
+    """The table of a builder's split "train", or of the only one."""
     builder.download_and_prepare()
     return builder.as_dataset(_split_of(list(builder.info.splits), where))
 
@@ -152,13 +126,13 @@ def _exactly(files: Sequence[Path]) -> Any:
     return DataFilesDict({_SPLIT: DataFilesList([str(f.absolute()) for f in files], marks)})
 
 
-def _cache() -> str | None:
+def datasets_folder() -> str | None:
     """Below our own cache folder, unless the user has one for `datasets`."""
     return None if os.environ.get("HF_DATASETS_CACHE") else str(cache_folder() / "datasets")
 
 
 @contextmanager
-def _quiet(where: str, right: str) -> Iterator[None]:
+def quiet(where: str, right: str) -> Iterator[None]:
     """Without bars and log lines between a run's own; any error in a sentence."""
     import datasets
 

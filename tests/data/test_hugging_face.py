@@ -1,4 +1,4 @@
-"""What Hugging Face's `datasets` reads beside parquet: tars, its own folders, and its hub."""
+"""What Hugging Face's `datasets` reads of files beside parquet: tars, and its own folders."""
 
 import io
 import logging
@@ -6,14 +6,12 @@ import pickle
 import tarfile
 
 import datasets
-import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from raybilevel.data import Columns, load
-from raybilevel.data.hugging_face import read_hub
+from raybilevel.data import load
 from raybilevel.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
@@ -103,27 +101,6 @@ def test_a_folder_of_save_to_disk_is_read_and_of_several_splits_the_training_one
 def test_splits_of_which_none_is_the_training_one_are_refused(tmp_path):
     datasets.DatasetDict({"a": table(), "b": table()}).save_to_disk(tmp_path)
     refused(tmp_path, "has the splits a, b, but none named 'train'")
-
-
-def test_a_name_of_the_hub_that_is_neither_cached_nor_reachable_is_refused(run_in, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    refused(
-        "nobody/nothing", "'nobody/nothing' is no path here, and as .* neither cached nor reach"
-    )
-    (run_in / "nobody/nothing").mkdir(parents=True)
-    refused("nobody/nothing", "must hold png, .* but has none")  # a path goes first
-
-
-def test_what_a_repository_holds_is_read_as_on_the_hub(tmp_path):
-    """A local folder in place of a repository: `datasets` finds its files and builder likewise."""
-    table().to_parquet(tmp_path / "one" / "train-00000-of-00001.parquet")
-    data = read_hub(str(tmp_path / "one"), Columns())
-    assert torch.equal(data.images[:][:, 0], torch.as_tensor(PIXELS) / 255)
-    (tmp_path / "two").mkdir()
-    (tmp_path / "two" / "train.csv").write_text("image,label\na.png,0\n")
-    with pytest.raises(InputError, match="two' must be images, parquet, Arrow or WebDataset tars"):
-        read_hub(str(tmp_path / "two"), Columns())
 
 
 def test_reading_prints_nothing_and_leaves_bars_and_log_levels_as_they_were(tmp_path, capfd):
