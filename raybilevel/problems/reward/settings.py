@@ -56,9 +56,11 @@ class RewardSettings(Settings):
         tune on one, and score on the other.
     prompts
         What is drawn, where the model wants to know: a list, a text file with a prompt a line, or a
-        table (parquet, csv, jsonl) with a column `prompt`, perhaps `weight`, and metadata for
-        rewards in the others; class labels or names for a model of classes. p_x is normalised
-        within each; equal ones are merged, and count as often as they are given.
+        table (parquet, csv, jsonl) with a column `prompt`, perhaps `weight` and `group`, and
+        metadata for rewards in the others; or "owner/name", such a table on the Hugging Face hub,
+        whose prompts may also be in `Prompt`, `caption` or `text`. Class labels or names for a
+        model of classes. p_x is normalised within each; equal ones are merged, and count as often
+        as they are given.
     max_prompts
         Of a longer list so many distinct prompts are drawn, evenly and by the run's seed, before
         the first sample; each counts as it does in the list.

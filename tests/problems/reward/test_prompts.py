@@ -1,13 +1,15 @@
-"""Prompts from lists, text files and tables."""
+"""Prompts from lists, text files, tables, and data sets of the hub."""
 
 import json
 
+import datasets
+import huggingface_hub.constants
 import numpy as np
 import pandas as pd
 import pytest
 
 from raybilevel.errors import InputError
-from raybilevel.problems.reward.prompt_files import read_prompts
+from raybilevel.problems.reward.prompt_files import read_hub_prompts, read_prompts
 from raybilevel.problems.reward.prompts import PromptList
 
 ROWS = [
@@ -110,6 +112,55 @@ def test_what_holds_no_prompts_is_refused_by_name(tmp_path, name, content, said)
         read_prompts(str(path))
     assert str(refused.value).startswith(f"prompts '{path}'")
     assert said in str(refused.value)
+
+
+def test_prompts_of_the_hub_are_a_table_as_others_are(tmp_path):
+    """A local folder in place of a repository, as in tests/data/test_hub.py."""
+    frame = pd.DataFrame(ROWS).assign(group="g", weight=[2, 1, 1, 1])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    read = read_hub_prompts(str(tmp_path))
+    assert read.conditions == ("a cat", "a dog", "a cat")
+    assert read.metadata[1] == {"count": 2, "answer": "y", "group": "g"}
+    assert read.groups == ("g",) * 3
+    assert read.shares.tolist() == [0.6, 0.2, 0.2]
+    read_hub_prompts(str(tmp_path)).check_same(read.digest)
+
+
+@pytest.mark.parametrize("column", ["Prompt", "caption", "text"])
+def test_prompts_of_the_hub_may_be_in_a_column_of_another_usual_name(tmp_path, column):
+    rows = [{"text": "no", column: "a"}, {"text": "no", column: "b"}]
+    frame = pd.DataFrame(rows).assign(image=b"x")
+    frame.assign(n=1).to_parquet(tmp_path / "train.parquet")
+    assert read_hub_prompts(str(tmp_path)).conditions == ("a", "b")
+    assert "image" not in read_hub_prompts(str(tmp_path)).metadata[0]
+
+
+def test_a_text_file_of_the_hub_has_a_prompt_a_line(tmp_path):
+    (tmp_path / "train.txt").write_text("a cat\n\n  a dog \n")
+    read = read_hub_prompts(str(tmp_path))
+    assert (read.conditions, read.metadata) == (("a cat", "a dog"), None)
+
+
+def test_what_holds_no_prompts_on_the_hub_is_refused_by_name(tmp_path):
+    pd.DataFrame({"n": [1]}).to_csv(tmp_path / "p.csv", index=False)
+    said = "whose columns are n; prompts are in a column 'prompt' or 'Prompt' or 'caption' or 'te"
+    with pytest.raises(InputError, match=said) as refused:
+        read_hub_prompts(str(tmp_path))
+    assert str(refused.value).startswith(f"prompts '{tmp_path}' has no prompt in row 1")
+
+
+def test_a_path_goes_before_the_hub_and_what_ends_as_a_file_is_none_of_it(run_in, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    said = r"^prompts 'my/list' is no path here, and as .* neither cached nor reachable$"
+    with pytest.raises(InputError, match=said):
+        read_prompts("my/list")
+    for given in ("my/list.txt", "my/list.csv", "./my/list", "list"):
+        with pytest.raises(InputError, match=r"cannot be read \(\[Errno 2\] No such file"):
+            read_prompts(given)
+    (run_in / "my").mkdir()
+    (run_in / "my" / "list").write_text("a cat\n")
+    assert read_prompts("my/list").conditions == ("a cat",)
 
 
 def test_an_empty_list_is_refused():
