@@ -5,6 +5,8 @@ exp(-(u - m - 1/2)^2) F is minus the sum of pi exp(-(s^2 / lambda - 1/2)^2 / (1 
 root of 1 + 2 s^2.
 """
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from scipy.optimize import minimize_scalar
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Status
+from raybilevel.problems.reward.shards import DrawRewards
 from raybilevel.runtime.rounds import run_locally
 
 SPREADS = {"narrow": 0.8, "wide": 1.2}
@@ -88,6 +91,20 @@ def test_a_pools_row_is_of_its_seed_and_prompt(solved):
     names = [["narrow", "wide"][c] for c in state["pool/prompt"][::1000]]
     wanted = value(normal(state["pool/seed"][::1000].tolist(), names)).double()
     np.testing.assert_array_equal(state["pool/lower.lower"][::1000], wanted)
+
+
+def test_prompts_travel_with_a_problem_as_others_have_neither_their_file_nor_the_hub(tmp_path):
+    (tmp_path / "prompts.txt").write_text("narrow\nwide\n")
+    problem = tuning(prompts=str(tmp_path / "prompts.txt")).pinned()
+    problem.check()
+    in_driver = pickle.dumps(problem)
+    (tmp_path / "prompts.txt").unlink()
+    in_worker = pickle.dumps(pickle.loads(in_driver))
+    worker = pickle.loads(in_worker).worker("cpu")
+    rows = worker.run(DrawRewards((1, 2), (1, 0)), {}, key=0).rows
+    wanted = value(normal([1, 2], ["wide", "narrow"]))
+    np.testing.assert_array_equal(rows["pool/lower.lower"], wanted)
+    assert pickle.loads(in_driver).init(0)["prompts_digest"] == problem.prompt_list.digest
 
 
 def test_samples_are_shown_prompt_by_prompt(solved):
