@@ -12,9 +12,9 @@ from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_grid
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
-from raybilevel.problems.reward.pool_plan import shown_prompts
 from raybilevel.problems.reward.pool_table import PoolTable
 from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.shown.rows import shown_prompts
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.worker import DRAWN_IN
 from raybilevel.upper.within import EstimateWithin

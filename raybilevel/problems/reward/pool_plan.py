@@ -14,8 +14,6 @@ from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
 _EACH = 2  # samples of a prompt that an estimate needs
-_SHOWN = 32  # samples of p0 and of p_x in the run directory
-_SHOWN_PROMPTS, _SHOWN_EACH = 8, 8
 
 
 @dataclass(frozen=True)
@@ -82,29 +80,10 @@ class PoolPlan:
         more = min(half, max(lacking, 1) * self._step)
         return min(have + int(more), self.limit)
 
-    def show(self, state: Arrays, weights: np.ndarray) -> Stage:
-        """As many samples of p0, and after them of p_x, whose weights (n,) are given.
-
-        With prompts as many of each of the first few, prompt by prompt.
-        """
-        rng = np.random.default_rng(int(state["seed_base"]))
-        rows = self._shown(state, weights, rng)
+    def again(self, state: Arrays, rows: np.ndarray) -> Stage:
+        """The samples of rows (m,) of the pool, to be looked at."""
         prompts = None if self.prompts is None else state["pool/prompt"][rows].tolist()
         return self._over(state["pool/seed"][rows].tolist(), prompts, DrawSamples)
-
-    def _shown(self, state: Arrays, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Rows of the pool: of p0, and then as many of p_x."""
-        if self.prompts is None:
-            count = min(_SHOWN, len(weights))
-            return np.concatenate([np.arange(count), resample(weights, count, rng)])
-        count = min(_SHOWN_EACH, len(weights) // self.prompts)
-        before, after = [], []
-        for prompt in prompt_places(state, self.prompts)[: shown_prompts(self.prompts)]:
-            rows = np.flatnonzero(state["pool/prompt"] == prompt)
-            share = weights[rows] / weights[rows].sum()
-            before.append(rows[:count])
-            after.append(rows[resample(share, count, rng)])
-        return np.concatenate(before + after)
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it."""
@@ -127,7 +106,7 @@ class PoolPlan:
 
 
 class TablePlan(PoolPlan):
-    """Of a pool that is there from the beginning: nothing is drawn, and nothing shown."""
+    """Of a pool that is there from the beginning: nothing is drawn."""
 
     remedy: ClassVar[str] = "log more samples"
 
@@ -140,10 +119,6 @@ class TablePlan(PoolPlan):
         """Nothing."""
         return Stage(())
 
-    def show(self, state: Arrays, weights: np.ndarray) -> Stage:
-        """Nothing."""
-        return Stage(())
-
     def rounds(self, have: int) -> int:
         """One, that solves."""
         return 1
@@ -152,11 +127,6 @@ class TablePlan(PoolPlan):
 def prompt_places(state: Arrays, prompts: int) -> np.ndarray:
     """Where a run's prompts are in their list (prompts,): those that it drew, or all of them."""
     return state.get("prompts_drawn", np.arange(prompts))
-
-
-def shown_prompts(prompts: int) -> int:
-    """How many of so many prompts have samples in the run directory: the first."""
-    return min(_SHOWN_PROMPTS, prompts)
 
 
 def size_of(state: Arrays) -> int:

@@ -38,6 +38,7 @@ from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.prompts import Condition
 from raybilevel.problems.reward.settings import RewardSettings
+from raybilevel.problems.reward.shown.rows import ShownRows
 from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
@@ -142,13 +143,11 @@ class RewardTuning(RewardSettings, Problem):
         state["x"], state["wanted"] = solution.x, np.array(wanted(solution, self.pool_plan))
         metrics = row(solution, state.get("pool/held_out"))
         stop = stop_with(solution, self.pool_plan)
-        if stop is None:
-            return Update(state, metrics)
-        shown = yield self.pool_plan.show(state, solution.point.weights)
-        if self.table is not None:
+        if stop is None or self.table is not None:
             return Update(state, metrics, stop)
-        before, after = np.split(shown.rows["samples"], 2)
-        return Update({**state, "samples_before": before, "samples_after": after}, metrics, stop)
+        shown = ShownRows.of(state, solution.point, self.prompt_count)
+        drawn = yield self.pool_plan.again(state, np.concatenate([shown.before, shown.after]))
+        return Update({**state, **shown.samples(drawn.rows["samples"])}, metrics, stop)
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""

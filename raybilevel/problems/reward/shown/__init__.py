@@ -1,0 +1,1 @@
+"""Samples in the run directory, to be looked at."""
