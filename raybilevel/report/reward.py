@@ -23,6 +23,13 @@ PICTURES = (
         "Samples of the pretrained model; over prompts a row each, as in samples/prompts.txt.",
     ),
     Picture("samples/after.png", "Samples at the best parameters, in the same order."),
+    Picture(
+        "samples/along_lambda.png",
+        "A sample of each prompt along lambda, whose values stand above them: from the pretrained "
+        "model, p0, to the best, and to a half and a quarter of it where the pool can be believed "
+        "there. A sample stays until one takes its place that the lower rewards prefer; "
+        "samples/along_lambda.txt names the prompts.",
+    ),
 )
 WORDS = (
     ("status", "converged: believe the interval; at_bound: the objective still falls at a bound; "
@@ -64,7 +71,7 @@ def lines(result: Result) -> list[Line]:
                  f"{result.summary['worker_seconds_total']:.0f} worker-seconds"),
         ("run", result.path),
     ]  # fmt: skip
-    files = [_PICTURE, "samples/before.png", "samples/after.png"]
+    files = [picture.file for picture in PICTURES]
     return rows + [("", f"{result.path}/{f}") for f in files if result.directory.has(f)]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.pictures import COLUMNS, write_grid
-from raybilevel.problems.reward.groups.objective import GroupedObjective
+from raybilevel.problems.pictures import COLUMNS, write_captioned_grid, write_grid
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_table import PoolTable
 from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.problems.reward.shown.rows import shown_prompts
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.worker import DRAWN_IN
@@ -41,11 +41,35 @@ def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) ->
     rows = 0 if prompts is None else shown_prompts(len(prompts))
     for name in ("before", "after"):
         samples = state.get(f"samples_{name}")
-        if samples is not None and samples.ndim == 4 and samples.shape[1] in (1, 3):
+        if samples is not None and _are_images(samples):
             write_grid(samples, folder / f"{name}.png", len(samples) // rows if rows else COLUMNS)
     if prompts is not None:
         shown = map(str, prompts.conditions[:rows])
         (folder / "prompts.txt").write_text("".join(f"{p}\n" for p in shown), encoding="utf-8")
+        if "samples_along" in state and _are_images(state["samples_along"]):
+            _write_along(state, prompts, folder)
+
+
+def _are_images(samples: np.ndarray) -> bool:
+    return samples.ndim == 4 and samples.shape[1] in (1, 3)
+
+
+def _write_along(state: Arrays, prompts: PromptList, folder: Path) -> None:
+    """`along_lambda.png`, a row a prompt and a column a lambda, and which these are as text."""
+    captions = [_captions(lambdas) for lambdas in state["along_lambdas"]]
+    flat = [caption for row in captions for caption in row]
+    path = folder / "along_lambda.png"
+    write_captioned_grid(state["samples_along"], flat, path, len(captions[0]))
+    shown = [prompts.conditions[c] for c in state["along_prompts"]]
+    lines = [f"{p}: {', '.join(row)}\n" for p, row in zip(shown, captions, strict=True)]
+    (folder / "along_lambda.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def _captions(lambdas: np.ndarray) -> list[str]:
+    """What a prompt's lambdas (L,) are called: the first is that of p0, one where the run ended."""
+    said = ["p0", *(f"{value:.3g}" for value in lambdas[1:])]
+    said[AlongLambda.END] = f"best {said[AlongLambda.END]}"
+    return said
 
 
 def write_weights(state: Arrays, weights: np.ndarray, table: PoolTable, directory: Path) -> None:
@@ -73,11 +97,7 @@ def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> Non
     """
     import pandas as pd
 
-    curves = [(objective, x)]
-    if isinstance(objective, GroupedObjective):
-        places = objective.coefficients.places
-        curves = [(part.objective, x[places[g]]) for g, part in objective.parts.items()]
-    rows = [row for one, here in curves for row in _curve(one, here)]
+    rows = [row for one, here in objective.by_group(x) for row in _curve(one, here)]
     pd.DataFrame(rows).to_parquet(directory / "curve.parquet")
 
 

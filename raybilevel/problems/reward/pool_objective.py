@@ -54,6 +54,10 @@ class PoolObjective:
         """The same with another penalty constant."""
         return replace(self, gamma=gamma)
 
+    def by_group(self, x: np.ndarray) -> list[tuple[PoolObjective, np.ndarray]]:
+        """The objective of every group, and what x (d,) is there; its own where there are none."""
+        return [(self, x)]
+
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
         """The objective on some of its prompts alone, and what x (d,) is there."""
         rows, pool, prompts = self._rows_of(places)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Stage
+from raybilevel.problems.base import Arrays, Shard, Stage
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
@@ -80,10 +80,14 @@ class PoolPlan:
         more = min(half, max(lacking, 1) * self._step)
         return min(have + int(more), self.limit)
 
-    def again(self, state: Arrays, rows: np.ndarray) -> Stage:
-        """The samples of rows (m,) of the pool, to be looked at."""
-        prompts = None if self.prompts is None else state["pool/prompt"][rows].tolist()
-        return self._over(state["pool/seed"][rows].tolist(), prompts, DrawSamples)
+    def again(self, state: Arrays, *parts: np.ndarray) -> Stage:
+        """The samples of rows (m,) of the pool, to be looked at; each part in shards of its own."""
+        shards: list[Shard] = []
+        for rows in parts:
+            prompts = None if self.prompts is None else state["pool/prompt"][rows].tolist()
+            stage = self._over(state["pool/seed"][rows].tolist(), prompts, DrawSamples)
+            shards.extend(stage.shards)
+        return Stage(tuple(shards))
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it."""

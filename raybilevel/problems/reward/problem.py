@@ -146,7 +146,7 @@ class RewardTuning(RewardSettings, Problem):
         if stop is None or self.table is not None:
             return Update(state, metrics, stop)
         shown = ShownRows.of(state, solution.point, self.prompt_count)
-        drawn = yield self.pool_plan.again(state, np.concatenate([shown.before, shown.after]))
+        drawn = yield self.pool_plan.again(state, shown.grids, shown.more)
         return Update({**state, **shown.samples(drawn.rows["samples"])}, metrics, stop)
 
     def objective(self, state: Arrays) -> PoolObjective:

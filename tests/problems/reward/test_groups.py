@@ -9,6 +9,7 @@ import pytest
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Status
+from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
 
@@ -103,6 +104,26 @@ def test_what_is_left_behind_knows_whose_lambda_is_whose(solved, table, tmp_path
     np.testing.assert_allclose(weights["weight"].sum(), 1 / (2 * COUNT))
     curve = pd.read_parquet(tmp_path / "curve.parquet")
     assert set(curve["variable"]) == {"lambda/thin", "lambda/thick"}
+
+
+def test_prompts_are_shown_along_their_own_groups_lambda(table):
+    problem, x = tuning(table), np.array([3.0, 2.0])
+    state = problem.init(0)
+    along = AlongLambda.of(problem.objective(state), x, 0, 8)
+    of = [problem.prompt_list.groups[c] for c in along.prompts]
+    assert sorted(set(of)) == ["thick", "thin"]
+    own = [{"thin": 3.0, "thick": 2.0}[group] for group in of]
+    np.testing.assert_array_equal(along.lambdas[:, AlongLambda.END], own)
+    for prompt, rows in zip(along.prompts, along.rows, strict=True):
+        assert set(state["pool/prompt"][rows]) == {prompt}
+
+
+def test_prompts_whose_lambda_is_fixed_are_not_shown_along_it(table):
+    some = tuning(table, lambda_={"thin": variable(), "thick": 2.0})
+    along = AlongLambda.of(some.objective(some.init(0)), np.array([3.0]), 0, 8)
+    assert {some.prompt_list.groups[c] for c in along.prompts} == {"thin"}
+    none = tuning(table, lambda_=1.0, weights={"lower": Variable("w", 0.3, 0.0, 2.0)})
+    assert AlongLambda.of(none.objective(none.init(0)), np.array([0.3]), 0, 8) is None
 
 
 def test_a_group_that_cannot_say_is_unknown_while_others_are_known(tmp_path):

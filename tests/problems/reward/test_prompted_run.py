@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy.optimize import minimize_scalar
 
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.shards import DrawRewards
+from raybilevel.problems.reward.shown.rows import ShownRows
 from raybilevel.runtime.rounds import run_locally
 
 SPREADS = {"narrow": 0.8, "wide": 1.2}
@@ -83,7 +85,14 @@ def test_every_prompt_has_as_many_samples_after_every_round(solved):
         counts = np.bincount(run.state["pool/prompt"][: int(row["pool_size"])])
         assert len(set(counts)) == 1
     assert rows[-1]["prompts"] == 2
-    assert rows[-1]["nfe_total"] == 3 * (rows[-1]["pool_size"] + 2 * 2 * 8)
+    more = shown(run).more
+    assert 0 < len(more) < 2 * 6
+    assert rows[-1]["nfe_total"] == 3 * (rows[-1]["pool_size"] + 2 * 2 * 8 + len(more))
+
+
+def shown(run):
+    state = run.state
+    return ShownRows.of(state, tuning().objective(state).at(state["x"]), 2)
 
 
 def test_a_pools_row_is_of_its_seed_and_prompt(solved):
@@ -115,6 +124,16 @@ def test_samples_are_shown_prompt_by_prompt(solved):
     assert after[:8].mean() > 1 > -1 > after[8:].mean()
 
 
+def test_samples_along_lambda_are_of_their_rows_seeds_and_prompts(solved):
+    state, rows = solved[0].state, shown(solved[0]).along.rows
+    falling = state["x"][0] * np.array([np.inf, 4, 2, 1])  # at half of it the gates fail
+    np.testing.assert_array_equal(state["along_lambdas"], [falling] * 2)
+    np.testing.assert_array_equal(state["pool/prompt"][rows], [[0] * 4, [1] * 4])
+    drawn = state["samples_along"].reshape(rows.shape)
+    np.testing.assert_allclose(drawn, state["pool/lower.lower"][rows], rtol=1e-6)
+    assert np.all(np.diff(drawn) >= 0)
+
+
 def test_samples_of_p_x_keep_the_prompts_shares(solved):
     run, _ = solved
     samples = tuning().samples(run.state, 400, seed=0, device="cpu").flatten()
@@ -125,6 +144,13 @@ def test_what_a_run_exports_says_which_prompts_it_shows(solved, tmp_path):
     tuning().export(solved[0].state, tmp_path)
     assert (tmp_path / "samples" / "prompts.txt").read_text() == "narrow\nwide\n"
     assert (tmp_path / "samples" / "after.png").is_file()
+    along = (tmp_path / "samples" / "along_lambda.txt").read_text().splitlines()
+    assert [line.split(": ")[0] for line in along] == ["narrow", "wide"]
+    said, lambda_ = along[0].split(": ")[1].split(", "), solved[0].state["x"][0]
+    assert said == ["p0", f"{4 * lambda_:.3g}", f"{2 * lambda_:.3g}", f"best {lambda_:.3g}"]
+    with Image.open(tmp_path / "samples" / "along_lambda.png") as picture:
+        width, height = picture.size
+    assert width / (4 * 2) == height / (2 * 3)  # cells of a pixel, its gap and its caption's band
     assert not (tmp_path / "pipeline").exists()
 
 
@@ -275,8 +301,9 @@ def test_what_is_exported_names_the_prompts_that_were_drawn(tmp_path):
     one = tuning(max_prompts=1, samples_per_prompt=1024, max_pool_size=1024)
     run, _ = run_locally(one, RunConfig(seed=2))
     one.export(run.state, tmp_path)
-    said = (tmp_path / "samples" / "prompts.txt").read_text()
-    assert said == f"{['narrow', 'wide'][run.state['prompts_drawn'][0]]}\n"
+    name = ["narrow", "wide"][run.state["prompts_drawn"][0]]
+    assert (tmp_path / "samples" / "prompts.txt").read_text() == f"{name}\n"
+    assert (tmp_path / "samples" / "along_lambda.txt").read_text().startswith(f"{name}: p0, ")
 
 
 @pytest.mark.parametrize(

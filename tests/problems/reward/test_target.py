@@ -15,6 +15,7 @@ from toys import bump, gaussian, second
 from raybilevel import RewardTuning, Variable
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.problems.reward.targets.target import Target
@@ -94,6 +95,8 @@ def test_over_prompts_the_kl_is_their_average_by_shares():
     assert run.stop.status is Status.CONVERGED
     assert last["interval_low/lambda"] < known < last["interval_high/lambda"]
     assert math.isnan(last["interval_low_prompts_like_these/lambda"])  # two prompts tell nothing
+    best = run.state["along_lambdas"][:, AlongLambda.END]
+    np.testing.assert_array_equal(best, np.repeat(run.state["x"], 2))
 
 
 @pytest.mark.parametrize(

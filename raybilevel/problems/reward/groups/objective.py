@@ -41,6 +41,11 @@ class GroupedObjective(PoolObjective):
         of = np.array(self.groups)
         return {g: self._part(np.flatnonzero(of == g), g) for g in self.coefficients.groups}
 
+    def by_group(self, x: np.ndarray) -> list[tuple[PoolObjective, np.ndarray]]:
+        """Every group's own objective, and its values among x (d,)."""
+        places = self.coefficients.places
+        return [(part.objective, x[places[g]]) for g, part in self.parts.items()]
+
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
         """The objective on prompts of one group, with that group's variables, and x of them."""
         group = self.groups[places[0]]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import prompt_places, resample
+from raybilevel.problems.reward.shown.along import AlongLambda
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
 _SHOWN_PROMPTS, _SHOWN_EACH = 8, 8
@@ -21,10 +23,12 @@ class ShownRows:
     Attributes
     ----------
     before, after : (m,) of p0, and of p_x.
+    along : from the one to the other and beyond, where there are prompts, and lambda is tuned.
     """
 
     before: np.ndarray
     after: np.ndarray
+    along: AlongLambda | None = None
 
     @classmethod
     def of(cls, state: Arrays, point: PoolPoint, prompts: int | None) -> ShownRows:
@@ -34,15 +38,40 @@ class ShownRows:
         ----------
         prompts : how many there are, each with as many samples; None without prompts.
         """
-        rng = np.random.default_rng(int(state["seed_base"]))
+        seed = int(state["seed_base"])
+        rng = np.random.default_rng(seed)
         if prompts is None:
             return cls(*_rows(point.weights, rng))
-        return cls(*_rows_by_prompt(state, point.weights, prompts, rng))
+        along = AlongLambda.of(point.objective, point.x, seed, shown_prompts(prompts))
+        return cls(*_rows_by_prompt(state, point.weights, prompts, rng), along)
+
+    @cached_property
+    def grids(self) -> np.ndarray:
+        """Rows before, and then after."""
+        return np.concatenate([self.before, self.after])
+
+    @cached_property
+    def more(self) -> np.ndarray:
+        """Distinct rows along lambda that are in neither grid."""
+        along = np.empty(0, np.int64) if self.along is None else self.along.rows
+        return np.setdiff1d(along, self.grids)
 
     def samples(self, drawn: np.ndarray) -> Arrays:
-        """What of the state they are, once they are drawn, one after the other."""
-        before, after = np.split(drawn, [len(self.before)])
-        return {"samples_before": before, "samples_after": after}
+        """What of the state they are.
+
+        Parameters
+        ----------
+        drawn : the samples of `grids`, and after them those of `more`.
+        """
+        before, after = np.split(drawn[: len(self.grids)], [len(self.before)])
+        shown = {"samples_before": before, "samples_after": after}
+        if self.along is None:
+            return shown
+        rows = np.concatenate([self.grids, self.more])
+        order = np.argsort(rows, kind="stable")
+        where = order[np.searchsorted(rows, self.along.rows.flatten(), sorter=order)]
+        named = {"along_prompts": self.along.prompts, "along_lambdas": self.along.lambdas}
+        return {**shown, "samples_along": drawn[where], **named}
 
 
 def shown_prompts(prompts: int) -> int:
