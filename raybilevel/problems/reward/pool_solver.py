@@ -14,17 +14,17 @@ import numpy as np
 
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.groups.solution import solve_groups
+from raybilevel.problems.reward.intervals import intervals
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.gates import Gates, gates_for
-from raybilevel.upper.interval import Interval, sandwich
+from raybilevel.upper.interval import Interval
 from raybilevel.upper.newton import Point, Solution, Termination, minimise
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.variables import Box
-from raybilevel.upper.within import FEWEST_PROMPTS, EstimateWithin
 
 _HALVINGS = 10
 _OPTIMA = (Termination.INTERIOR, Termination.AT_BOUND)
@@ -111,11 +111,12 @@ class PoolSolver:
         solution = minimise(
             lambda z: self._derivatives(z, gates), start, self._box.low, self._box.high
         )
+        interval, interval_of_prompts = self._intervals(solution)
         return PoolSolution(
             point=self._objective.at(self._box.from_scaled(solution.z)),
             termination=solution.termination,
-            interval=self._interval(solution),
-            interval_of_prompts=self._interval_of_prompts(solution),
+            interval=interval,
+            interval_of_prompts=interval_of_prompts,
             pinned=solution.pinned,
             refused=self._diagnostics(solution.refused),
             evaluations=self._evaluations,
@@ -197,32 +198,16 @@ class PoolSolver:
         h = self._objective.hessian(x, e) * np.outer(slopes, slopes) + of_scale
         return Point(e.value, gradient, h)
 
-    def _influence(self, z: np.ndarray) -> np.ndarray:
-        """The samples' influences (n, d) on the gradient at `z`."""
+    def _scaled(self, z: np.ndarray) -> tuple[Estimate, np.ndarray]:
+        """The estimate at `z`, and the slopes (d,) of its columns there."""
         x = self._values(z)
-        e = self._objective.estimate(x)
-        return e.gradient_influence[:, self._objective.columns] * self._box.slopes(x)
+        return self._objective.estimate(x), self._box.slopes(x)
 
-    def _influence_of_prompts(self, z: np.ndarray) -> np.ndarray:
-        """The prompts' (C, d), where prompts like these are drawn."""
-        x = self._values(z)
-        e = self._objective.estimate(x)
-        assert isinstance(e, EstimateWithin), "there are several prompts"
-        return e.gradient_influence_of_prompts[:, self._objective.columns] * self._box.slopes(x)
-
-    def _interval(self, solution: Solution) -> Interval | None:
-        """Of the optimum; over prompts of theirs, by Student's t."""
+    def _intervals(self, solution: Solution) -> tuple[Interval | None, Interval | None]:
+        """Of the optimum; over prompts for these, by Student's t, and for prompts like these."""
         if solution.termination is not Termination.INTERIOR:
-            return None
-        df = math.inf if self._objective.prompts is None else None
-        return sandwich(self._influence, solution.z, solution.point.hessian, df=df)
-
-    def _interval_of_prompts(self, solution: Solution) -> Interval | None:
-        """Of the optimum over prompts like these, which takes enough of them."""
-        prompts = self._objective.prompts
-        count = 0 if prompts is None else len(prompts.shares)
-        if solution.termination is not Termination.INTERIOR or count < FEWEST_PROMPTS:
-            return None
-        influence, df = self._influence_of_prompts, count - 1
-        found = sandwich(influence, solution.z, solution.point.hessian, df=df)
-        return None if found.is_flat else found
+            return None, None
+        prompts, columns = self._objective.prompts, self._objective.columns
+        df = math.inf if prompts is None else None
+        hessian = solution.point.hessian
+        return intervals(self._scaled, columns, solution.z, hessian, prompts=prompts, df=df)

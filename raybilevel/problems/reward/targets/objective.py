@@ -46,13 +46,14 @@ class TargetObjective(PoolObjective):
 
     def examine(self, estimate_: Estimate, gates: Gates | None = None) -> Diagnostics:
         """Whether an estimate can be believed: its value, on which the interval rests."""
-        return examine(_equation(estimate_), [0], gates or self.gates, of="estimate")
+        return examine(equation(estimate_), [0], gates or self.gates, of="estimate")
 
 
-def _equation(e: Estimate) -> Estimate:
+def equation(e: Estimate) -> Estimate:
     """The estimate as that of an equation, value = target: of what a gradient is elsewhere."""
     value, influence = np.array([e.value]), e.value_influence[:, None]
     of_value = replace(e, gradient=value, gradient_influence=influence)
     if not isinstance(of_value, EstimateWithin):
         return of_value
-    return replace(of_value, gradient_correction=np.array([of_value.value_correction]))
+    correction, of_prompts = np.array([of_value.value_correction]), of_value.values[:, None]
+    return replace(of_value, gradient_correction=correction, gradients=of_prompts)

@@ -13,15 +13,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from raybilevel.problems.reward.intervals import intervals
 from raybilevel.problems.reward.pool_objective import PoolPoint
-from raybilevel.problems.reward.targets.objective import TargetObjective
+from raybilevel.problems.reward.targets.objective import TargetObjective, equation
 from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.crossing import Walk, walk_to
 from raybilevel.upper.gates import Gates
-from raybilevel.upper.interval import Interval, sandwich
+from raybilevel.upper.interval import Interval
 from raybilevel.upper.newton import Termination
 from raybilevel.upper.penalty import Estimate
-from raybilevel.upper.within import FEWEST_PROMPTS, EstimateWithin
 
 
 class TargetSolver:
@@ -61,11 +61,13 @@ class TargetSolver:
         seen = [(self._inside(a), b) for a, b in zip(way.zs, way.values, strict=True)
                 if whole or a >= z] or [(self._inside(z), math.nan)]  # fmt: skip
         lambdas, values = zip(*seen, strict=True)
+        point = self._at(z)
+        interval, interval_of_prompts = self._intervals(point, way) if inside else (None, None)
         return TargetSolution(
-            point=self._at(z),
+            point=point,
             termination=termination,
-            interval=self._interval(z, way) if inside else None,
-            interval_of_prompts=self._interval_of_prompts(z, way) if inside else None,
+            interval=interval,
+            interval_of_prompts=interval_of_prompts,
             pinned=np.array([whole]),
             refused=None if inside or refused is None else self._at(refused).diagnostics,
             evaluations=self._evaluations,
@@ -113,37 +115,17 @@ class TargetSolver:
 
     # --- the interval -----------------------------------------------------------------------------
 
-    def _interval(self, z: float, way: Walk) -> Interval:
-        """In lambda's scaled coordinate; over prompts for these."""
-        return self._sandwich(z, way, lambda e: e.value_influence, None)
+    def _intervals(self, point: PoolPoint, way: Walk) -> tuple[Interval, Interval | None]:
+        """In lambda's scaled coordinate, by Student's t; over prompts for these, and such as these.
 
-    def _interval_of_prompts(self, z: float, way: Walk) -> Interval | None:
-        """For prompts like these, which takes enough of them."""
-        prompts = self._objective.prompts
-        count = 0 if prompts is None else len(prompts.shares)
-        if count < FEWEST_PROMPTS:
-            return None
-        found = self._sandwich(z, way, _influence_of_prompts, count - 1)
-        return None if found.is_flat else found
+        Of what rises where lambda does: its slope is the equation's Hessian.
+        """
+        v, (lambda_,), sign = self._variable, point.x, 1.0 if way.begins_above else -1.0
 
-    def _sandwich(
-        self,
-        z: float,
-        way: Walk,
-        influence: Callable[[Estimate], np.ndarray],
-        df: float | None,
-    ) -> Interval:
-        """Of what rises where lambda does, by Student's t: its slope is the equation's Hessian."""
-        v, lambda_, sign = self._variable, self._inside(z), 1.0 if way.begins_above else -1.0
-
-        def psi(scaled: np.ndarray) -> np.ndarray:
+        def at(scaled: np.ndarray) -> tuple[Estimate, np.ndarray]:
             x = np.exp(scaled) if v.scale == "log" else scaled  # a little over bounds, not clipped
-            return sign * influence(self._objective.estimate(x))[:, None]
+            return equation(self._objective.estimate(x)), np.array([sign])
 
-        slope = sign * self._at(z).estimate.gradient[:1, None] * v.slope(lambda_)
-        return sandwich(psi, np.array([v.to_scaled(lambda_)]), slope, df=df)
-
-
-def _influence_of_prompts(e: Estimate) -> np.ndarray:
-    assert isinstance(e, EstimateWithin), "there are several prompts"
-    return e.value_influence_of_prompts
+        z, slope = np.array([v.to_scaled(lambda_)]), point.estimate.gradient[:1, None]
+        hessian = sign * slope * v.slope(lambda_)
+        return intervals(at, [0], z, hessian, prompts=self._objective.prompts, df=None)
