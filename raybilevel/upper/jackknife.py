@@ -30,26 +30,40 @@ class PromptSums:
     whole_scale: np.ndarray
     without_scale: np.ndarray
 
+    def beside(self, others: PromptSums) -> PromptSums:
+        """With the columns of `others`, which are weighted alike."""
+        whole = np.concatenate([self.whole, others.whole], axis=1)
+        without = np.concatenate([self.without, others.without], axis=1)
+        return PromptSums(whole, without, self.whole_scale, self.without_scale)
 
-def tilted_sums(prompts: Prompts, tilt: np.ndarray, rows: np.ndarray) -> PromptSums:
-    """Sums of exp(tilt) (n,) times rows (n, m), both in order, each prompt with two at least.
+
+class TiltedSums:
+    """Sums within prompts of rows times exp(tilt) (n,), in order, each prompt with two at least.
 
     Without its heaviest sample a prompt may weigh less than that one's rounding: what is left is
     summed anew, on its own scale.
     """
-    top = prompts.largest(tilt)
-    scale = prompts.each(top)
-    terms = np.exp(tilt - scale)[:, None] * rows
-    whole = prompts.sums(terms)
-    without = prompts.each(whole)
-    without -= terms
-    heaviest = _first(tilt == scale, prompts)
-    rest = tilt.copy()
-    rest[heaviest] = -np.inf
-    second = prompts.largest(rest)
-    without[heaviest] = prompts.sums(np.exp(rest - prompts.each(second))[:, None] * rows)
-    scale[heaviest] = second
-    return PromptSums(whole, without, top, scale)
+
+    def __init__(self, prompts: Prompts, tilt: np.ndarray) -> None:
+        self._prompts = prompts
+        self._top = prompts.largest(tilt)
+        self._scale = prompts.each(self._top)
+        self._weights = np.exp(tilt - self._scale)[:, None]
+        self._heaviest = _first(tilt == self._scale, prompts)
+        rest = tilt.copy()
+        rest[self._heaviest] = -np.inf
+        second = prompts.largest(rest)
+        self._rest = np.exp(rest - prompts.each(second))[:, None]
+        self._scale[self._heaviest] = second
+
+    def of(self, rows: np.ndarray) -> PromptSums:
+        """Sums of `rows` (n, m)."""
+        terms = self._weights * rows
+        whole = self._prompts.sums(terms)
+        without = self._prompts.each(whole)
+        without -= terms
+        without[self._heaviest] = self._prompts.sums(self._rest * rows)
+        return PromptSums(whole, without, self._top, self._scale)
 
 
 def _first(chosen: np.ndarray, prompts: Prompts) -> np.ndarray:
@@ -80,7 +94,17 @@ def jackknife(prompts: Prompts, whole: np.ndarray, without: np.ndarray) -> Jackk
     """From statistics of every prompt (C, q), and of it without each sample (n, q), in order."""
     counts = prompts.counts[:, None]
     mean = prompts.sums(without) / counts
-    corrections = (counts - 1) * (whole - mean)
+    corrections = _corrections(counts, whole, mean)
     scale = np.sqrt(counts * (counts - 1.0))
     influences = prompts.each(scale) * (prompts.each(mean) - without)
     return Jackknifed(whole + corrections, corrections, influences)
+
+
+def corrected(prompts: Prompts, whole: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """The values (C, q) alone."""
+    counts = prompts.counts[:, None]
+    return whole + _corrections(counts, whole, prompts.sums(without) / counts)
+
+
+def _corrections(counts: np.ndarray, whole: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return np.asarray((counts - 1) * (whole - mean))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from raybilevel.upper.jackknife import jackknife, tilted_sums
+from raybilevel.upper.jackknife import TiltedSums, jackknife
 from raybilevel.upper.natural import Coordinates
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
@@ -39,7 +39,7 @@ def kl_estimate(
     h = pool.lower[prompts.order] - prompts.each(p.means(pool.lower))
     t = h @ weights / lambda_  # as far from its mean as h: a KL knows no constant
     rows = np.column_stack([np.ones(p.n), t, h, t[:, None] * h])
-    sums, counts = tilted_sums(prompts, t, rows), prompts.counts
+    sums, counts = TiltedSums(prompts, t).of(rows), prompts.counts
     found = jackknife(
         prompts,
         _statistics(sums.whole, sums.whole_scale - np.log(counts)),

@@ -33,18 +33,20 @@ class Derivatives:
     hessian: np.ndarray | None = None
 
 
-def features(c: np.ndarray, h: np.ndarray, *, curvature: bool) -> np.ndarray:
-    """What moments are of, (n, m): c (n,), h (n, K), c h; for the Hessian c c, h h', c h h'."""
-    columns = [c[:, None], h, c[:, None] * h]
-    if curvature:
-        hh = (h[:, :, None] * h[:, None, :]).reshape(len(h), -1)
-        columns += [(c**2)[:, None], hh, c[:, None] * hh]
-    return np.concatenate(columns, axis=1)
+def features(c: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """What moments are of, (n, 1 + 2 K): c (n,), h (n, K), c h."""
+    return np.concatenate([c[:, None], h, c[:, None] * h], axis=1)
+
+
+def features_of_curvature(c: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """What follows them for a Hessian, (n, 1 + 2 K^2): c c, h h', c h h'."""
+    hh = (h[:, :, None] * h[:, None, :]).reshape(len(h), -1)
+    return np.concatenate([(c**2)[:, None], hh, c[:, None] * hh], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class _Moments:
-    """Names for the columns (..., m) of `features`."""
+    """Names for the columns (..., m) of `features`, and of `features_of_curvature`."""
 
     c: np.ndarray
     h: np.ndarray

@@ -10,12 +10,21 @@ pi_c n / n_c times that on its prompt's, and the squared standard error is sum_c
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from raybilevel.upper.jackknife import Jackknifed, PromptSums, jackknife, tilted_sums
-from raybilevel.upper.natural import Coordinates, Derivatives, exact, features, penalised
+from raybilevel.upper.jackknife import Jackknifed, PromptSums, TiltedSums, corrected, jackknife
+from raybilevel.upper.natural import (
+    Coordinates,
+    Derivatives,
+    exact,
+    features,
+    features_of_curvature,
+    penalised,
+)
 from raybilevel.upper.penalty import Estimate, Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
 from raybilevel.upper.tilting import Tilt
@@ -77,9 +86,7 @@ def estimate_within(
     weights : (K,) weights of the lower rewards.
     gamma : penalty constant, above 0; `inf` gives the exact derivatives.
     """
-    tilted = _Tilted(pool, prompts, lambda_, weights, gamma)
-    found = tilted.jackknifed(curvature=False)
-    return over_prompts(prompts, found, Coordinates(lambda_, weights), tilted.tilts)
+    return DerivativesWithin(pool, prompts, lambda_, weights, gamma).estimate
 
 
 def over_prompts(
@@ -104,74 +111,93 @@ def over_prompts(
     )
 
 
-def hessian_within(
-    pool: Pool, prompts: Prompts, lambda_: float, weights: np.ndarray, gamma: float = math.inf
-) -> np.ndarray:
-    """Second derivatives (1 + K, 1 + K) with respect to (lambda, w_1, ..., w_K), symmetric."""
-    y = len(weights) + 1
-    found = _Tilted(pool, prompts, lambda_, weights, gamma).jackknifed(curvature=True)
-    whole = prompts.shares @ found.values
-    gradient, hessian = whole[1 : 1 + y], whole[1 + y :].reshape(y, y)
-    of_x = Coordinates(lambda_, weights).hessian(hessian, gradient)
-    return (of_x + of_x.T) / 2
+class DerivativesWithin:
+    """F or L_gamma over prompts at one point: an estimate, and the Hessian, from the same sums.
 
-
-class _Tilted:
-    """A pool at one point, in the order of its prompts; r1 and r2_k without their means there."""
+    Parameters are those of `estimate_within`. In the order of prompts are c and h, r1 and r2_k
+    without their means at the point.
+    """
 
     def __init__(
-        self, pool: Pool, prompts: Prompts, lambda_: float, weights: np.ndarray, gamma: float
+        self,
+        pool: Pool,
+        prompts: Prompts,
+        lambda_: float,
+        weights: np.ndarray,
+        gamma: float = math.inf,
     ) -> None:
-        self._prompts, self._lambda, self._gamma = prompts, lambda_, gamma
+        self._prompts, self._gamma, self._to_x = prompts, gamma, Coordinates(lambda_, weights)
         lower = pool.lower @ weights
         p = TiltedWithin(prompts, (lower - lower.max()) / lambda_)
-        self.tilts: tuple[TiltedWithin, ...] = (p,)
-        upper, lower = pool.upper[prompts.order], pool.lower[prompts.order]
+        self._tilts: tuple[TiltedWithin, ...] = (p,)
         self._mean = p.means(pool.upper)
-        self._c = upper - prompts.each(self._mean)
-        self._h = lower - prompts.each(p.means(pool.lower))
-        self._tilt = p.tilt[prompts.order]
+        self._c = pool.upper[prompts.order] - prompts.each(self._mean)
+        self._h = pool.lower[prompts.order] - prompts.each(p.means(pool.lower))
+        tilt = p.tilt[prompts.order]
+        self._p = TiltedSums(prompts, tilt)
         if not math.isinf(gamma):
-            q = TiltedWithin(prompts, p.tilt + prompts.in_pool(self._c) / (gamma * lambda_))
-            self.tilts = (p, q)
+            a = self._c / (gamma * lambda_)
+            self._tilts = (p, TiltedWithin(prompts, p.tilt + prompts.in_pool(a)))
+            self._move(tilt, a)
 
-    def jackknifed(self, *, curvature: bool) -> Jackknifed:
-        """Value, gradient and perhaps Hessian in y, of every prompt: (C, q)."""
-        rows = features(self._c, self._h, curvature=curvature)
-        rows = np.concatenate([np.ones((len(rows), 1)), rows], axis=1)
-        p = tilted_sums(self._prompts, self._tilt, rows)
-        if math.isinf(self._gamma):
-            found = [self._exact(s, curvature=curvature) for s in (p.whole, p.without)]
-        else:
-            found = self._penalised(p, rows, curvature=curvature)
-        whole, without = map(_flat, found)
-        jackknifed = jackknife(self._prompts, whole, without)
+    def _move(self, tilt: np.ndarray, a: np.ndarray) -> None:
+        """The mass that moves from p to q: by expm1, unless any of a prompt moves far."""
+        self._near = self._prompts.largest(np.abs(a)) <= 1.0
+        near = self._prompts.each(self._near)
+        self._moving = np.where(near, np.expm1(np.minimum(a, 1.0)), 1.0)[:, None]
+        self._q = TiltedSums(self._prompts, np.where(near, tilt, tilt + a))
+
+    @cached_property
+    def estimate(self) -> EstimateWithin:
+        """Value and gradient."""
+        return over_prompts(self._prompts, self._first_order, self._to_x, self._tilts)
+
+    def hessian(self) -> np.ndarray:
+        """Second derivatives (1 + K, 1 + K) with respect to (lambda, w_1, ..., w_K), symmetric."""
+        more = self._sums(features_of_curvature(self._c, self._h))
+        sums = [a.beside(b) for a, b in zip(self._sums_of_gradient, more, strict=True)]
+        second = (_second_order(d) for d in self._derivatives(sums, curvature=True))
+        of_prompts = [self._first_order.values, corrected(self._prompts, *second)]
+        whole = self._prompts.shares @ np.concatenate(of_prompts, axis=1)
+        y = self._h.shape[1] + 1
+        gradient, hessian = whole[1 : 1 + y], whole[1 + y :].reshape(y, y)
+        of_x = self._to_x.hessian(hessian, gradient)
+        return (of_x + of_x.T) / 2
+
+    @cached_property
+    def _first_order(self) -> Jackknifed:
+        """Value and gradient in y of every prompt: (C, 2 + K)."""
+        found = map(_first_order, self._derivatives(self._sums_of_gradient, curvature=False))
+        jackknifed = jackknife(self._prompts, *found)
         jackknifed.values[:, 0] -= self._mean  # last, as it would cost digits before
         return jackknifed
 
-    def _exact(self, sums: np.ndarray, *, curvature: bool) -> Derivatives:
-        return exact(sums[:, 1:] / sums[:, :1], self._h.shape[1], curvature=curvature)
+    @cached_property
+    def _sums_of_gradient(self) -> list[PromptSums]:
+        rows = features(self._c, self._h)
+        return self._sums(np.concatenate([np.ones((len(rows), 1)), rows], axis=1))
 
-    def _penalised(self, p: PromptSums, rows: np.ndarray, *, curvature: bool) -> list[Derivatives]:
-        """By the mass that moves from p to q: by expm1, unless any of a prompt moves far."""
-        prompts, a = self._prompts, self._c / (self._gamma * self._lambda)
-        near = prompts.largest(np.abs(a)) <= 1.0
-        of = prompts.each(near)
-        moving = np.where(of, np.expm1(np.minimum(a, 1.0)), 1.0)[:, None]
-        q = tilted_sums(prompts, np.where(of, self._tilt, self._tilt + a), moving * rows)
-        found = []
-        for near_, sums, moved, scale in (
+    def _sums(self, rows: np.ndarray) -> list[PromptSums]:
+        """Of rows (n, m) under p, and at finite gamma of what moves to q."""
+        p = self._p.of(rows)
+        return [p] if math.isinf(self._gamma) else [p, self._q.of(self._moving * rows)]
+
+    def _derivatives(self, sums: list[PromptSums], *, curvature: bool) -> Iterator[Derivatives]:
+        """In y, of every prompt (C, ...), and of it without each sample (n, ...)."""
+        k, p = self._h.shape[1], sums[0]
+        if math.isinf(self._gamma):
+            for s in (p.whole, p.without):
+                yield exact(s[:, 1:] / s[:, :1], k, curvature=curvature)
+            return
+        q, near = sums[1], self._near
+        for near_, sums_, moved, scale in (
             (near, p.whole, q.whole, q.whole_scale - p.whole_scale),
-            (of, p.without, q.without, q.without_scale - p.without_scale),
+            (self._prompts.each(near), p.without, q.without, q.without_scale - p.without_scale),
         ):
-            under_p, difference, log_ratio = _moments(near_, sums, moved, scale)
-            found.append(
-                penalised(
-                    under_p, difference, log_ratio, self._lambda, self._gamma,
-                    k=self._h.shape[1], curvature=curvature,
-                )
+            yield penalised(
+                *_moments(near_, sums_, moved, scale),
+                self._to_x.lambda_, self._gamma, k=k, curvature=curvature,
             )  # fmt: skip
-        return found
 
 
 def _moments(
@@ -191,8 +217,10 @@ def _moments(
     return under_p, moved / total[:, None], np.where(near, near_ratio, far_ratio)
 
 
-def _flat(found: Derivatives) -> np.ndarray:
-    parts = [found.value[:, None], found.gradient]
-    if found.hessian is not None:
-        parts.append(found.hessian.reshape(len(found.value), -1))
-    return np.concatenate(parts, axis=1)
+def _first_order(found: Derivatives) -> np.ndarray:
+    return np.concatenate([found.value[:, None], found.gradient], axis=1)
+
+
+def _second_order(found: Derivatives) -> np.ndarray:
+    assert found.hessian is not None, "it was asked for"
+    return found.hessian.reshape(len(found.hessian), -1)

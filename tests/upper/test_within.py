@@ -11,7 +11,7 @@ from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
 from raybilevel.upper.curvature import hessian
 from raybilevel.upper.penalty import Pool, estimate
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.within import estimate_within, hessian_within
+from raybilevel.upper.within import DerivativesWithin, estimate_within
 
 WEIGHTS = np.array([0.8, -0.3])
 GAMMAS = [math.inf, 1e7, 5.0, 0.1]
@@ -60,7 +60,7 @@ def test_it_is_the_jackknife_within_prompts(seed, gamma, lambda_):
     np.testing.assert_allclose(
         [found.value_correction, *found.gradient_correction], corrections[:4], **close
     )
-    h = hessian_within(pool, prompts, lambda_, WEIGHTS, gamma)
+    h = DerivativesWithin(pool, prompts, lambda_, WEIGHTS, gamma).hessian()
     np.testing.assert_allclose(h.ravel(), values[4:], rtol=1e-6, atol=1e-6 * np.abs(h).max())
 
 
@@ -76,7 +76,7 @@ def test_gradient_and_hessian_are_finite_differences(gamma):
     slopes = [(b.value - a.value) / (2 * step) for a, b in ends]
     bends = [(b.gradient - a.gradient) / (2 * step) for a, b in ends]
     np.testing.assert_allclose(at(x).gradient, slopes, rtol=1e-5, atol=1e-7)
-    h = hessian_within(pool, prompts, x[0], x[1:], gamma)
+    h = DerivativesWithin(pool, prompts, x[0], x[1:], gamma).hessian()
     np.testing.assert_allclose(h, bends, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(h, h.T)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -16,7 +17,10 @@ from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.prompts import Prompts
 from raybilevel.upper.variables import Variable
-from raybilevel.upper.within import estimate_within, hessian_within
+from raybilevel.upper.within import DerivativesWithin, estimate_within
+
+Hessian = Callable[[], np.ndarray]
+"""Gives second derivatives (d, d)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +86,24 @@ class PoolObjective:
 
     def estimate(self, x: np.ndarray) -> Estimate:
         """Objective and gradient at `x` (d,)."""
+        return self.curved(x)[0]
+
+    def curved(self, x: np.ndarray) -> tuple[Estimate, Hessian]:
+        """The same, and the second derivatives there, which are computed where they are asked for.
+
+        Over prompts the sums that both are made of are kept only as long as the latter.
+        """
         lambda_, weights = self._at(x)
-        if self.prompts is None:
-            return estimate(self.pool, lambda_, weights, self.gamma)
-        return estimate_within(self.pool, self.prompts, lambda_, weights, self.gamma)
+        if self.prompts is not None:
+            within = DerivativesWithin(self.pool, self.prompts, lambda_, weights, self.gamma)
+            return within.estimate, lambda: self._of_variables(within.hessian())
+        found = estimate(self.pool, lambda_, weights, self.gamma)
+        return found, lambda: self._of_variables(
+            hessian(self.pool, found, lambda_, weights, self.gamma)
+        )
+
+    def _of_variables(self, whole: np.ndarray) -> np.ndarray:
+        return whole[np.ix_(self.columns, self.columns)]
 
     def _at(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         lambda_, *weights = self.coefficients.at(x)
@@ -98,15 +116,6 @@ class PoolObjective:
     def score(self, estimate_: Estimate) -> tuple[float, float]:
         """What an estimate of F comes to, and its standard error."""
         return estimate_.value, estimate_.value_se
-
-    def hessian(self, x: np.ndarray, estimate_: Estimate) -> np.ndarray:
-        """Second derivatives (d, d) at `x` (d,), where the estimate is."""
-        lambda_, weights = self._at(x)
-        if self.prompts is None:
-            whole = hessian(self.pool, estimate_, lambda_, weights, self.gamma)
-        else:
-            whole = hessian_within(self.pool, self.prompts, lambda_, weights, self.gamma)
-        return whole[np.ix_(self.columns, self.columns)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.groups.solution import solve_groups
 from raybilevel.problems.reward.intervals import intervals
-from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_objective import Hessian, PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.targets.solver import TargetSolver
@@ -178,25 +178,24 @@ class PoolSolver:
         return np.where(self._is_log, np.exp(np.where(self._is_log, z, 0.0)), z)
 
     def _passes(self, z: np.ndarray, gates: Gates) -> bool:
-        return self._evaluate(z, gates) is not None
+        return self._curved(z, gates) is not None
 
-    def _evaluate(self, z: np.ndarray, gates: Gates) -> Estimate | None:
-        """The estimate at `z`, one more of the search's; None where a gate refuses it."""
+    def _curved(self, z: np.ndarray, gates: Gates) -> tuple[Estimate, Hessian] | None:
+        """What the pool says at `z`, one more of the search's; None where a gate refuses it."""
         self._evaluations += 1
-        e = self._objective.estimate(self._values(z))
-        return e if self._objective.examine(e, gates).ok else None
+        e, hessian = self._objective.curved(self._values(z))
+        return (e, hessian) if self._objective.examine(e, gates).ok else None
 
     def _derivatives(self, z: np.ndarray, gates: Gates) -> Point | None:
         """Value, gradient and Hessian at `z`; None where a gate refuses it."""
-        e = self._evaluate(z, gates)
-        if e is None:
+        found = self._curved(z, gates)
+        if found is None:
             return None
-        x = self._values(z)
-        slopes = self._box.slopes(x)
+        e, hessian = found
+        slopes = self._box.slopes(self._values(z))
         gradient = e.gradient[self._objective.columns] * slopes
         of_scale = np.diag(np.where(self._is_log, gradient, 0.0))  # x = exp(z) is curved itself
-        h = self._objective.hessian(x, e) * np.outer(slopes, slopes) + of_scale
-        return Point(e.value, gradient, h)
+        return Point(e.value, gradient, hessian() * np.outer(slopes, slopes) + of_scale)
 
     def _scaled(self, z: np.ndarray) -> tuple[Estimate, np.ndarray]:
         """The estimate at `z`, and the slopes (d,) of its columns there."""

@@ -9,7 +9,7 @@ from raybilevel.problems.reward.intervals import intervals
 from raybilevel.upper.interval import sandwich
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.within import estimate_within, hessian_within
+from raybilevel.upper.within import DerivativesWithin, estimate_within
 
 Z, SLOPES = np.array([2.0, 0.8]), np.array([2.0, 1.0])
 
@@ -30,7 +30,8 @@ class Points:
 
 
 def found(points):
-    h = hessian_within(points.pool, points.prompts, 2.0, Z)[1:, 1:] * np.outer(SLOPES, SLOPES)
+    whole = DerivativesWithin(points.pool, points.prompts, 2.0, Z).hessian()
+    h = whole[1:, 1:] * np.outer(SLOPES, SLOPES)
     return intervals(points, [1, 2], Z, h, prompts=points.prompts, df=math.inf), h
 
 
