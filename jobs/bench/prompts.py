@@ -31,11 +31,11 @@ from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES, PromptedOracle
 from raybilevel.upper.crossing import walk_to
+from raybilevel.upper.derivatives_within import estimate_within
 from raybilevel.upper.diagnostics import examine
 from raybilevel.upper.interval import carriers
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.variables import Variable
-from raybilevel.upper.within import estimate_within
 
 SEEDS = range(7000, 7400)
 LAMBDAS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)

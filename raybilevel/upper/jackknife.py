@@ -30,12 +30,6 @@ class PromptSums:
     whole_scale: np.ndarray
     without_scale: np.ndarray
 
-    def beside(self, others: PromptSums) -> PromptSums:
-        """With the columns of `others`, which are weighted alike."""
-        whole = np.concatenate([self.whole, others.whole], axis=1)
-        without = np.concatenate([self.without, others.without], axis=1)
-        return PromptSums(whole, without, self.whole_scale, self.without_scale)
-
 
 class TiltedSums:
     """Sums within prompts of rows times exp(tilt) (n,), in order, each prompt with two at least.

@@ -9,7 +9,7 @@ both are what a cumulant generating function has: with c = r1 and h_k = r2_k
 
 (Xiao et al. 2025, arXiv 2502.08808, section 3.1). Moments may be of many samples at once, such as
 one without each row: leading axes are kept. Differences E_q - E_p come in as such, so that a large
-gamma costs no digits.
+gamma costs no digits. Derivatives are with respect to y = (s_1, ..., s_K, lambda in kappa).
 """
 
 from __future__ import annotations
@@ -17,20 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
-
-@dataclass(frozen=True, eq=False)
-class Derivatives:
-    """A value with its derivatives with respect to y = (s_1, ..., s_K, lambda in kappa).
-
-    Attributes
-    ----------
-    value : (...,), gradient : (..., K + 1), hessian : (..., K + 1, K + 1) or None
-    """
-
-    value: np.ndarray
-    gradient: np.ndarray
-    hessian: np.ndarray | None = None
 
 
 def features(c: np.ndarray, h: np.ndarray) -> np.ndarray:
@@ -44,75 +30,92 @@ def features_of_curvature(c: np.ndarray, h: np.ndarray) -> np.ndarray:
     return np.concatenate([(c**2)[:, None], hh, c[:, None] * hh], axis=1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """Names for the columns (..., m) of `features`, and of `features_of_curvature`."""
-
-    c: np.ndarray
-    h: np.ndarray
-    ch: np.ndarray
-    cc: np.ndarray
-    hh: np.ndarray
-    chh: np.ndarray
-
-    @classmethod
-    def of(cls, columns: np.ndarray, k: int) -> _Moments:
-        widths = np.cumsum([1, k, k, 1, k * k, k * k])[:-1]
-        c, h, ch, cc, hh, chh = np.split(columns, widths, axis=-1)
-        square = (*columns.shape[:-1], k, k)
-        if hh.shape[-1]:
-            hh, chh = hh.reshape(square), chh.reshape(square)
-        return cls(c[..., 0], h, ch, cc[..., 0] if cc.shape[-1] else cc, hh, chh)
+def exact(means: np.ndarray, k: int) -> np.ndarray:
+    """F and its gradient in y, (..., 2 + K), from means (..., 1 + 2 K) of `features` under p."""
+    c, h, ch = _features(means, k)
+    found = np.zeros((*c.shape, 2 + k))
+    found[..., 0] = -c
+    found[..., 1 : 1 + k] = -(ch - c[..., None] * h)
+    return found
 
 
-def exact(moments: np.ndarray, k: int, *, curvature: bool) -> Derivatives:
-    """F and its derivatives from the moments (..., m) of `features` under p."""
-    m = _Moments.of(moments, k)
-    gradient = np.zeros((*m.c.shape, k + 1))
-    gradient[..., :k] = -(m.ch - m.c[..., None] * m.h)
-    if not curvature:
-        return Derivatives(-m.c, gradient)
-    crossed = m.h[..., :, None] * m.ch[..., None, :]
-    squares = m.h[..., :, None] * m.h[..., None, :]
-    c = m.c[..., None, None]
-    third = m.chh - c * m.hh - crossed - np.swapaxes(crossed, -1, -2) + 2 * c * squares
-    hessian = np.zeros((*m.c.shape, k + 1, k + 1))
-    hessian[..., :k, :k] = -third
-    return Derivatives(-m.c, gradient, hessian)
-
-
-def penalised(
-    under_p: np.ndarray,
-    moved: np.ndarray,
-    log_ratio: np.ndarray,
-    lambda_: float,
-    gamma: float,
-    *,
-    k: int,
-    curvature: bool,
-) -> Derivatives:
-    """L_gamma and its derivatives.
+def exact_hessian(means: np.ndarray, more: np.ndarray, k: int) -> np.ndarray:
+    """Its Hessian in y, (..., K + 1, K + 1).
 
     Parameters
     ----------
-    under_p : (..., m) moments of `features` under p.
-    moved : (..., m) what they are more under q.
+    more : (..., 1 + 2 K^2) means of `features_of_curvature` under p.
+    """
+    (c, h, ch), (_, hh, chh) = _features(means, k), _features_of_curvature(more, k)
+    crossed, c = h[..., :, None] * ch[..., None, :], c[..., None, None]
+    squares = h[..., :, None] * h[..., None, :]
+    third = chh - c * hh - crossed - np.swapaxes(crossed, -1, -2) + 2 * c * squares
+    hessian = np.zeros((*means.shape[:-1], k + 1, k + 1))
+    hessian[..., :k, :k] = -third
+    return hessian
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Means of features (..., m) under p, and what they are more under q."""
+
+    under_p: np.ndarray
+    moved: np.ndarray
+
+
+def penalised(
+    first: Moved, log_ratio: np.ndarray, lambda_: float, gamma: float, k: int
+) -> np.ndarray:
+    """L_gamma and its gradient in y, (..., 2 + K).
+
+    Parameters
+    ----------
+    first : of `features`.
     log_ratio : (...,) log E_p[exp(c / kappa)].
     """
-    p, d, q = (_Moments.of(m, k) for m in (under_p, moved, under_p + moved))
+    (c, _, _), (dc, dh, _) = _features(first.under_p, k), _features(first.moved, k)
     kappa = gamma * lambda_
-    gradient = np.empty((*p.c.shape, k + 1))
-    gradient[..., :k] = -kappa * d.h
-    gradient[..., k] = q.c / lambda_ - gamma * log_ratio
-    if not curvature:
-        return Derivatives(-kappa * log_ratio, gradient)
-    products = d.h[..., :, None] * q.h[..., None, :] + p.h[..., :, None] * d.h[..., None, :]
-    hessian = np.empty((*p.c.shape, k + 1, k + 1))
-    hessian[..., :k, :k] = -kappa * (d.hh - products)
-    mixed = -gamma * d.h + (q.ch - q.c[..., None] * q.h) / lambda_
+    found = np.empty((*c.shape, 2 + k))
+    found[..., 0] = -kappa * log_ratio
+    found[..., 1 : 1 + k] = -kappa * dh
+    found[..., 1 + k] = (c + dc) / lambda_ - gamma * log_ratio
+    return found
+
+
+def penalised_hessian(
+    first: Moved, more: Moved, lambda_: float, gamma: float, k: int
+) -> np.ndarray:
+    """Its Hessian in y, (..., K + 1, K + 1).
+
+    Parameters
+    ----------
+    more : of `features_of_curvature`.
+    """
+    (_, h, _), (_, dh, _) = _features(first.under_p, k), _features(first.moved, k)
+    qc, qh, qch = _features(first.under_p + first.moved, k)
+    dhh = _features_of_curvature(more.moved, k)[1]
+    qcc = more.under_p[..., 0] + more.moved[..., 0]
+    products = dh[..., :, None] * qh[..., None, :] + h[..., :, None] * dh[..., None, :]
+    hessian = np.empty((*qc.shape, k + 1, k + 1))
+    hessian[..., :k, :k] = -(gamma * lambda_) * (dhh - products)
+    mixed = -gamma * dh + (qch - qc[..., None] * qh) / lambda_
     hessian[..., :k, k] = hessian[..., k, :k] = mixed
-    hessian[..., k, k] = -(q.cc - q.c**2) / (gamma * lambda_**3)
-    return Derivatives(-kappa * log_ratio, gradient, hessian)
+    hessian[..., k, k] = -(qcc - qc**2) / (gamma * lambda_**3)
+    return hessian
+
+
+def _features(columns: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of c, h and c h: (...,), (..., K), (..., K)."""
+    return columns[..., 0], columns[..., 1 : 1 + k], columns[..., 1 + k :]
+
+
+def _features_of_curvature(
+    columns: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of c c, h h' and c h h': (...,), (..., K, K), (..., K, K)."""
+    square = (*columns.shape[:-1], k, k)
+    hh, chh = columns[..., 1 : 1 + k * k], columns[..., 1 + k * k :]
+    return columns[..., 0], hh.reshape(square), chh.reshape(square)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
+from raybilevel.upper.derivatives_within import estimate_within
 from raybilevel.upper.diagnostics import examine
 from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import Pool, estimate
-from raybilevel.upper.within import estimate_within
 
 ONE = np.array([1.0])
 OPEN = Gates(min_ess=0.0, max_pareto_k=math.inf, max_share=1.0, samples_per_exp_kl=0.0)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
 from raybilevel.upper.curvature import hessian
+from raybilevel.upper.derivatives_within import DerivativesWithin, estimate_within
 from raybilevel.upper.penalty import Pool, estimate
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.within import DerivativesWithin, estimate_within
 
 WEIGHTS = np.array([0.8, -0.3])
 GAMMAS = [math.inf, 1e7, 5.0, 0.1]

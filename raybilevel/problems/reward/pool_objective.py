@@ -12,12 +12,12 @@ import numpy as np
 
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.upper.curvature import hessian
+from raybilevel.upper.derivatives_within import DerivativesWithin, estimate_within
 from raybilevel.upper.diagnostics import Diagnostics, examine
 from raybilevel.upper.gates import Gates
 from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.prompts import Prompts
 from raybilevel.upper.variables import Variable
-from raybilevel.upper.within import DerivativesWithin, estimate_within
 
 Hessian = Callable[[], np.ndarray]
 """Gives second derivatives (d, d)."""

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from raybilevel.problems.reward.intervals import intervals
+from raybilevel.upper.derivatives_within import DerivativesWithin, estimate_within
 from raybilevel.upper.interval import sandwich
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.within import DerivativesWithin, estimate_within
 
 Z, SLOPES = np.array([2.0, 0.8]), np.array([2.0, 1.0])
 
