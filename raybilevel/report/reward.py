@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.problems.reward.history import LIKE_THESE
 from raybilevel.report.aim import Aim, aim_of
 from raybilevel.report.figure import png
 from raybilevel.report.page import Picture
@@ -44,7 +45,6 @@ WORDS = (
     ("NFE", "Network evaluations; what ran twice is counted once."),
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
-_LIKE_THESE = "_prompts_like_these"
 _PANELS, _ACROSS = 12, 3
 
 
@@ -93,7 +93,7 @@ def _parameter(name: str, x: float, m: dict[str, Any]) -> str:
 
 def _for_others(name: str, m: dict[str, Any]) -> str:
     """The interval for prompts like these, in words."""
-    low, high = (m.get(f"interval_{end}{_LIKE_THESE}/{name}") for end in ("low", "high"))
+    low, high = (m.get(f"interval_{end}{LIKE_THESE}/{name}") for end in ("low", "high"))
     if low is None or high is None:
         return "for prompts like these unknown"
     return f"for prompts like these in {low:.4g} to {high:.4g}"
@@ -139,7 +139,7 @@ def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
 
 def _with_bands(axes: Any, curve: pd.DataFrame, healthy: pd.Series, aim: Aim) -> str:
     """Draw the curve's bands; returns what it is called with them."""
-    own, widest = curve[f"{aim.column}_se"], curve.get(f"{aim.column}_se{_LIKE_THESE}")
+    own, widest = curve[f"{aim.column}_se"], curve.get(f"{aim.column}_se{LIKE_THESE}")
     bands = [own] if widest is None else [widest, own]
     for errors in bands:
         margin = _BAND * errors
@@ -153,7 +153,7 @@ def _with_bands(axes: Any, curve: pd.DataFrame, healthy: pd.Series, aim: Aim) ->
 
 def _mark(axes: Any, name: str, result: Result) -> None:
     x, m = result.best_params[name], result.metrics
-    for of in (_LIKE_THESE, ""):
+    for of in (LIKE_THESE, ""):
         low, high = (m.get(f"interval_{end}{of}/{name}") for end in ("low", "high"))
         if low is not None and high is not None:
             axes.axvspan(low, high, color="C1", alpha=0.2, lw=0)

@@ -80,7 +80,8 @@ GATES_OF_KL = Gates(
 """For a KL, of one prompt or many, where intervals are Student's as above. A KL's bias before the
 jackknife has the same sign in all prompts, so that over many its correction is always standard
 errors large, however exact: what counts is what it leaves, some five times the correction times the
-square of a normalising constant's relative standard error.
+square of a normalising constant's relative standard error. (Of gradients two gates hold that
+product below 0.02; and their third would refuse KLs of 200 prompts of 16, whose intervals cover.)
 
 Chosen on 56,000 pools of six kinds of lower reward (Gaussian, bounded, skewed to either side,
 quadratic; 1 to 200 prompts, 16 to 16,384 samples a prompt, 0.03 to 2 nats): of the 268 places where

@@ -10,6 +10,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_captioned_grid, write_grid
+from raybilevel.problems.reward.history import LIKE_THESE
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_table import PoolTable
 from raybilevel.problems.reward.prompts import PromptList
@@ -120,5 +121,5 @@ def _drawn(point: PoolPoint) -> dict[str, float | bool]:
         "healthy": found.ok,
     }
     if isinstance(e, EstimateWithin) and point.objective.prompts is not None:
-        row[f"{name}_se_prompts_like_these"] = e.value_se_of_prompts
+        row[f"{name}_se{LIKE_THESE}"] = e.value_se_of_prompts
     return row

@@ -15,6 +15,9 @@ from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.upper.variables import Variable
 from raybilevel.upper.within import EstimateWithin
 
+LIKE_THESE = "_prompts_like_these"
+"""Ends the name of a number that is for prompts like these, in place of these themselves."""
+
 
 def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
     """Metrics of a round; nan for what its pool cannot say.
@@ -51,7 +54,7 @@ def _like_these(solution: PoolSolution) -> Metrics:
     exact = solution.point.exact
     if solution.point.objective.prompts is None or not isinstance(exact, EstimateWithin):
         return {}
-    return {"upper_loss_se_prompts_like_these": exact.value_se_of_prompts}
+    return {f"upper_loss_se{LIKE_THESE}": exact.value_se_of_prompts}
 
 
 def _of_variables(solution: PoolSolution) -> Metrics:
@@ -119,6 +122,6 @@ def _derivatives(solution: PoolSolution) -> Metrics:
         found[f"interval_high/{v.name}"] = float(high)
     if objective.prompts is not None:
         for v, low, high in zip(objective.variables, *solution.bounds_of_prompts, strict=True):
-            found[f"interval_low_prompts_like_these/{v.name}"] = float(low)
-            found[f"interval_high_prompts_like_these/{v.name}"] = float(high)
+            found[f"interval_low{LIKE_THESE}/{v.name}"] = float(low)
+            found[f"interval_high{LIKE_THESE}/{v.name}"] = float(high)
     return found
