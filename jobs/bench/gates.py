@@ -9,11 +9,11 @@ seeds 0 to 199; the seeds here were looked at once, afterwards.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from parts import run_parts
 
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.convergence import StopReason, stop_reason
@@ -118,11 +118,5 @@ def _grown(oracle: Oracle, seed: int) -> list[tuple[float, float, float]]:
     return []
 
 
-PARTS = {f.__name__: f for f in (calibration, growth)}
-
 if __name__ == "__main__":
-    if "--help" in sys.argv or set(sys.argv[1:]) - set(PARTS):
-        print(__doc__)
-        sys.exit(0 if "--help" in sys.argv else 2)
-    for name in sys.argv[1:] or PARTS:
-        PARTS[name]()
+    run_parts(__doc__, calibration, growth)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 import resource
-import sys
 import time
 import tracemalloc
 
 import numpy as np
+from parts import run_parts
 
 from raybilevel.testing.conformance import GradientCheck, check_gradients, check_optimum, slope
 from raybilevel.testing.oracles import ORACLES
@@ -126,11 +126,5 @@ def _step(pool: Pool, columns: list[int], gamma: float) -> float:
     return time.perf_counter() - started
 
 
-PARTS = {f.__name__: f for f in (gradients, optima, rate, speed)}
-
 if __name__ == "__main__":
-    if "--help" in sys.argv or set(sys.argv[1:]) - set(PARTS):
-        print(__doc__)
-        sys.exit(0 if "--help" in sys.argv else 2)
-    for name in sys.argv[1:] or PARTS:
-        PARTS[name]()
+    run_parts(__doc__, gradients, optima, rate, speed)

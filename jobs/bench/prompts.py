@@ -14,12 +14,12 @@ Coverage is of 95 % intervals, for these prompts and for prompts like these, whe
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from parts import run_parts
 from scipy.special import stdtrit
 
 from raybilevel.problems.reward.coefficients import Coefficients
@@ -95,12 +95,13 @@ def _print(
         before, after = (float(e.mean() / e.std()) for e in numbers[:, :2].T)
         hit = [float(h[passed].mean()) if passed.any() else math.nan for h in numbers[:, 2:].T]
         texts.append((f"{before:+.2f} {after:+.2f} {hit[0]:.3f} {hit[1]:.3f}", hit[0]))
-    print(
-        f"{count:4d} {'vary' if weighted else 'equal':>8s}   {oracle.name:10s} {each:3d} "
-        f"{lambda_:5.1f}  {share:6.1%}  | {texts[0][0]} | {texts[1][0]}",
-        flush=True,
-    )
+    place = f"{_place(oracle, count, weighted, each)} {lambda_:5.1f}"
+    print(f"{place}  {share:6.1%}  | {texts[0][0]} | {texts[1][0]}", flush=True)
     return [not 0.90 <= hit <= 0.99 for _, hit in texts] if share >= FEWEST else []
+
+
+def _place(oracle: PromptedOracle, count: int, weighted: bool, each: int) -> str:
+    return f"{count:4d} {'vary' if weighted else 'equal':>8s}   {oracle.name:10s} {each:3d}"
 
 
 def optima() -> None:
@@ -113,14 +114,12 @@ def optima() -> None:
             for each in (*SIZES, 128):
                 ends = [_optimum(oracle, count, weighted, each, seed) for seed in SEEDS]
                 told = np.array([e[1:] for e in ends if e[0] is StopReason.CONVERGED])
-                others: dict[str, int] = {}
-                for reason in (e[0].name for e in ends if e[0] is not StopReason.CONVERGED):
-                    others[reason] = others.get(reason, 0) + 1
+                others = Counter(e[0].name for e in ends if e[0] is not StopReason.CONVERGED)
                 covered = [_mean(hits[~np.isnan(hits)]) for hits in told.reshape(-1, 2).T]
-                place = f"{count:4d} {'vary' if weighted else 'equal':>8s}   {oracle.name:10s}"
+                place = _place(oracle, count, weighted, each)
                 print(
-                    f"{place} {each:3d} {oracle.best_lambda():6.2f}    {len(told) / len(ends):6.1%}"
-                    f"   | {covered[0]:.3f} {covered[1]:.3f}        | {others}",
+                    f"{place} {oracle.best_lambda():6.2f}    {len(told) / len(ends):6.1%}"
+                    f"   | {covered[0]:.3f} {covered[1]:.3f}        | {dict(others)}",
                     flush=True,
                 )
 
@@ -207,11 +206,5 @@ def _known(oracle: PromptedOracle, target: Target, high: float) -> float:
     return math.exp(way.root()) if way.crossed else math.nan
 
 
-PARTS = {f.__name__: f for f in (fixed, optima, targets)}
-
 if __name__ == "__main__":
-    if "--help" in sys.argv or set(sys.argv[1:]) - set(PARTS):
-        print(__doc__)
-        sys.exit(0 if "--help" in sys.argv else 2)
-    for name in sys.argv[1:] or PARTS:
-        PARTS[name]()
+    run_parts(__doc__, fixed, optima, targets)
