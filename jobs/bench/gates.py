@@ -16,9 +16,9 @@ import numpy as np
 from parts import run_parts
 
 from raybilevel.problems.reward.coefficients import Coefficients
-from raybilevel.problems.reward.convergence import StopReason, stop_reason
+from raybilevel.problems.reward.convergence import StopReason, solve_round, stop_reason
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_solver import PoolSolver
+from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.testing.oracle import Oracle
 from raybilevel.testing.oracles import ORACLES
 from raybilevel.upper.diagnostics import examine
@@ -28,6 +28,7 @@ from raybilevel.upper.penalty import Pool, estimate
 GAMMAS = (math.inf, 20.0)
 SEEDS = range(1000, 1200)
 FEWEST = 60  # passing pools that can tell 90 % from 95 %
+PLAN = PoolPlan.of(size=4096, limit=65_536, round_size=4096, shard_size=64)
 OPEN = Gates(min_ess=0, max_pareto_k=math.inf, max_share=math.inf, samples_per_exp_kl=0)
 _REPLICATES = {"heavy": 20, "exponential price": 60, "cubic": 60}  # rarely believed, slowly
 
@@ -88,7 +89,7 @@ def _cells(n: int) -> Iterator[np.ndarray]:
 
 
 def growth() -> None:
-    """Intervals of lambda* where a pool doubles from 4,096 to 65,536 until it is believed."""
+    """Intervals of lambda* where a pool grows as a run's does, from 4,096 to 65,536 samples."""
     print("oracle                believed  coverage bias z  final sizes")
     for oracle in ORACLES:
         truth, ends = math.log(oracle.best_lambda()), []
@@ -107,15 +108,17 @@ def growth() -> None:
 
 
 def _grown(oracle: Oracle, seed: int) -> list[tuple[float, float, float]]:
-    pool = oracle.draw(np.random.default_rng(seed), 65_536)
-    for n in 4096 * 2 ** np.arange(5):
-        part = Pool(pool.upper[:n], pool.lower[:n])
-        coefficients = Coefficients((oracle.lambda_, *oracle.base[1:]))
-        found = PoolSolver(PoolObjective(part, coefficients)).solve()
-        if stop_reason(found) is StopReason.CONVERGED and found.interval is not None:
-            i = found.interval
-            return [(float(n), float(i.low[0] + i.high[0]) / 2, float(i.se[0]))]
-    return []
+    pool = oracle.draw(np.random.default_rng(seed), PLAN.limit)
+    coefficients = Coefficients((oracle.lambda_, *oracle.base[1:]))
+    n, stop = PLAN.size, None
+    while stop is None:
+        objective = PoolObjective(Pool(pool.upper[:n], pool.lower[:n]), coefficients)
+        found, stop = solve_round(objective, PLAN)
+        n = PLAN.after(n)
+    if stop_reason(found) is not StopReason.CONVERGED or found.interval is None:
+        return []
+    i = found.interval
+    return [(float(found.n), float(i.low[0] + i.high[0]) / 2, float(i.se[0]))]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from enum import Enum
 
 from raybilevel.problems.base import Arrays, Status, Stop
 from raybilevel.problems.reward.groups.solution import GroupedSolution
+from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.interval import MIN_CURVATURE_Z
 from raybilevel.upper.newton import Termination
@@ -95,20 +97,24 @@ _OF_TARGET = {
 }
 
 
-def wanted(solution: PoolSolution, plan: PoolPlan) -> float:
-    """The size that a pool should grow to: inf where that cannot be told, 0 where it should not."""
-    if solution.n >= plan.limit:
-        return 0.0
-    lacking = [e for e in _endings(solution).values() if 0 < e.needed <= plan.limit]
-    if all(ending.tells for ending in lacking):
-        return max((ending.needed for ending in lacking), default=0.0)
-    return math.inf
+def solve_round(objective: PoolObjective, plan: PoolPlan) -> tuple[PoolSolution, Stop | None]:
+    """What a round's pool says, and why to end with it; None where it should grow.
+
+    While it should, one search does: an optimum at which gates fail says how many samples it wants.
+    """
+    solution = solve(objective, may_grow=True)
+    stop = stop_with(solution, plan)
+    if stop is None or solution.trusted:
+        return solution, stop
+    solution = solve(objective)
+    return solution, stop_with(solution, plan)
 
 
 def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     """Why to end with this pool; None where it should grow."""
     endings = _endings(solution)
-    if solution.n < plan.size or wanted(solution, plan) > 0:
+    may_grow = any(0 < ending.needed <= plan.limit for ending in endings.values())
+    if solution.n < plan.size or (solution.n < plan.limit and may_grow):
         return None
     stops = {group: _stop(ending, plan.remedy) for group, ending in endings.items()}
     status = max((stop.status for stop in stops.values()), key=_WORSE.index)
@@ -142,11 +148,6 @@ class _Ending:
     def needed(self) -> float:
         """The size of the whole pool at which the reason would go away."""
         return self.times * samples_needed(self.solution, self.reason)
-
-    @property
-    def tells(self) -> bool:
-        """Whether that is the optimum's, and not that of the edge of what can be believed."""
-        return self.reason is StopReason.FLAT or not self.solution.trusted
 
 
 def _endings(solution: PoolSolution) -> dict[str, _Ending]:

@@ -59,26 +59,22 @@ class PoolPlan:
     def draw(self, state: Arrays) -> Stage:
         """The next slice of the pool; a stage of no shards once it has reached its limit."""
         have = len(state["pool/seed"])
-        until = self._next(have, float(state.get("wanted", 0)) or math.inf)
-        seeds = sample_seeds(state["seed_base"], have, until)
+        seeds = sample_seeds(state["seed_base"], have, self.after(have))
         if self.prompts is None:
             return self._over(seeds, None, DrawRewards)
         each = len(seeds) // self.prompts  # together, since one prompt may be all of a call
         places = prompt_places(state, self.prompts)
         return self._over(seeds, np.repeat(places, each).tolist(), DrawRewards)
 
-    def _next(self, have: int, wanted: float = math.inf) -> int:
+    def after(self, have: int) -> int:
         """The pool's size after a round: even slices up to `size`, then half as much again.
 
-        The first has two of each prompt: one tells nothing. Once it has `size`, it grows by no more
-        than what is wanted.
+        The first has two of each prompt: one tells nothing. By no less: where a pool is tried at
+        many sizes, one that happens to lack the samples that matter passes the gates at some.
         """
         if have < self.size:
             return min(max(have + self.round_size, _EACH * (self.prompts or 0)), self.size)
-        half = max(have // 2 // self._step, 1) * self._step
-        lacking = math.inf if math.isinf(wanted) else math.ceil((wanted - have) / self._step)
-        more = min(half, max(lacking, 1) * self._step)
-        return min(have + int(more), self.limit)
+        return min(have + max(have // 2 // self._step, 1) * self._step, self.limit)
 
     def again(self, state: Arrays, *parts: np.ndarray) -> Stage:
         """The samples of rows (m,) of the pool, to be looked at; each part in shards of its own."""
@@ -94,7 +90,7 @@ class PoolPlan:
         until = self.limit if have >= self.size else self.size
         count = drawn = 0
         while drawn < until:
-            drawn, count = self._next(drawn), count + 1
+            drawn, count = self.after(drawn), count + 1
         return count
 
     def _over(

@@ -17,7 +17,7 @@ import numpy as np
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
 from raybilevel.problems.model_options import pinned_options
-from raybilevel.problems.reward.convergence import stop_blackened, stop_with, wanted
+from raybilevel.problems.reward.convergence import solve_round, stop_blackened
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
     dtype_drawn,
@@ -34,7 +34,6 @@ from raybilevel.problems.reward.pool_plan import (
     resample,
     size_of,
 )
-from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.prompts import Condition
 from raybilevel.problems.reward.settings import RewardSettings
@@ -136,13 +135,9 @@ class RewardTuning(RewardSettings, Problem):
         state = grown(state, drawn.rows) | counted(state, drawn.sums)
         if "blackened" in state and (stop := stop_blackened(state)):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
-        objective = self.objective(state)
-        solution = solve(objective, may_grow=True)
-        if not solution.trusted and stop_with(solution, self.pool_plan) is not None:
-            solution = solve(objective)
-        state["x"], state["wanted"] = solution.x, np.array(wanted(solution, self.pool_plan))
+        solution, stop = solve_round(self.objective(state), self.pool_plan)
+        state["x"] = solution.x
         metrics = row(solution, state.get("pool/held_out"))
-        stop = stop_with(solution, self.pool_plan)
         if stop is None or self.table is not None:
             return Update(state, metrics, stop)
         shown = ShownRows.of(state, solution.point, self.prompt_count)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from reward_toys import LAMBDA, solve
@@ -9,7 +10,13 @@ from toys import first
 
 from raybilevel import Variable
 from raybilevel.problems.base import Status
-from raybilevel.problems.reward.convergence import StopReason
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.convergence import StopReason, samples_needed, solve_round
+from raybilevel.problems.reward.history import row
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.testing.oracles import ORACLES
+from raybilevel.upper.newton import Termination
 
 
 def constant(samples):
@@ -60,3 +67,24 @@ def test_every_reason_to_stop_but_an_optimum_names_a_remedy(reason):
     assert status in Status
     if status is not Status.CONVERGED:
         assert any(verb in text for verb in ("raise", "move", "look", "check", "narrow"))
+
+
+def test_while_a_pool_may_grow_an_optimum_at_which_gates_fail_is_shown_without_numbers():
+    (mixture,) = (oracle for oracle in ORACLES if oracle.name.startswith("mixture"))
+    pool = mixture.draw(np.random.default_rng(0), 4096)
+    objective = PoolObjective(pool, Coefficients((mixture.lambda_, *mixture.base[1:])))
+
+    def plan(limit):
+        return PoolPlan.of(size=4096, limit=limit, round_size=4096, shard_size=64)
+
+    shown, goes_on = solve_round(objective, plan(65_536))
+    ended, stop = solve_round(objective, plan(4096))
+    assert goes_on is None
+    assert shown.termination is Termination.INTERIOR
+    assert not shown.point.diagnostics.ok
+    assert 4096 < samples_needed(shown, StopReason.FRONTIER) <= 65_536
+    assert math.isnan(row(shown, None)["upper_loss"])
+    assert row(shown, None)[f"config/{mixture.lambda_.name}"] == shown.x[0]
+    assert stop is not None
+    assert ended.point.diagnostics.ok
+    assert ended.evaluations > 2 * shown.evaluations

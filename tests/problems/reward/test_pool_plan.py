@@ -39,6 +39,15 @@ def test_a_pool_grows_where_growing_helps():
     assert len(run.state["pool/seed"]) == sizes[-1]
 
 
+def test_a_pool_grows_by_half_in_whole_shards_or_prompts_whatever_a_round_is():
+    plan = PoolPlan.of(size=100, limit=400, round_size=1000, shard_size=16)
+    assert [plan.after(have) for have in (0, 100, 148, 212, 308, 400)] == [
+        100, 148, 212, 308, 400, 400,
+    ]  # fmt: skip
+    prompted = PoolPlan.of(size=20, limit=100, round_size=8, shard_size=16, prompts=5)
+    assert [prompted.after(have) for have in (0, 10, 20, 30)] == [10, 20, 30, 45]
+
+
 def test_a_pool_at_its_limit_draws_nothing_more():
     plan = PoolPlan.of(size=100, limit=150, round_size=40, shard_size=16)
     state = {"pool/seed": np.arange(150), "seed_base": np.array(0)}
