@@ -130,8 +130,8 @@ def _of_prompts(
         )
     if bias_left > gates.max_bias_left:
         yield (
-            f"over so many prompts of few samples a bias of {bias_left:.1f} standard errors may be "
-            f"left, it must be {gates.max_bias_left}",
+            f"over so many prompts of few samples a bias of {bias_left:.2f} standard errors may be "
+            f"left, it must be {gates.max_bias_left:.2f}",
             (bias_left / gates.max_bias_left) ** (2 / 3),
         )
 

@@ -121,7 +121,7 @@ def test_many_prompts_of_few_samples_are_believed_where_few_prompts_are_not():
 def test_thousands_of_prompts_of_few_samples_are_refused():
     assert over_prompts(200, 32, 4.0).ok
     many = over_prompts(5000, 16, 4.0)
-    assert "a bias of 1.7 standard errors may be left" in many.failures[-1]
+    assert "a bias of 1.66 standard errors may be left" in many.failures[-1]
     each = many.samples_needed / 5000
     assert 1.5 * math.sqrt(5000 * each) / each**2 == pytest.approx(0.3, rel=0.01)
 
