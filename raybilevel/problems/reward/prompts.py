@@ -110,13 +110,19 @@ def groups_of(prompts: PromptList | None, named: str) -> tuple[str, ...]:
     InputError
         If there are no prompts, or nothing says which group each belongs to.
     """
-    if prompts is None or prompts.groups is None:
-        lacking = PROMPT if prompts is None else GROUP
+    if prompts is not None and prompts.groups is not None:
+        return prompts.groups
+    metadata = () if prompts is None or prompts.metadata is None else prompts.metadata
+    lacking = [i for i, row in enumerate(metadata) if row.get(GROUP) is None]
+    if prompts is not None and 0 < len(lacking) < len(metadata):
         raise InputError(
-            f"groups are asked for, but {named} has no column '{lacking}'; give a table with "
-            f"'{PROMPT}' and '{GROUP}'"
+            f"{named} has no {GROUP} for {prompts.conditions[lacking[0]]!r}; give every prompt one"
         )
-    return prompts.groups
+    column = PROMPT if prompts is None else GROUP
+    raise InputError(
+        f"groups are asked for, but {named} has no column '{column}'; give a table with "
+        f"'{PROMPT}' and '{GROUP}'"
+    )
 
 
 def _groups(metadata: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ import pytest
 
 from raybilevel.errors import InputError
 from raybilevel.problems.reward.prompt_files import read_hub_prompts, read_prompts
-from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.prompts import PromptList, groups_of
 
 ROWS = [
     {"prompt": "a cat", "count": 1, "answer": "x"},
@@ -179,3 +179,10 @@ def test_a_run_goes_on_with_the_prompts_it_began_with_alone():
     for others in (["b", "a"], ["a", "b", "a"], ["a"]):
         with pytest.raises(InputError, match="prompts are not those that the run began with"):
             read_prompts(others).check_same(digest)
+
+
+def test_a_prompt_without_a_group_is_named_where_others_have_one():
+    some = PromptList.of(["a", "b"], [{"group": "x"}, {"group": None}])
+    assert some.groups is None
+    with pytest.raises(InputError, match=r"^prompts has no group for 'b'; give every prompt one$"):
+        groups_of(some, "prompts")
