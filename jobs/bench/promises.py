@@ -264,6 +264,12 @@ PROMISES = [
         "problems/reward/test_groups.py::test_every_group_has_the_optimum_and_the_intervals_that_it_has_alone",
     ),
     Promise(
+        "what groups share is tuned for all of them",
+        "problems/reward/groups/estimate.py",
+        "gradient[group.places] +=", "gradient[group.places] =",
+        "problems/reward/test_joint_groups.py::test_gradient_and_hessian_are_the_derivatives_of_all_variables",
+    ),
+    Promise(
         "a run goes on with the prompts that it began with",
         "problems/reward/state_objective.py",
         'prompts.check_same(state["prompts_digest"])',

@@ -37,12 +37,11 @@ def _short(name: str) -> str:
 
 
 def _own(row: dict[str, Any], parts: pd.DataFrame) -> list[str]:
-    """Variables of a row: its group's, where groups have some of their own; it may have none."""
+    """Variables of a row: those of all, and where groups have some of their own its group's."""
     names = [c.removeprefix("alone/") for c in parts.columns if c.startswith("alone/")]
     ends = tuple(f"/{group}" for group in parts["group"].dropna().unique())
-    if not any(name.endswith(ends) for name in names):
-        return names
-    return [name for name in names if name.endswith(f"/{row['group']}")]
+    own = f"/{row['group']}"
+    return [name for name in names if not name.endswith(ends) or name.endswith(own)]
 
 
 def _said(row: dict[str, Any], variables: list[str]) -> str:

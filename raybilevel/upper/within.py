@@ -10,6 +10,7 @@ pi_c n / n_c times that on its prompt's, and the squared standard error is sum_c
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,35 @@ FEWEST_PROMPTS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class EstimateWithin(Estimate):
+class EstimateOverPrompts(Estimate):
+    """An estimate that tells how sure it is for prompts like these too."""
+
+    @property
+    @abstractmethod
+    def fewest_prompts(self) -> int:
+        """That prompts like these are to be judged by."""
+
+    @property
+    @abstractmethod
+    def value_influence_of_prompts(self) -> np.ndarray:
+        """(C,): as `value_influence`, where prompts like these are drawn, with their samples."""
+
+    @property
+    @abstractmethod
+    def gradient_influence_of_prompts(self) -> np.ndarray:
+        """(C, columns): as `gradient_influence`, where prompts like these are drawn."""
+
+    @property
+    def value_se_of_prompts(self) -> float:
+        """Standard error of `value` for prompts like these; nan where there are too few."""
+        if self.fewest_prompts < FEWEST_PROMPTS:
+            return math.nan
+        influence = self.value_influence_of_prompts
+        return math.sqrt(float(np.sum(influence**2))) / len(influence)
+
+
+@dataclass(frozen=True, eq=False)
+class EstimateWithin(EstimateOverPrompts):
     """An estimate over prompts: its standard errors are for these prompts.
 
     Attributes
@@ -43,21 +72,18 @@ class EstimateWithin(Estimate):
     gradients: np.ndarray
 
     @property
-    def value_se_of_prompts(self) -> float:
-        """Standard error of `value` for prompts like these; nan where there are too few."""
-        c = len(self.values)
-        if c < FEWEST_PROMPTS:
-            return math.nan
-        return math.sqrt(float(np.sum(self.value_influence_of_prompts**2))) / c
+    def fewest_prompts(self) -> int:
+        """All of them."""
+        return len(self.values)
 
     @property
     def value_influence_of_prompts(self) -> np.ndarray:
-        """(C,): as `value_influence`, where prompts like these are drawn, with their samples."""
+        """(C,)."""
         return self._of_prompts(self.values[:, None], np.array([self.value]))[:, 0]
 
     @property
     def gradient_influence_of_prompts(self) -> np.ndarray:
-        """(C, 1 + K): as `gradient_influence`, where prompts like these are drawn."""
+        """(C, 1 + K)."""
         return self._of_prompts(self.gradients, self.gradient)
 
     def _of_prompts(self, own: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -36,6 +36,18 @@ def test_of_groups_with_variables_of_their_own_each_is_told_its_own_or_none(tmp_
     ]
 
 
+def test_what_groups_share_each_is_told_beside_its_own(tmp_path):
+    shared = alone("w", 1.0)
+    assert said(
+        tmp_path,
+        {"name": "thin", "group": "thin", **shared, **alone("lambda/thin", 3.0)},
+        {"name": "held", "group": "held", **shared},
+    ) == [
+        "thin: KL 0.10, reward 1.000 ± 0.100, alone w 1 (1 to 1), alone lambda/thin 3 (3 to 3)",
+        "held: KL 0.10, reward 1.000 ± 0.100, alone w 1 (1 to 1)",
+    ]
+
+
 def test_prompts_without_groups_are_told_of_every_variable(tmp_path):
     row = {"kind": "prompt", "name": "a cat", "group": None, **alone("lambda", 3.0)}
     assert said(tmp_path, row) == ["a cat: KL 0.10, reward 1.000 ± 0.100, alone lambda 3 (3 to 3)"]

@@ -34,6 +34,19 @@ class Coefficients:
         point[self.columns] = x
         return point
 
+    @cached_property
+    def safest(self) -> np.ndarray:
+        """Where p is closest to p0 in the box (d,): the largest lambda, the smallest weights."""
+        named = zip(self.variables, self.columns, strict=True)
+        return np.array(
+            [v.high if column == 0 else min(max(0.0, v.low), v.high) for v, column in named]
+        )
+
+    @property
+    def are_free(self) -> bool:
+        """Whether nothing says how large lambda and the weights are: p_x has w / lambda alone."""
+        return len(self.variables) == len(self.given)
+
     def check(self) -> None:
         """Refuse what leaves the variables undetermined, or two of one name.
 
@@ -42,10 +55,11 @@ class Coefficients:
         InputError
             As p_x depends on w / lambda alone, lambda and all weights cannot be free together.
         """
-        if len(self.variables) == len(self.given):
+        if self.are_free:
+            other = " other than 0" if 0 in self.given else ""
             raise InputError(
                 "lambda_ and all weights are free together, but samples depend on weights / lambda "
-                "alone; give lambda_ or one weight as a number"
+                f"alone; give lambda_ or one weight as a number{other}"
             )
         names = [v.name for v in self.variables]
         if len(set(names)) < len(names):

@@ -18,7 +18,7 @@ from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.problems.reward.shown.rows import shown_prompts
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.worker import DRAWN_IN
-from raybilevel.upper.within import EstimateWithin
+from raybilevel.upper.within import EstimateOverPrompts
 
 _POINTS = 121
 
@@ -91,23 +91,24 @@ def write_weights(state: Arrays, weights: np.ndarray, table: PoolTable, director
 def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> None:
     """`curve.parquet`: the objective over each variable's bounds, the others held at `x` (d,).
 
-    Of a group's variables it is that group's objective.
+    Of a group's own variables it is that group's objective.
     Columns: variable, value, upper_loss, upper_loss_se, ess, healthy, and over prompts
     upper_loss_se_prompts_like_these; with a target what is reached, as target, target_se, ... Where
     a gate fails (not `healthy`) the numbers are for the picture alone, to show where they stop.
     """
     import pandas as pd
 
-    rows = [row for one, here in objective.by_group(x) for row in _curve(one, here)]
+    curves = objective.by_variable(x)
+    rows = [row for one, here, place in curves for row in _curve(one, here, place)]
     pd.DataFrame(rows).to_parquet(directory / "curve.parquet")
 
 
-def _curve(objective: PoolObjective, x: np.ndarray) -> Iterator[dict[str, Any]]:
-    for i, v in enumerate(objective.variables):
-        for z in np.linspace(v.to_scaled(v.low), v.to_scaled(v.high), _POINTS):
-            values = x.copy()
-            values[i] = v.from_scaled(z)
-            yield {"variable": v.name, "value": values[i], **_drawn(objective.at(values))}
+def _curve(objective: PoolObjective, x: np.ndarray, place: int) -> Iterator[dict[str, Any]]:
+    v, values = objective.variables[place], x.copy()
+    for z in np.linspace(v.to_scaled(v.low), v.to_scaled(v.high), _POINTS):
+        values[place] = v.from_scaled(z)
+        at = objective.at(values.copy())
+        yield {"variable": v.name, "value": values[place], **_drawn(at)}
 
 
 def _drawn(point: PoolPoint) -> dict[str, float | bool]:
@@ -120,6 +121,6 @@ def _drawn(point: PoolPoint) -> dict[str, float | bool]:
         "ess": found.ess,
         "healthy": found.ok,
     }
-    if isinstance(e, EstimateWithin) and point.objective.prompts is not None:
+    if isinstance(e, EstimateOverPrompts) and point.objective.prompts is not None:
         row[f"{name}_se{LIKE_THESE}"] = e.value_se_of_prompts
     return row

@@ -13,7 +13,7 @@ from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.upper.variables import Variable
-from raybilevel.upper.within import EstimateWithin
+from raybilevel.upper.within import EstimateOverPrompts
 
 LIKE_THESE = "_prompts_like_these"
 """Ends the name of a number that is for prompts like these, in place of these themselves."""
@@ -52,7 +52,7 @@ def _prompts(point: PoolPoint) -> Metrics:
 def _like_these(solution: PoolSolution) -> Metrics:
     """How sure F is where prompts like these are drawn, in place of these themselves."""
     exact = solution.point.exact
-    if solution.point.objective.prompts is None or not isinstance(exact, EstimateWithin):
+    if solution.point.objective.prompts is None or not isinstance(exact, EstimateOverPrompts):
         return {}
     return {f"upper_loss_se{LIKE_THESE}": exact.value_se_of_prompts}
 

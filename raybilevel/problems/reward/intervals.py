@@ -8,8 +8,7 @@ import numpy as np
 
 from raybilevel.upper.interval import Interval, sandwich
 from raybilevel.upper.penalty import Estimate
-from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.within import FEWEST_PROMPTS, EstimateWithin
+from raybilevel.upper.within import FEWEST_PROMPTS, EstimateOverPrompts
 
 Scaled = Callable[[np.ndarray], tuple[Estimate, np.ndarray]]
 """Maps scaled coordinates (d,) to the estimate there, and what its gradient's columns (d,) are to
@@ -22,7 +21,6 @@ def intervals(
     z: np.ndarray,
     hessian: np.ndarray,
     *,
-    prompts: Prompts | None,
     df: float | None,
 ) -> tuple[Interval, Interval | None]:
     """Over prompts for these, and for prompts like these, which takes enough of them.
@@ -32,18 +30,19 @@ def intervals(
     at : has a gradient whose `columns` are zero at `z` (d,), with the derivatives `hessian` (d, d).
     df : of the first interval, as for `sandwich`.
     """
-    count = 0 if prompts is None else len(prompts.shares)
+    fewest = 0
     of_prompts: dict[bytes, np.ndarray] = {}  # (C, d), where a point's estimate is many times that
 
     def influence(point: np.ndarray) -> np.ndarray:
+        nonlocal fewest
         e, slopes = at(point)
-        if count >= FEWEST_PROMPTS:
-            assert isinstance(e, EstimateWithin), "there are several prompts"
+        if isinstance(e, EstimateOverPrompts) and e.fewest_prompts >= FEWEST_PROMPTS:
+            fewest = e.fewest_prompts
             of_prompts[point.tobytes()] = e.gradient_influence_of_prompts[:, columns] * slopes
         return e.gradient_influence[:, columns] * slopes
 
     found = sandwich(influence, z, hessian, df=df)
     if not of_prompts:
         return found, None
-    like = sandwich(lambda point: of_prompts[point.tobytes()], z, hessian, df=count - 1)
+    like = sandwich(lambda point: of_prompts[point.tobytes()], z, hessian, df=fewest - 1)
     return found, None if like.is_flat else like

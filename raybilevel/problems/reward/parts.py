@@ -91,7 +91,11 @@ def _alone(part: Part, needed: float, *, healthy: bool) -> dict[str, float]:
     objective = part.of.objective
     variables, nothing = objective.variables, np.full(len(objective.variables), math.nan)
     best, (low, high) = nothing, (nothing, nothing)
-    if healthy or part.kind == "group":  # a search on what the gates refuse already is for nothing
+    if objective.coefficients.are_free:  # what is shared is held by other groups alone
+        needed = math.nan
+    elif (
+        healthy or part.kind == "group"
+    ):  # a search on what the gates refuse already is for nothing
         solution = searched(objective)
         needed = samples_wanted(solution)
         if stop_reason(solution) is StopReason.CONVERGED:

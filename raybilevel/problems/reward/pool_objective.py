@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -14,7 +14,7 @@ from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.upper.curvature import hessian
 from raybilevel.upper.derivatives_within import DerivativesWithin, estimate_within
 from raybilevel.upper.diagnostics import Diagnostics, examine
-from raybilevel.upper.gates import Gates
+from raybilevel.upper.gates import Gates, gates_for
 from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.prompts import Prompts
 from raybilevel.upper.variables import Variable
@@ -61,6 +61,10 @@ class PoolObjective:
     def by_group(self, x: np.ndarray) -> list[tuple[PoolObjective, np.ndarray]]:
         """The objective of every group, and what x (d,) is there; its own where there are none."""
         return [(self, x)]
+
+    def by_variable(self, x: np.ndarray) -> Iterator[tuple[PoolObjective, np.ndarray, int]]:
+        """The objective that each variable moves, what x (d,) is there, and its place in that."""
+        yield from ((self, x, place) for place in range(len(x)))
 
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
         """The objective on some of its prompts alone, and what x (d,) is there."""
@@ -109,9 +113,14 @@ class PoolObjective:
         lambda_, *weights = self.coefficients.at(x)
         return float(lambda_), np.array(weights)
 
-    def examine(self, estimate_: Estimate, gates: Gates | None = None) -> Diagnostics:
-        """Whether an estimate of this objective can be believed."""
-        return examine(estimate_, self.columns, gates)
+    @property
+    def gates(self) -> Gates:
+        """Those that an estimate has to pass."""
+        return gates_for(self.prompts)
+
+    def examine(self, estimate_: Estimate, *, of_size: bool = False) -> Diagnostics:
+        """Whether an estimate of this objective can be believed; perhaps by gates of size alone."""
+        return examine(estimate_, self.columns, self.gates.of_size if of_size else self.gates)
 
     def score(self, estimate_: Estimate) -> tuple[float, float]:
         """What an estimate of F comes to, and its standard error."""

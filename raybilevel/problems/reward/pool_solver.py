@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.groups.solution import solve_groups
 from raybilevel.problems.reward.intervals import intervals
@@ -20,7 +21,6 @@ from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.upper.diagnostics import Diagnostics
-from raybilevel.upper.gates import Gates, gates_for
 from raybilevel.upper.interval import Interval
 from raybilevel.upper.newton import Point, Solution, Termination, minimise
 from raybilevel.upper.penalty import Estimate
@@ -34,14 +34,14 @@ def solve(objective: PoolObjective, *, may_grow: bool = False) -> PoolSolution:
     """All that a pool has to say, computed once: at finite gamma the optimum of F beside its own.
 
     The penalty moves the optimum (Xiao et al. 2025, arXiv 2502.08808, section 3.1). Groups of
-    prompts that have variables of their own are searched one after the other.
+    prompts that share no variable are searched one after the other.
 
     Parameters
     ----------
     may_grow : whether an optimum at which gates fail is answer enough, as it says how many samples
         it wants; else the search is done again, for how far the pool can be believed.
     """
-    if isinstance(objective, GroupedObjective):
+    if isinstance(objective, GroupedObjective) and not isinstance(objective, JointObjective):
         return solve_groups(objective, lambda part: solve(part, may_grow=may_grow))
     solution = searched(objective, may_grow=may_grow)
     if math.isinf(objective.gamma):
@@ -91,25 +91,24 @@ class PoolSolver:
         others far from the optimum. Where it ends all gates count: if one fails there, the search
         is done again within all of them, to say how far the pool can be believed.
         """
-        gates = gates_for(self._objective.prompts)
-        free = self._search(gates.of_size)
+        free = self._search(of_size=True)
         if free is not None and free.point.diagnostics.ok:
             return free
         shown = free is not None and free.termination in _OPTIMA
         if may_grow and free is not None and shown:
             return replace(free, trusted=False)
-        found = self._search(gates) or self._nowhere()
+        found = self._search(of_size=False) or self._nowhere()
         if free is None or not shown:
             return found
         return replace(found, ahead=free.point.diagnostics)
 
-    def _search(self, gates: Gates) -> PoolSolution | None:
-        """Minimise where `gates` pass; None where they pass nowhere between init and p0."""
-        start = self._start(gates)
+    def _search(self, *, of_size: bool) -> PoolSolution | None:
+        """Minimise where gates pass, of size or all; None if nowhere between init and p0."""
+        start = self._start(of_size)
         if start is None:
             return None
         solution = minimise(
-            lambda z: self._derivatives(z, gates), start, self._box.low, self._box.high
+            lambda z: self._derivatives(z, of_size), start, self._box.low, self._box.high
         )
         interval, interval_of_prompts = self._intervals(solution)
         return PoolSolution(
@@ -134,7 +133,7 @@ class PoolSolver:
             interval=None,
             interval_of_prompts=None,
             pinned=np.zeros(len(self._init), dtype=bool),
-            refused=self._objective.at(self._safest).diagnostics,
+            refused=self._objective.at(self._objective.coefficients.safest).diagnostics,
             evaluations=self._evaluations,
         )
 
@@ -144,28 +143,18 @@ class PoolSolver:
     def _init(self) -> np.ndarray:
         return np.array([v.init for v in self._objective.variables])
 
-    @cached_property
-    def _safest(self) -> np.ndarray:
-        """Where p is closest to p0 in the box: the largest lambda, the smallest weights."""
-        objective = self._objective
-        return np.array(
-            [
-                v.high if column == 0 else min(max(0.0, v.low), v.high)
-                for v, column in zip(objective.variables, objective.columns, strict=True)
-            ]
-        )
-
-    def _start(self, gates: Gates) -> np.ndarray | None:
+    def _start(self, of_size: bool) -> np.ndarray | None:
         """The point nearest to init on the way to the safest that passes; None if none does."""
-        init, safe = self._box.to_scaled(self._init), self._box.to_scaled(self._safest)
-        if self._passes(init, gates):
+        init = self._box.to_scaled(self._init)
+        safe = self._box.to_scaled(self._objective.coefficients.safest)
+        if self._passes(init, of_size):
             return init
-        if not self._passes(safe, gates):
+        if not self._passes(safe, of_size):
             return None
         fails, passes = 0.0, 1.0
         for _ in range(_HALVINGS):
             middle = (fails + passes) / 2
-            if self._passes(init + middle * (safe - init), gates):
+            if self._passes(init + middle * (safe - init), of_size):
                 passes = middle
             else:
                 fails = middle
@@ -177,18 +166,18 @@ class PoolSolver:
         """Values at `z`, not clipped: an interval's curvature looks a little over bounds."""
         return np.where(self._is_log, np.exp(np.where(self._is_log, z, 0.0)), z)
 
-    def _passes(self, z: np.ndarray, gates: Gates) -> bool:
-        return self._curved(z, gates) is not None
+    def _passes(self, z: np.ndarray, of_size: bool) -> bool:
+        return self._curved(z, of_size) is not None
 
-    def _curved(self, z: np.ndarray, gates: Gates) -> tuple[Estimate, Hessian] | None:
+    def _curved(self, z: np.ndarray, of_size: bool) -> tuple[Estimate, Hessian] | None:
         """What the pool says at `z`, one more of the search's; None where a gate refuses it."""
         self._evaluations += 1
         e, hessian = self._objective.curved(self._values(z))
-        return (e, hessian) if self._objective.examine(e, gates).ok else None
+        return (e, hessian) if self._objective.examine(e, of_size=of_size).ok else None
 
-    def _derivatives(self, z: np.ndarray, gates: Gates) -> Point | None:
+    def _derivatives(self, z: np.ndarray, of_size: bool) -> Point | None:
         """Value, gradient and Hessian at `z`; None where a gate refuses it."""
-        found = self._curved(z, gates)
+        found = self._curved(z, of_size)
         if found is None:
             return None
         e, hessian = found
@@ -206,7 +195,6 @@ class PoolSolver:
         """Of the optimum; over prompts for these, by Student's t, and for prompts like these."""
         if solution.termination is not Termination.INTERIOR:
             return None, None
-        prompts, columns = self._objective.prompts, self._objective.columns
-        df = math.inf if prompts is None else None
+        df = math.inf if self._objective.prompts is None else None
         hessian = solution.point.hessian
-        return intervals(self._scaled, columns, solution.z, hessian, prompts=prompts, df=df)
+        return intervals(self._scaled, self._objective.columns, solution.z, hessian, df=df)

@@ -82,7 +82,7 @@ class RewardSettings(Settings):
     weights
         {name: `Variable` or number} for each lower reward, or {name: {group: either}}; None is 1
         for each. p_x depends on w / lambda alone, so lambda and all weights cannot be free
-        together. What one group tunes, every group tunes for itself.
+        together. A `Variable` that is not by group is shared by all groups.
     gamma
         Penalty constant; inf gives the exact gradient.
     pool_size, max_pool_size

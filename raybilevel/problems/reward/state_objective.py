@@ -6,6 +6,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
+from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import prompt_places
@@ -41,7 +42,8 @@ def objective_of(settings: RewardSettings, state: Arrays) -> PoolObjective:
     if prompts is None:  # one prompt is a group then
         prompts = Prompts(np.zeros(pool.n, dtype=np.int64), np.ones(1))
     groups = settings.prompt_list.groups
-    return GroupedObjective(pool, coefficients, settings.gamma, prompts, groups=groups)
+    kind = JointObjective if coefficients.shared else GroupedObjective
+    return kind(pool, coefficients, settings.gamma, prompts, groups=groups)
 
 
 def drawn_prompts(prompts: PromptList | None, state: Arrays) -> PromptList | None:

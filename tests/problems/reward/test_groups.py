@@ -176,8 +176,8 @@ def test_weights_may_be_by_group_at_a_lambda_that_is_fixed(table):
     [
         ({"lambda_": {"thin": variable()}}, "given for thin, but the prompts' groups are "),
         (
-            {"weights": {"lower": Variable("w", 1.0, 0.1, 2.0)}},
-            "weights.lower is one Variable for all prompts while lambda_ is one a group",
+            {"weights": {"lower": dict.fromkeys(("thin", "thick"), Variable("w", 1.0, 0.1, 2.0))}},
+            "lambda_ and all weights are free together",
         ),
         (
             {"weights": {"lower": {"thin": 1.0}}},
@@ -187,7 +187,7 @@ def test_weights_may_be_by_group_at_a_lambda_that_is_fixed(table):
         ({"lambda_": {}}, "lambda_ is empty; give a Variable or a number, or groups"),
         ({"target": {"kl": 0.1}, "upper_reward": None}, "but a target is for all prompts"),
     ],
-    ids=["other groups", "one for all", "not all", "zero", "none", "target"],
+    ids=["other groups", "free", "not all", "zero", "none", "target"],
 )
 def test_groups_that_do_not_fit_are_refused(table, changes, said):
     with pytest.raises(InputError) as refused:

@@ -32,7 +32,7 @@ class Points:
 def found(points):
     whole = DerivativesWithin(points.pool, points.prompts, 2.0, Z).hessian()
     h = whole[1:, 1:] * np.outer(SLOPES, SLOPES)
-    return intervals(points, [1, 2], Z, h, prompts=points.prompts, df=math.inf), h
+    return intervals(points, [1, 2], Z, h, df=math.inf), h
 
 
 def test_each_point_is_estimated_once_for_both_and_each_is_what_it_would_be_alone():

@@ -1,1 +1,1 @@
-"""Variables of groups of prompts: each group an optimum of its own, on one pool."""
+"""Variables of groups of prompts, on one pool: each by itself, or jointly with shared ones."""

@@ -32,18 +32,23 @@ OneOrEach = Variable | float | Mapping[str, Variable | float]
 class GroupedCoefficients(Coefficients):
     """Those of all groups, one group after the other.
 
+    Variables are those that groups share, in the order of lambda and the weights, and then each
+    group's own.
+
     Attributes
     ----------
     groups : their names (G,).
+    shared : which of (lambda, w_1, ..., w_K) are one variable for all groups.
     """
 
     groups: tuple[str, ...]
+    shared: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, given: Sequence[OneOrEach], named: Sequence[str]) -> GroupedCoefficients:
         """Of lambda and the weights (1 + K,), of which one at least is given by group.
 
-        A group's variable is named "<its name>/<group>".
+        A group's own variable is named "<its name>/<group>", a shared one as it is.
 
         Parameters
         ----------
@@ -52,7 +57,7 @@ class GroupedCoefficients(Coefficients):
         Raises
         ------
         InputError
-            If they are given for different groups, or a variable is one for all of them.
+            If they are given for different groups.
         """
         each = {n: list(c) for n, c in zip(named, given, strict=True) if isinstance(c, Mapping)}
         groups = tuple(next(iter(each.values())))
@@ -64,35 +69,57 @@ class GroupedCoefficients(Coefficients):
                     f"{name} is given for {', '.join(others)}, but {next(iter(each))} for "
                     f"{', '.join(groups)}; give each for the same groups"
                 )
-        shared = [n for n, c in zip(named, given, strict=True) if isinstance(c, Variable)]
-        if shared:
-            raise InputError(
-                f"{shared[0]} is one Variable for all prompts while {next(iter(each))} is one a "
-                "group; give it by group too, or as a number"
-            )
-        return cls(tuple(_of_group(c, g) for g in groups for c in given), groups)
+        shared = tuple(i for i, c in enumerate(given) if isinstance(c, Variable))
+        return cls(tuple(_of_group(c, g) for g in groups for c in given), groups, shared)
 
     @cached_property
     def parts(self) -> dict[str, Coefficients]:
-        """Each group's own, by its name."""
+        """Each group's, what is shared among them, by its name."""
         each = len(self.given) // len(self.groups)
         numbered = enumerate(self.groups)
         return {g: Coefficients(self.given[i * each : (i + 1) * each]) for i, g in numbered}
 
     @cached_property
-    def places(self) -> dict[str, slice]:
-        """Where in x (d,) each group's variables are."""
-        counts = [len(part.variables) for part in self.parts.values()]
-        ends = np.cumsum(counts).tolist()
-        return {
-            g: slice(end - count, end)
-            for g, count, end in zip(self.groups, counts, ends, strict=True)
-        }
+    def variables(self) -> tuple[Variable, ...]:
+        """The (d,) that are tuned."""
+        one = self.parts[self.groups[0]]
+        shared = (v for v, c in zip(one.variables, one.columns, strict=True) if c in self.shared)
+        own = (v for part in self.parts.values() for v in self._own(part))
+        return *shared, *own
 
-    def check(self) -> None:
-        """As for one group, in each of them."""
-        for part in self.parts.values():
-            part.check()
+    @cached_property
+    def places(self) -> dict[str, np.ndarray]:
+        """Where in x (d,) each group's variables are."""
+        found, end = {}, len(self.shared)
+        for group, part in self.parts.items():
+            is_shared, own = np.isin(part.columns, self.shared), len(self._own(part))
+            found[group] = np.empty(len(is_shared), dtype=np.int64)
+            found[group][is_shared] = np.arange(len(self.shared))
+            found[group][~is_shared] = np.arange(end, end + own)
+            end += own
+        return found
+
+    @cached_property
+    def safest(self) -> np.ndarray:
+        """As in each group."""
+        found = np.empty(len(self.variables))
+        for group, part in self.parts.items():
+            found[self.places[group]] = part.safest
+        return found
+
+    @property
+    def are_free(self) -> bool:
+        """Whether some are: what is shared has its size from any group in which a number is given.
+
+        A weight of 0 says nothing of the others.
+        """
+        if self.shared:
+            return not any(_says_size(part) for part in self.parts.values())
+        return any(part.are_free for part in self.parts.values())
+
+    def _own(self, part: Coefficients) -> list[Variable]:
+        named = zip(part.variables, part.columns, strict=True)
+        return [v for v, column in named if column not in self.shared]
 
     def check_groups(self, groups: Sequence[str]) -> None:
         """Refuse other groups than those that prompts (C,) belong to."""
@@ -103,6 +130,12 @@ class GroupedCoefficients(Coefficients):
             )
 
 
+def _says_size(part: Coefficients) -> bool:
+    return any(not isinstance(c, Variable) and c != 0 for c in part.given)
+
+
 def _of_group(given: OneOrEach, group: str) -> Variable | float:
-    one = given[group] if isinstance(given, Mapping) else given
-    return replace(one, name=f"{one.name}/{group}") if isinstance(one, Variable) else one
+    if not isinstance(given, Mapping):
+        return given
+    own = given[group]
+    return replace(own, name=f"{own.name}/{group}") if isinstance(own, Variable) else own

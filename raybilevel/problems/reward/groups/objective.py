@@ -1,9 +1,9 @@
-"""The upper objective over groups of prompts, each with variables of its own."""
+"""The upper objective over groups of prompts that have variables of their own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -28,7 +28,7 @@ class GroupedObjective(PoolObjective):
     groups: tuple[str, ...] = field(kw_only=True)
 
     def at(self, x: np.ndarray) -> GroupedPoint:
-        """What the pool says at `x` (d,), all groups' values one after the other."""
+        """What the pool says at `x` (d,)."""
         return GroupedPoint(self, x)
 
     def estimate(self, x: np.ndarray) -> Estimate:
@@ -45,6 +45,27 @@ class GroupedObjective(PoolObjective):
         """Every group's own objective, and its values among x (d,)."""
         places = self.coefficients.places
         return [(part.objective, x[places[g]]) for g, part in self.parts.items()]
+
+    def by_variable(self, x: np.ndarray) -> Iterator[tuple[PoolObjective, np.ndarray, int]]:
+        """Its own objective for what groups share, and a group's for that group's own variables."""
+        shared = len(self.coefficients.shared)
+        yield from ((self, x, place) for place in range(shared))
+        for group, part in self.parts.items():
+            places = self.coefficients.places[group]
+            own = np.flatnonzero(places >= shared)
+            yield from ((part.objective, x[places], int(place)) for place in own)
+
+    def worst(self, seen: Mapping[str, Diagnostics]) -> Diagnostics:
+        """The worst of what each group's gates have seen; the ESS is that of all."""
+        n, parts = self.pool.n, self.parts
+        inverse = sum(parts[g].share ** 2 / d.ess for g, d in seen.items())
+        needed = [d.samples_needed * n / len(parts[g].rows) for g, d in seen.items()]
+        ks = [d.pareto_k for d in seen.values() if not math.isnan(d.pareto_k)]
+        failures = tuple(f"{g}: {', '.join(d.failures)}" for g, d in seen.items() if d.failures)
+        return Diagnostics(
+            1 / inverse, max(d.kl for d in seen.values()), max(ks, default=math.nan),
+            max(d.share for d in seen.values()), max(needed), failures,
+        )  # fmt: skip
 
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
         """The objective on prompts of one group, with that group's variables, and x of them."""
@@ -92,20 +113,7 @@ class GroupedPoint(PoolPoint):
     @cached_property
     def diagnostics(self) -> Diagnostics:
         """The worst of the groups'; the ESS is that of all."""
-        n, seen = self.objective.pool.n, [p.diagnostics for p in self.parts.values()]
-        parts = self.objective.parts.values()
-        inverse = sum(p.share**2 / d.ess for p, d in zip(parts, seen, strict=True))
-        needed = [d.samples_needed * n / len(p.rows) for p, d in zip(parts, seen, strict=True)]
-        ks = [d.pareto_k for d in seen if not math.isnan(d.pareto_k)]
-        failures = tuple(
-            f"{g}: {', '.join(d.failures)}"
-            for g, d in zip(self.parts, seen, strict=True)
-            if d.failures
-        )
-        return Diagnostics(
-            1 / inverse, max(d.kl for d in seen), max(ks, default=math.nan),
-            max(d.share for d in seen), max(needed), failures,
-        )  # fmt: skip
+        return self.objective.worst({g: point.diagnostics for g, point in self.parts.items()})
 
     @property
     def weights(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where the objective of every group is least on one pool: groups share it, and nothing else."""
+"""Where the objective of every group is least on one pool, where groups share nothing else."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.diagnostics import Diagnostics, examine
-from raybilevel.upper.gates import GATES_OF_KL, Gates, gates_for
+from raybilevel.upper.gates import GATES_OF_KL, Gates
 from raybilevel.upper.kl import kl_estimate
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.within import EstimateWithin
@@ -42,11 +42,12 @@ class TargetObjective(PoolObjective):
         """Those that an estimate has to pass."""
         if self.target.kl is not None:
             return GATES_OF_KL
-        return replace(gates_for(self.prompts), tail_of_gradient=False)
+        return replace(super().gates, tail_of_gradient=False)
 
-    def examine(self, estimate_: Estimate, gates: Gates | None = None) -> Diagnostics:
+    def examine(self, estimate_: Estimate, *, of_size: bool = False) -> Diagnostics:
         """Whether an estimate can be believed: its value, on which the interval rests."""
-        return examine(equation(estimate_), [0], gates or self.gates, of="estimate")
+        gates = self.gates.of_size if of_size else self.gates
+        return examine(equation(estimate_), [0], gates, of="estimate")
 
 
 def equation(e: Estimate) -> Estimate:

@@ -18,7 +18,6 @@ from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.targets.objective import TargetObjective, equation
 from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.crossing import Walk, walk_to
-from raybilevel.upper.gates import Gates
 from raybilevel.upper.interval import Interval
 from raybilevel.upper.newton import Termination
 from raybilevel.upper.penalty import Estimate
@@ -38,14 +37,14 @@ class TargetSolver:
         If one fails there, the nearest lambda before it at which all pass is how far the pool can
         be believed.
         """
-        gates, v = self._objective.gates, self._variable
+        v = self._variable
         way = walk_to(
-            self._target.value, self._gated(gates.of_size), math.log(v.high), math.log(v.low)
+            self._target.value, self._gated(of_size=True), math.log(v.high), math.log(v.low)
         )
         termination, z = self._end(way)
         if termination is None or self._at(z).diagnostics.ok:
             return self._solution(termination, z, way, way.refused)
-        back = way.back_from(z, self._gated(gates))
+        back = way.back_from(z, self._gated(of_size=False))
         if not back.zs:
             return self._solution(None, way.zs[0], way, way.zs[0])
         found = self._solution(Termination.FRONTIER, back.zs[-1], way, back.refused)
@@ -78,13 +77,13 @@ class TargetSolver:
 
     # --- the way down, by the logarithm z of lambda -----------------------------------------------
 
-    def _gated(self, gates: Gates) -> Callable[[float], tuple[float, bool]]:
-        """What is reached at z, and whether `gates` pass there."""
+    def _gated(self, *, of_size: bool) -> Callable[[float], tuple[float, bool]]:
+        """What is reached at z, and whether gates pass there: those of size, or all."""
 
         def value(z: float) -> tuple[float, bool]:
             self._evaluations += 1
             e = self._objective.estimate(np.array([self._inside(z)]))
-            return e.value, self._objective.examine(e, gates).ok
+            return e.value, self._objective.examine(e, of_size=of_size).ok
 
         return value
 
@@ -128,4 +127,4 @@ class TargetSolver:
 
         z, slope = np.array([v.to_scaled(lambda_)]), point.estimate.gradient[:1, None]
         hessian = sign * slope * v.slope(lambda_)
-        return intervals(at, [0], z, hessian, prompts=self._objective.prompts, df=None)
+        return intervals(at, [0], z, hessian, df=None)
