@@ -44,8 +44,11 @@ class Coefficients:
 
     @property
     def are_free(self) -> bool:
-        """Whether nothing says how large lambda and the weights are: p_x has w / lambda alone."""
-        return len(self.variables) == len(self.given)
+        """Whether nothing says how large lambda and the weights are: p_x has w / lambda alone.
+
+        A weight of 0 says nothing of the others.
+        """
+        return all(isinstance(c, Variable) or c == 0 for c in self.given)
 
     def check(self) -> None:
         """Refuse what leaves the variables undetermined, or two of one name.

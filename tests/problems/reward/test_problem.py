@@ -119,6 +119,13 @@ def test_a_good_problem_passes_its_check():
             },
             r"named \['lambda', 'lambda'\], but each needs a name of its own",
         ),
+        (
+            {
+                "lower_reward": {"a": first, "b": second},
+                "weights": {"a": Variable("w", 1, 0, 2), "b": 0.0},
+            },
+            "free together, .* give lambda_ or one weight as a number other than 0",
+        ),
     ],
 )
 def test_a_problem_that_makes_no_sense_is_refused(changes, said):

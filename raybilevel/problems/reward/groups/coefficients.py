@@ -109,13 +109,9 @@ class GroupedCoefficients(Coefficients):
 
     @property
     def are_free(self) -> bool:
-        """Whether some are: what is shared has its size from any group in which a number is given.
-
-        A weight of 0 says nothing of the others.
-        """
-        if self.shared:
-            return not any(_says_size(part) for part in self.parts.values())
-        return any(part.are_free for part in self.parts.values())
+        """Whether some are: what is shared has its size from any group with a number."""
+        free = [part.are_free for part in self.parts.values()]
+        return all(free) if self.shared else any(free)
 
     def _own(self, part: Coefficients) -> list[Variable]:
         named = zip(part.variables, part.columns, strict=True)
@@ -128,10 +124,6 @@ class GroupedCoefficients(Coefficients):
                 f"lambda_ and weights are given for {', '.join(self.groups)}, but the prompts' "
                 f"groups are {', '.join(dict.fromkeys(groups))}; give each one"
             )
-
-
-def _says_size(part: Coefficients) -> bool:
-    return any(not isinstance(c, Variable) and c != 0 for c in part.given)
 
 
 def _of_group(given: OneOrEach, group: str) -> Variable | float:
