@@ -259,8 +259,8 @@ PROMISES = [
     ),
     Promise(
         "each group of prompts has the optimum that it has alone",
-        "problems/reward/groups/solution.py", "solve(part.objective)",
-        "solve(next(iter(objective.parts.values())).objective)",
+        "problems/reward/pool_solver.py", "solve(part.objective,",
+        "solve(next(iter(objective.parts.values())).objective,",
         "problems/reward/test_groups.py::test_every_group_has_the_optimum_and_the_intervals_that_it_has_alone",
     ),
     Promise(

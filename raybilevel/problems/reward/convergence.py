@@ -12,7 +12,7 @@ from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
-from raybilevel.problems.reward.pool_solver import solve
+from raybilevel.problems.reward.pool_solver import solve, within_gates
 from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.interval import MIN_CURVATURE_Z
 from raybilevel.upper.newton import Termination
@@ -106,7 +106,7 @@ def solve_round(objective: PoolObjective, plan: PoolPlan) -> tuple[PoolSolution,
     stop = stop_with(solution, plan)
     if stop is None or solution.trusted:
         return solution, stop
-    solution = solve(objective)
+    solution = within_gates(solution)
     return solution, stop_with(solution, plan)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
-from raybilevel.problems.reward.groups.solution import solve_groups
+from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.intervals import intervals
 from raybilevel.problems.reward.pool_objective import Hessian, PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
@@ -42,13 +42,27 @@ def solve(objective: PoolObjective, *, may_grow: bool = False) -> PoolSolution:
         it wants; else the search is done again, for how far the pool can be believed.
     """
     if isinstance(objective, GroupedObjective) and not isinstance(objective, JointObjective):
-        return solve_groups(objective, lambda part: solve(part, may_grow=may_grow))
+        found = {g: solve(part.objective, may_grow=may_grow) for g, part in objective.parts.items()}
+        return GroupedSolution.of(objective, found)
     solution = searched(objective, may_grow=may_grow)
     if math.isinf(objective.gamma):
         return solution
     exact = searched(objective.at_gamma(math.inf))
     least = exact.x if exact.believed else np.full(len(exact.x), math.nan)
     return replace(solution, unpenalised=least)
+
+
+def within_gates(solution: PoolSolution) -> PoolSolution:
+    """What a pool that may not grow says in place of an optimum at which gates fail."""
+    if solution.trusted:
+        return solution
+    objective = solution.point.objective
+    if isinstance(solution, GroupedSolution):
+        assert isinstance(objective, GroupedObjective), "its parts are of groups"
+        return GroupedSolution.of(
+            objective, {g: within_gates(p) for g, p in solution.parts.items()}
+        )
+    return PoolSolver(objective).within_gates(solution)
 
 
 def searched(objective: PoolObjective, *, may_grow: bool = False) -> PoolSolution:
@@ -94,13 +108,19 @@ class PoolSolver:
         free = self._search(of_size=True)
         if free is not None and free.point.diagnostics.ok:
             return free
-        shown = free is not None and free.termination in _OPTIMA
-        if may_grow and free is not None and shown:
-            return replace(free, trusted=False)
-        found = self._search(of_size=False) or self._nowhere()
-        if free is None or not shown:
-            return found
-        return replace(found, ahead=free.point.diagnostics)
+        if free is None or free.termination not in _OPTIMA:
+            return self._gated()
+        shown = replace(free, trusted=False)
+        return shown if may_grow else self.within_gates(shown)
+
+    def within_gates(self, shown: PoolSolution) -> PoolSolution:
+        """How far towards an optimum at which gates fail the pool can be believed."""
+        self._evaluations = shown.evaluations
+        found = self._gated()
+        return replace(found, ahead=shown.point.diagnostics, unpenalised=shown.unpenalised)
+
+    def _gated(self) -> PoolSolution:
+        return self._search(of_size=False) or self._nowhere()
 
     def _search(self, *, of_size: bool) -> PoolSolution | None:
         """Minimise where gates pass, of size or all; None if nowhere between init and p0."""

@@ -10,6 +10,7 @@ from toys import first
 
 from raybilevel import Variable
 from raybilevel.problems.base import Status
+from raybilevel.problems.reward import pool_solver
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.convergence import StopReason, samples_needed, solve_round
 from raybilevel.problems.reward.history import row
@@ -88,3 +89,5 @@ def test_while_a_pool_may_grow_an_optimum_at_which_gates_fail_is_shown_without_n
     assert stop is not None
     assert ended.point.diagnostics.ok
     assert ended.evaluations > 2 * shown.evaluations
+    whole = pool_solver.solve(objective)  # which goes on from what was shown, and does it not again
+    assert (ended.x, ended.evaluations, ended.ahead) == (whole.x, whole.evaluations, whole.ahead)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from raybilevel.problems.reward.groups.objective import GroupedObjective
-from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
 
 
@@ -22,6 +20,24 @@ class GroupedSolution(PoolSolution):
     """
 
     parts: dict[str, PoolSolution]
+
+    @classmethod
+    def of(cls, objective: GroupedObjective, parts: dict[str, PoolSolution]) -> GroupedSolution:
+        """Of what each group's search has found."""
+        found = list(parts.values())
+        least = [part.unpenalised for part in found if part.unpenalised is not None]
+        return cls(
+            point=objective.at(np.concatenate([part.x for part in found])),
+            termination=found[0].termination,
+            interval=None,
+            interval_of_prompts=None,
+            pinned=np.concatenate([part.pinned for part in found]),
+            refused=None,
+            evaluations=sum(part.evaluations for part in found),
+            unpenalised=np.concatenate(least) if least else None,
+            trusted=all(part.trusted for part in found),
+            parts=parts,
+        )
 
     @property
     def believed(self) -> bool:
@@ -37,27 +53,6 @@ class GroupedSolution(PoolSolution):
     def bounds_of_prompts(self) -> tuple[np.ndarray, np.ndarray]:
         """The same for prompts like these."""
         return _joined([part.bounds_of_prompts for part in self.parts.values()])
-
-
-def solve_groups(
-    objective: GroupedObjective, solve: Callable[[PoolObjective], PoolSolution]
-) -> GroupedSolution:
-    """Solve for each group by `solve`."""
-    parts = {g: solve(part.objective) for g, part in objective.parts.items()}
-    found = list(parts.values())
-    least = [part.unpenalised for part in found if part.unpenalised is not None]
-    return GroupedSolution(
-        point=objective.at(np.concatenate([part.x for part in found])),
-        termination=found[0].termination,
-        interval=None,
-        interval_of_prompts=None,
-        pinned=np.concatenate([part.pinned for part in found]),
-        refused=None,
-        evaluations=sum(part.evaluations for part in found),
-        unpenalised=np.concatenate(least) if least else None,
-        trusted=all(part.trusted for part in found),
-        parts=parts,
-    )
 
 
 def _joined(ends: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
