@@ -86,11 +86,15 @@ class PoolPlan:
         return Stage(tuple(shards))
 
     def rounds(self, have: int) -> int:
-        """Rounds to `size`, or to the limit once the pool is beyond it."""
+        """Rounds to `size`, or to the limit once the pool is beyond it.
+
+        A pool that had another limit before may be of a size that is none of this plan's.
+        """
         until = self.limit if have >= self.size else self.size
         count = drawn = 0
         while drawn < until:
-            drawn, count = self.after(drawn), count + 1
+            then = self.after(drawn)
+            drawn, count = have if drawn < have < then else then, count + 1
         return count
 
     def _over(

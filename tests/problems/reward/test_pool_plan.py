@@ -55,6 +55,12 @@ def test_a_pool_at_its_limit_draws_nothing_more():
     assert plan.draw(state).shards == ()
 
 
+def test_a_pool_that_had_a_lower_limit_before_has_rounds_left_to_a_higher_one():
+    before, after = (PoolPlan.of(100, limit, 1000, 16) for limit in (160, 200))
+    assert (before.rounds(160), before.after(148)) == (3, 160)  # as (100, 148, 160)
+    assert (after.rounds(160), after.after(160)) == (4, 200)
+
+
 def test_a_grown_pool_leaves_the_state_that_it_grew_from():
     state = {"x": np.zeros(1), "pool/seed": np.arange(2)}
     assert grown(state, {"pool/seed": np.arange(2, 5)})["pool/seed"].tolist() == [0, 1, 2, 3, 4]
