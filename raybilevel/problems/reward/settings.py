@@ -173,8 +173,8 @@ class RewardSettings(Settings):
             return
         if self.target is not None:
             raise InputError(
-                "target is given, and lambda_ by group, but a target is for all prompts; give one "
-                "lambda_"
+                "target is given, and lambda_ or weights by group, but a target is for all "
+                "prompts; give each once"
             )
         if self.max_prompts is not None:
             raise InputError(
