@@ -39,9 +39,14 @@ def _short(name: str) -> str:
 def _own(row: dict[str, Any], parts: pd.DataFrame) -> list[str]:
     """Variables of a row: those of all, and where groups have some of their own its group's."""
     names = [c.removeprefix("alone/") for c in parts.columns if c.startswith("alone/")]
-    ends = tuple(f"/{group}" for group in parts["group"].dropna().unique())
-    own = f"/{row['group']}"
-    return [name for name in names if not name.endswith(ends) or name.endswith(own)]
+    groups = list(parts["group"].dropna().unique())
+    return [name for name in names if _group_of(name, groups) in (None, row["group"])]
+
+
+def _group_of(name: str, groups: list[str]) -> str | None:
+    """Whose variable it is: of groups "b" and "a/b" that of "lambda/a/b" is the latter."""
+    ends = (group for group in groups if name.endswith(f"/{group}"))
+    return max(ends, key=len, default=None)
 
 
 def _said(row: dict[str, Any], variables: list[str]) -> str:

@@ -36,6 +36,17 @@ def test_of_groups_with_variables_of_their_own_each_is_told_its_own_or_none(tmp_
     ]
 
 
+def test_of_groups_of_which_one_ends_as_another_is_called_each_is_told_its_own(tmp_path):
+    assert said(
+        tmp_path,
+        {"name": "b", "group": "b", **alone("lambda/b", 2.0)},
+        {"name": "a/b", "group": "a/b", **alone("lambda/a/b", 3.0)},
+    ) == [
+        "b: KL 0.10, reward 1.000 ± 0.100, alone lambda/b 2 (2 to 2)",
+        "a/b: KL 0.10, reward 1.000 ± 0.100, alone lambda/a/b 3 (3 to 3)",
+    ]
+
+
 def test_what_groups_share_each_is_told_beside_its_own(tmp_path):
     shared = alone("w", 1.0)
     assert said(
