@@ -204,15 +204,25 @@ class RewardSettings(Settings):
         if not self.lower_rewards:
             raise InputError("lower_reward is empty; name at least one reward")
         check_kind(self.columns, self.pool)
-        for one in self.lambda_.values() if isinstance(self.lambda_, dict) else [self.lambda_]:
-            low = one.low if isinstance(one, Variable) else one
-            if not low > 0:
-                raise InputError(f"lambda_ reaches down to {low:g}, but a KL strength is above 0")
+        self._check_numbers()
         if self.weights is not None and self.weights.keys() != self.lower_rewards.keys():
             raise InputError(
                 f"weights are given for {sorted(self.weights)}, but the lower rewards are "
                 f"{sorted(self.lower_rewards)}; give each a Variable or a number"
             )
+
+    def _check_numbers(self) -> None:
+        """Refuse a lambda that is none, and numbers that are not finite."""
+        weights = {f"weights.{name}": given for name, given in (self.weights or {}).items()}
+        for name, given in {"lambda_": self.lambda_, **weights}.items():
+            for one in given.values() if isinstance(given, dict) else [given]:
+                low = one.low if isinstance(one, Variable) else one
+                if name == "lambda_" and not low > 0:
+                    raise InputError(
+                        f"lambda_ reaches down to {low:g}, but a KL strength is above 0"
+                    )
+                if not math.isfinite(low):
+                    raise InputError(f"{name} is {low:g}, but it must be a finite number")
 
     def _check_target(self) -> None:
         if self.target is None:

@@ -186,8 +186,9 @@ def test_weights_may_be_by_group_at_a_lambda_that_is_fixed(table):
         ({"lambda_": {"thin": variable(), "thick": 0.0}}, "lambda_ reaches down to 0, but a KL"),
         ({"lambda_": {}}, "lambda_ is empty; give a Variable or a number, or groups"),
         ({"target": {"kl": 0.1}, "upper_reward": None}, "but a target is for all prompts"),
+        ({"weights": {"lower": {"thin": math.nan, "thick": 1.0}}}, "weights.lower is nan, but it"),
     ],
-    ids=["other groups", "free", "not all", "zero", "none", "target"],
+    ids=["other groups", "free", "not all", "zero", "none", "target", "nan"],
 )
 def test_groups_that_do_not_fit_are_refused(table, changes, said):
     with pytest.raises(InputError) as refused:
