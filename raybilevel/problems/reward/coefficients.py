@@ -43,6 +43,11 @@ class Coefficients:
         )
 
     @property
+    def tune_lambda(self) -> bool:
+        """Whether lambda is one of the variables."""
+        return isinstance(self.given[0], Variable)
+
+    @property
     def are_free(self) -> bool:
         """Whether nothing says how large lambda and the weights are: p_x has w / lambda alone.
 

@@ -34,12 +34,12 @@ class StopReason(Enum):
         Status.STOPPED,
         "best_params is as far as a pool of {n} samples can be believed, and no optimum: the "
         "objective still falls beyond, where {failures}; {grow} put a price into the upper "
-        "reward (realism, diversity), or raise the low bound of lambda",
+        "reward (realism, diversity), or raise {low_lambda}",
     )
     NOWHERE = (
         Status.STOPPED,
         "a pool of {n} samples can be believed nowhere between init and p0 ({failures}); {grow} "
-        "raise the high bound of lambda",
+        "raise {high_lambda}",
     )
     FLAT = (
         Status.STOPPED,
@@ -227,8 +227,16 @@ def _stop(ending: _Ending, remedy: str) -> Stop:
         curvature=solution.interval.curvature_z if solution.interval else math.nan,
         needed_curvature=MIN_CURVATURE_Z,
         grow=_remedy(ending, remedy),
+        **_lambdas(solution),
         **of_target,
     )
+
+
+def _lambdas(solution: PoolSolution) -> dict[str, str]:
+    """What brings p_x closer to p0, in words."""
+    tuned = solution.point.objective.coefficients.tune_lambda
+    ends = ("low", "high")
+    return {f"{end}_lambda": f"the {end} bound of lambda" if tuned else "lambda_" for end in ends}
 
 
 def _remedy(ending: _Ending, remedy: str) -> str:

@@ -46,6 +46,12 @@ def test_an_objective_that_falls_beyond_what_can_be_believed_is_no_optimum():
     assert last["gradient/lambda"] > 4 * last["gradient_se/lambda"]  # and lambda should be less
 
 
+def test_where_lambda_is_fixed_no_bound_of_it_is_to_be_moved():
+    weight = {"lower": Variable("w", 1.0, 0.5, 2.0)}
+    run, _ = solve(lambda_=1.0, weights=weight, pool_size=200, max_pool_size=200, shard_size=100)
+    assert run.stop.reason.endswith("raise lambda_")
+
+
 def test_at_a_bound_there_is_no_interval():
     bounded = Variable("lambda", 6.0, 4.0, 20.0, "log")
     run, rows = solve(lambda_=bounded)

@@ -108,6 +108,11 @@ class GroupedCoefficients(Coefficients):
         return found
 
     @property
+    def tune_lambda(self) -> bool:
+        """Whether that of any group is."""
+        return any(part.tune_lambda for part in self.parts.values())
+
+    @property
     def are_free(self) -> bool:
         """Whether some are: what is shared has its size from any group with a number."""
         free = [part.are_free for part in self.parts.values()]
