@@ -25,6 +25,7 @@ class StopReason(Enum):
         Status.CONVERGED,
         "the gradient vanishes at best_params, and every health gate passes there",
     )
+    FIXED = (Status.CONVERGED, "nothing is tuned, and every health gate passes")
     AT_BOUND = (
         Status.AT_BOUND,
         "the objective still falls beyond the bound of {pinned}, so there is no interval; move "
@@ -173,6 +174,8 @@ def stop_reason(solution: PoolSolution) -> StopReason:
     if not solution.trusted:
         return StopReason.FRONTIER
     reason = _REASONS[solution.termination]
+    if reason is StopReason.CONVERGED and not len(solution.x):  # a group's values may be numbers
+        return StopReason.FIXED
     interval = solution.interval
     flat = reason is StopReason.CONVERGED and interval is not None and interval.is_flat
     return StopReason.FLAT if flat else reason

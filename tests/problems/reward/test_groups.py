@@ -206,6 +206,7 @@ def test_a_group_whose_values_are_fixed_has_no_optimum_of_f_to_look_for(table):
     of = {"thin": variable(), "thick": 2.0}
     run, (row,) = run_locally(tuning(table, lambda_=of, gamma=100.0))
     assert run.stop.status is Status.CONVERGED
+    assert run.stop.reason.endswith("; thick: nothing is tuned, and every health gate passes")
     assert row["interval_low/lambda/thin"] < row["unpenalised/lambda/thin"]
     assert "unpenalised/lambda/thick" not in row
 
