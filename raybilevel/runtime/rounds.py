@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
@@ -118,8 +119,8 @@ class Run:
         self.round += 1
         self.ledger.nfe_total += traffic.nfe
         self.ledger.time_total_s += time.monotonic() - started
-        self.stop = update.stop or self._over_budget()
         self.last = self._row({**update.metrics, **traffic.row})
+        self.stop = update.stop or self._over_budget()
         return self.last
 
     def _stages(self, round_: Round, run_stage: RunStage, traffic: Traffic) -> Update:
@@ -150,10 +151,15 @@ class Run:
     def _over_budget(self) -> Stop | None:
         rounds, nfe = self.config.max_rounds, self.config.max_nfe
         if rounds is not None and self.round >= rounds:
-            return Stop(Status.BUDGET, f"max_rounds {rounds} is reached; raise it and resume")
+            return self._out_of(f"max_rounds {rounds}")
         if nfe is not None and self.ledger.nfe_total >= nfe:
-            return Stop(Status.BUDGET, f"max_nfe {nfe} is reached; raise it and resume")
+            return self._out_of(f"max_nfe {nfe}")
         return None
+
+    def _out_of(self, budget: str) -> Stop:
+        unknown = math.isnan(self.last.get("upper_loss", 0.0))
+        why = ": upper_loss at best_params is not known yet" if unknown else ""
+        return Stop(Status.BUDGET, f"{budget} is reached; raise it and resume{why}")
 
     def _row(self, metrics: Mapping[str, float]) -> Row:
         return {"training_iteration": self.round, **metrics, **self.ledger.row}
