@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from raybilevel.upper.jackknife import Jackknifed, PromptSums, TiltedSums, corrected, jackknife
+from raybilevel.upper.island_sums import tilted_sums
+from raybilevel.upper.jackknife import Jackknifed, PromptSums, corrected, jackknife
 from raybilevel.upper.natural import (
     Coordinates,
     Moved,
@@ -40,6 +41,8 @@ def estimate_within(
 class DerivativesWithin:
     """F or L_gamma over prompts at one point: an estimate, and the Hessian, from the same sums.
 
+    Where samples lie in islands, those are left out one at a time in place of samples.
+
     Parameters are those of `estimate_within`. In the order of prompts are c and h, r1 and r2_k
     without their means at the point.
     """
@@ -53,18 +56,19 @@ class DerivativesWithin:
         gamma: float = math.inf,
     ) -> None:
         self._prompts, self._gamma, self._k = prompts, gamma, len(weights)
+        self._units = prompts.units
         self._to_x = Coordinates(lambda_, weights)
         lower = pool.lower @ weights
-        p = TiltedWithin(prompts, (lower - lower.max()) / lambda_)
+        p = TiltedWithin(prompts, (lower - lower.max()) / lambda_, pool.base)
         self._tilts: tuple[TiltedWithin, ...] = (p,)
         self._mean = p.means(pool.upper)
         self._c = pool.upper[prompts.order] - prompts.each(self._mean)
         self._h = pool.lower[prompts.order] - prompts.each(p.means(pool.lower))
-        tilt = p.tilt[prompts.order]
-        self._p = TiltedSums(prompts, tilt)
+        tilt = (p.tilt + pool.base)[prompts.order]
+        self._p = tilted_sums(prompts, tilt)
         if not math.isinf(gamma):
             a = self._c / (gamma * lambda_)
-            self._tilts = (p, TiltedWithin(prompts, p.tilt + prompts.in_pool(a)))
+            self._tilts = (p, TiltedWithin(prompts, p.tilt + prompts.in_pool(a), pool.base))
             self._move(tilt, a)
 
     def _move(self, tilt: np.ndarray, a: np.ndarray) -> None:
@@ -72,12 +76,12 @@ class DerivativesWithin:
         self._near = self._prompts.largest(np.abs(a)) <= 1.0
         near = self._prompts.each(self._near)
         self._moving = np.where(near, np.expm1(np.minimum(a, 1.0)), 1.0)[:, None]
-        self._q = TiltedSums(self._prompts, np.where(near, tilt, tilt + a))
+        self._q = tilted_sums(self._prompts, np.where(near, tilt, tilt + a))
 
     @cached_property
     def estimate(self) -> EstimateWithin:
         """Value and gradient."""
-        return over_prompts(self._prompts, self._jackknifed, self._to_x, self._tilts)
+        return over_prompts(self._units, self._jackknifed, self._to_x, self._tilts)
 
     def hessian(self) -> np.ndarray:
         """Second derivatives (1 + K, 1 + K) with respect to (lambda, w_1, ..., w_K), symmetric."""
@@ -85,7 +89,7 @@ class DerivativesWithin:
         of_all, of_each = self._first
         second = of_all.second([s.whole for s in sums]), of_each.second([s.without for s in sums])
         flat = (h.reshape(len(h), -1) for h in second)
-        of_prompts = [self._jackknifed.values, corrected(self._prompts, *flat)]
+        of_prompts = [self._jackknifed.values, corrected(self._units, *flat)]
         whole = self._prompts.shares @ np.concatenate(of_prompts, axis=1)
         y = self._k + 1
         of_x = self._to_x.hessian(whole[1 + y :].reshape(y, y), whole[1 : 1 + y])
@@ -94,7 +98,7 @@ class DerivativesWithin:
     @cached_property
     def _jackknifed(self) -> Jackknifed:
         """Value and gradient in y of every prompt: (C, 2 + K)."""
-        found = jackknife(self._prompts, *(part.value_and_gradient() for part in self._first))
+        found = jackknife(self._units, *(part.value_and_gradient() for part in self._first))
         found.values[:, 0] -= self._mean  # last, as it would cost digits before
         return found
 
@@ -106,7 +110,7 @@ class DerivativesWithin:
         if not moved:
             return [_ExactMeans(sums, self._k) for sums in (p.whole, p.without)]
         (q,), near, of = moved, self._near, (self._to_x.lambda_, self._gamma, self._k)
-        each, scale = self._prompts.each(near), q.without_scale - p.without_scale
+        each, scale = self._units.each(near), q.without_scale - p.without_scale
         return [
             _PenalisedMeans(near, p.whole, q.whole, q.whole_scale - p.whole_scale, of),
             _PenalisedMeans(each, p.without, q.without, scale, of),

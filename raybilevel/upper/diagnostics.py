@@ -40,6 +40,8 @@ class Diagnostics:
     correction : over prompts the largest correction by the jackknife, in standard errors.
     z_error : over prompts the relative standard error of their normalising constants.
     bias_left : over prompts about what the jackknife leaves of the bias, in standard errors.
+    overlap, log_z_sd : of samples in islands, as for `IslandGates`, in place of ess, pareto_k,
+        share and samples_needed, which are nan; nan elsewhere.
     failures : a phrase for each gate that failed; empty where the pool can be believed.
     """
 
@@ -52,6 +54,8 @@ class Diagnostics:
     correction: float = 0.0
     z_error: float = 0.0
     bias_left: float = 0.0
+    overlap: float = math.nan
+    log_z_sd: float = math.nan
 
     @property
     def ok(self) -> bool:

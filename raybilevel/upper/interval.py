@@ -20,6 +20,9 @@ import numpy as np
 Influence = Callable[[np.ndarray], np.ndarray]
 """Maps scaled coordinates (d,) to the samples' influences (n, d) on the gradient."""
 
+Degrees = Callable[[np.ndarray], np.ndarray]
+"""Maps influences (n, d) on an optimum to the degrees of freedom (d,) of its variance."""
+
 _DIFFERENCE = 1e-3
 MIN_CURVATURE_Z = 4.0
 
@@ -53,14 +56,13 @@ def sandwich(
     z: np.ndarray,
     hessian: np.ndarray,
     confidence: float = 0.95,
-    df: float | None = math.inf,
+    df: float | Degrees = math.inf,
 ) -> Interval:
     """Interval around an interior optimum `z` (d,), where the Hessian is (d, d).
 
     Parameters
     ----------
-    df : degrees of freedom of Student's t; inf for the normal law, None for half as many as
-        there are samples that carry the variance, one at least.
+    df : degrees of freedom of Student's t; inf for the normal law.
     """
     values, vectors = np.linalg.eigh(hessian)
     psi = influence(z)
@@ -69,7 +71,7 @@ def sandwich(
         moved = psi @ (vectors / values)  # (n, d): -H^-1 psi, in the eigenbasis
     covariance = vectors @ (moved.T @ moved) @ vectors.T / n**2
     se = np.sqrt(np.diag(covariance))
-    degrees = _degrees(moved @ vectors.T) if df is None else np.full(len(z), df)
+    degrees = df(moved @ vectors.T) if callable(df) else np.full(len(z), df)
     margin = _quantile((1 + confidence) / 2, degrees) * se
     return Interval(z - margin, z + margin, se, _curvature_z(influence, z, values, vectors))
 
@@ -82,7 +84,8 @@ def carriers(influence: np.ndarray) -> np.ndarray:
         return np.where(fourth > 0, total**2 / fourth, float(len(influence)))
 
 
-def _degrees(influence: np.ndarray) -> np.ndarray:
+def degrees_of_carriers(influence: np.ndarray) -> np.ndarray:
+    """Half as many degrees of freedom (d,) as rows (n, d) carry the variance, one at least."""
     return np.maximum((carriers(influence) - 1) / 2, 1.0)
 
 

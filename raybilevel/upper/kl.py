@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raybilevel.upper.jackknife import TiltedSums, jackknife
+from raybilevel.upper.island_sums import tilted_sums
+from raybilevel.upper.jackknife import jackknife
 from raybilevel.upper.natural import Coordinates
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
@@ -35,17 +36,19 @@ def kl_estimate(
     if prompts is None:
         prompts = Prompts(np.zeros(pool.n, dtype=np.int64), np.ones(1))
     lower = pool.lower @ weights
-    p = TiltedWithin(prompts, (lower - lower.max()) / lambda_)
+    p = TiltedWithin(prompts, (lower - lower.max()) / lambda_, pool.base)
     h = pool.lower[prompts.order] - prompts.each(p.means(pool.lower))
     t = h @ weights / lambda_  # as far from its mean as h: a KL knows no constant
     rows = np.column_stack([np.ones(p.n), t, h, t[:, None] * h])
-    sums, counts = TiltedSums(prompts, t).of(rows), prompts.counts
+    base = np.broadcast_to(pool.base, p.n)[prompts.order]
+    sums, counts, units = tilted_sums(prompts, t + base).of(rows), prompts.counts, prompts.units
+    left = units.each(counts) - prompts.sizes
     found = jackknife(
-        prompts,
+        units,
         _statistics(sums.whole, sums.whole_scale - np.log(counts)),
-        _statistics(sums.without, sums.without_scale - np.log(prompts.each(counts - 1))),
+        _statistics(sums.without, sums.without_scale - np.log(left)),
     )
-    return over_prompts(prompts, found, Coordinates(lambda_, weights), (p,))
+    return over_prompts(units, found, Coordinates(lambda_, weights), (p,))
 
 
 def _statistics(sums: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -25,21 +25,34 @@ from raybilevel.upper.tilting import Tilt, Tilted
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Rewards of n samples from p0.
+    """Rewards of n samples, of p0 or of what moved them.
 
     Attributes
     ----------
     upper : (n,) float64, the upper reward r1.
     lower : (n, K) float64, the lower rewards r2_k.
+    log_base : (n,) float64, log p0 / q of what drew the samples, q; None where p0 did. Estimates
+        are then those within prompts, whose samples lie in islands.
     """
 
     upper: np.ndarray
     lower: np.ndarray
+    log_base: np.ndarray | None = None
 
     @property
     def n(self) -> int:
         """Samples in the pool."""
         return int(self.upper.shape[0])
+
+    @property
+    def base(self) -> np.ndarray | float:
+        """What log-weights begin with: `log_base`, or 0."""
+        return 0.0 if self.log_base is None else self.log_base
+
+    def at(self, rows: np.ndarray) -> Pool:
+        """Some rows (m,) of it."""
+        base = None if self.log_base is None else self.log_base[rows]
+        return Pool(self.upper[rows], self.lower[rows], base)
 
 
 @dataclass(frozen=True, eq=False)

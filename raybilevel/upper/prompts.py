@@ -28,6 +28,16 @@ class Prompts:
     of: np.ndarray
     shares: np.ndarray
 
+    @property
+    def units(self) -> Prompts:
+        """What is left out one at a time to tell how sure an estimate is: each sample."""
+        return self
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(U,) samples of each unit."""
+        return np.ones(len(self.of), dtype=np.int64)
+
     @cached_property
     def counts(self) -> np.ndarray:
         """(C,) samples of each prompt."""
@@ -54,6 +64,16 @@ class Prompts:
         """(n, ...) ordered rows that have what their prompt has, (C, ...)."""
         return np.repeat(of_prompts, self.counts, axis=0)
 
+    def rows_of(self, places: np.ndarray) -> np.ndarray:
+        """The samples (m,) of some prompts, prompt by prompt."""
+        counts, ends = self.counts, np.cumsum(self.counts)
+        return np.concatenate([self.order[ends[c] - counts[c] : ends[c]] for c in places])
+
+    def at(self, places: np.ndarray) -> Prompts:
+        """Some prompts alone, of their rows in order."""
+        of = np.repeat(np.arange(len(places)), self.counts[places])
+        return Prompts(of, self.shares[places] / self.shares[places].sum())
+
     def in_pool(self, rows: np.ndarray) -> np.ndarray:
         """Ordered rows (n, ...) in the order of the pool."""
         found = np.empty_like(rows)
@@ -70,10 +90,12 @@ class TiltedWithin(Tilt):
     Attributes
     ----------
     tilt : (n,) in the order of the pool, as for `Tilted`.
+    log_base : (n,) log p0 / q of what drew the samples, q; 0 where p0 did.
     """
 
     prompts: Prompts
     tilt: np.ndarray
+    log_base: np.ndarray | float = 0.0
 
     @property
     def n(self) -> int:
@@ -83,7 +105,7 @@ class TiltedWithin(Tilt):
     @cached_property
     def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights (n,) within prompts, in order, and log Z (C,)."""
-        prompts, tilt = self.prompts, self.tilt[self.prompts.order]
+        prompts, tilt = self.prompts, (self.tilt + self.log_base)[self.prompts.order]
         top = prompts.largest(tilt)
         unnormalised = np.exp(tilt - prompts.each(top))
         total = prompts.sums(unnormalised)

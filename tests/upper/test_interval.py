@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from raybilevel.upper.interval import carriers, sandwich
+from raybilevel.upper.interval import carriers, degrees_of_carriers, sandwich
 
 
 def mean_model(data, curvature):
@@ -78,7 +78,9 @@ def test_where_few_samples_carry_the_variance_the_interval_is_students():
     data = np.zeros((400, 1))
     data[:8, 0] = np.tile([-1.0, 1.0], 4)
     model = mean_model(data, np.eye(1))
-    normal, student = (sandwich(model, np.zeros(1), np.eye(1), df=df) for df in (np.inf, None))
+    normal, student = (
+        sandwich(model, np.zeros(1), np.eye(1), df=df) for df in (np.inf, degrees_of_carriers)
+    )
     ratio = (student.high - student.low) / (normal.high - normal.low)
     assert ratio[0] == pytest.approx(t.ppf(0.975, 3.5) / norm.ppf(0.975), rel=1e-6)
     one = sandwich(model, np.zeros(1), np.eye(1), df=1)

@@ -121,6 +121,6 @@ def _drawn(point: PoolPoint) -> dict[str, float | bool]:
         "ess": found.ess,
         "healthy": found.ok,
     }
-    if isinstance(e, EstimateOverPrompts) and point.objective.prompts is not None:
+    if isinstance(e, EstimateOverPrompts) and point.objective.several is not None:
         row[f"{name}_se{LIKE_THESE}"] = e.value_se_of_prompts
     return row

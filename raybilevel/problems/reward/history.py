@@ -45,14 +45,14 @@ def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
 
 def _prompts(point: PoolPoint) -> Metrics:
     """How many prompts the pool is spread over, where there are several."""
-    prompts = point.objective.prompts
+    prompts = point.objective.several
     return {} if prompts is None else {"prompts": float(len(prompts.shares))}
 
 
 def _like_these(solution: PoolSolution) -> Metrics:
     """How sure F is where prompts like these are drawn, in place of these themselves."""
     exact = solution.point.exact
-    if solution.point.objective.prompts is None or not isinstance(exact, EstimateOverPrompts):
+    if solution.point.objective.several is None or not isinstance(exact, EstimateOverPrompts):
         return {}
     return {f"upper_loss_se{LIKE_THESE}": exact.value_se_of_prompts}
 
@@ -120,7 +120,7 @@ def _derivatives(solution: PoolSolution) -> Metrics:
         found[f"gradient_se/{v.name}"] = float(e.gradient_se[column])
         found[f"interval_low/{v.name}"] = float(low)
         found[f"interval_high/{v.name}"] = float(high)
-    if objective.prompts is not None:
+    if objective.several is not None:
         for v, low, high in zip(objective.variables, *solution.bounds_of_prompts, strict=True):
             found[f"interval_low{LIKE_THESE}/{v.name}"] = float(low)
             found[f"interval_high{LIKE_THESE}/{v.name}"] = float(high)

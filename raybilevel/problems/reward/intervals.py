@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from raybilevel.upper.interval import Interval, sandwich
+from raybilevel.upper.interval import Degrees, Interval, sandwich
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.within import FEWEST_PROMPTS, EstimateOverPrompts
 
@@ -21,7 +21,7 @@ def intervals(
     z: np.ndarray,
     hessian: np.ndarray,
     *,
-    df: float | None,
+    df: float | Degrees,
 ) -> tuple[Interval, Interval | None]:
     """Over prompts for these, and for prompts like these, which takes enough of them.
 

@@ -15,8 +15,12 @@ from raybilevel.upper.curvature import hessian
 from raybilevel.upper.derivatives_within import DerivativesWithin, estimate_within
 from raybilevel.upper.diagnostics import Diagnostics, examine
 from raybilevel.upper.gates import Gates, gates_for
+from raybilevel.upper.interval import Degrees, degrees_of_carriers
+from raybilevel.upper.island_gates import examine_islands
+from raybilevel.upper.islands import degrees_of_islands
 from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.strata import Strata
 from raybilevel.upper.variables import Variable
 
 Hessian = Callable[[], np.ndarray]
@@ -33,12 +37,32 @@ class PoolObjective:
     coefficients : lambda and the weights; x (d,) are values of those that are tuned.
     gamma : penalty constant; inf for F.
     prompts : which sample belongs to which prompt; None where all are of one, or of none.
+    strata : the rungs that moved samples are of, whose islands `prompts` is then; None of p0's.
     """
 
     pool: Pool
     coefficients: Coefficients
     gamma: float = math.inf
     prompts: Prompts | None = None
+    strata: Strata | None = None
+
+    @property
+    def several(self) -> Prompts | None:
+        """Which sample belongs to which prompt; None of a single one, in islands or not."""
+        prompts = self.prompts
+        return None if prompts is None or len(prompts.shares) == 1 else prompts
+
+    @property
+    def units(self) -> int:
+        """How many influences an estimate has: one a sample, or one an island."""
+        return self.pool.n if self.prompts is None else len(self.prompts.units.of)
+
+    @property
+    def degrees(self) -> float | Degrees:
+        """Degrees of freedom of an optimum's variance."""
+        if self.strata is not None:
+            return degrees_of_islands(self.strata.islands.units)
+        return math.inf if self.prompts is None else degrees_of_carriers
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -68,25 +92,21 @@ class PoolObjective:
 
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
         """The objective on some of its prompts alone, and what x (d,) is there."""
-        rows, pool, prompts = self._rows_of(places)
-        part = replace(self, pool=pool, prompts=prompts)
-        return Restricted(rows, self._share_of(places), part), x
+        return self._restricted(places), x
 
-    def _rows_of(self, places: np.ndarray) -> tuple[np.ndarray, Pool, Prompts | None]:
-        """The rows of some prompts, their rewards, and which is of which; None for one prompt."""
-        assert self.prompts is not None, "there are several"
-        counts, ends = self.prompts.counts, np.cumsum(self.prompts.counts)
-        rows = np.concatenate([self.prompts.order[ends[c] - counts[c] : ends[c]] for c in places])
-        pool = Pool(self.pool.upper[rows], self.pool.lower[rows])
-        if len(places) == 1:
-            return rows, pool, None
-        shares = self.prompts.shares[places]
-        of = np.repeat(np.arange(len(places)), counts[places])
-        return rows, pool, Prompts(of, shares / shares.sum())
-
-    def _share_of(self, places: np.ndarray) -> float:
-        assert self.prompts is not None, "there are several"
-        return float(self.prompts.shares[places].sum())
+    def _restricted(self, places: np.ndarray) -> Restricted:
+        """The objective on some prompts alone, with the variables of all."""
+        prompts, strata = self.prompts, self.strata
+        own: Prompts | None = None
+        assert prompts is not None, "there are several"
+        rows, units = prompts.rows_of(places), prompts.units.rows_of(places)
+        if strata is not None:
+            strata = strata.at(rows, places)
+            own = strata.islands
+        elif len(places) > 1:
+            own = prompts.at(places)
+        part = replace(self, pool=self.pool.at(rows), prompts=own, strata=strata)
+        return Restricted(rows, units, float(prompts.shares[places].sum()), part)
 
     def estimate(self, x: np.ndarray) -> Estimate:
         """Objective and gradient at `x` (d,)."""
@@ -120,6 +140,8 @@ class PoolObjective:
 
     def examine(self, estimate_: Estimate, *, of_size: bool = False) -> Diagnostics:
         """Whether an estimate of this objective can be believed; perhaps by gates of size alone."""
+        if self.strata is not None:
+            return examine_islands(estimate_, self.strata)
         return examine(estimate_, self.columns, self.gates.of_size if of_size else self.gates)
 
     def score(self, estimate_: Estimate) -> tuple[float, float]:
@@ -134,11 +156,13 @@ class Restricted:
     Attributes
     ----------
     rows : (m,) of the pool.
+    units : which of the whole's influences are of these prompts.
     share : of these prompts among all.
     objective : on these rows alone, shares summing to one.
     """
 
     rows: np.ndarray
+    units: np.ndarray
     share: float
     objective: PoolObjective
 

@@ -215,6 +215,5 @@ class PoolSolver:
         """Of the optimum; over prompts for these, by Student's t, and for prompts like these."""
         if solution.termination is not Termination.INTERIOR:
             return None, None
-        df = math.inf if self._objective.prompts is None else None
-        hessian = solution.point.hessian
+        hessian, df = solution.point.hessian, self._objective.degrees
         return intervals(self._scaled, self._objective.columns, solution.z, hessian, df=df)

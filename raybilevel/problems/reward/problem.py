@@ -192,7 +192,7 @@ class RewardTuning(RewardSettings, Problem):
             write_weights(state, objective.at(state["x"]).weights, self.table, directory)
         write_curve(objective, state["x"], directory)
         prompts = drawn_prompts(self.prompt_list, state)
-        if prompts is not None and objective.prompts is not None:
+        if prompts is not None and objective.several is not None:
             write_parts(objective, state["x"], prompts, state.get("pool/held_out"), directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:

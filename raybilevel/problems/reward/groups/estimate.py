@@ -18,14 +18,14 @@ class GroupEstimate:
     Attributes
     ----------
     share : of its prompts among all.
-    rows : (m,) of the pool (n,) that are its samples.
+    units : (m,) which of the influences (n,) of all are of its prompts.
     places : (d_g,) of its variables among those of all (d,).
     columns : (d_g,) of its variables in the estimate's gradient.
     estimate : of its own objective.
     """
 
     share: float
-    rows: np.ndarray
+    units: np.ndarray
     places: np.ndarray
     columns: list[int]
     estimate: Estimate
@@ -47,16 +47,16 @@ class JointEstimate(EstimateOverPrompts):
 
     @classmethod
     def of(cls, n: int, d: int, groups: Sequence[GroupEstimate]) -> JointEstimate:
-        """Of a pool of n samples, and d variables."""
+        """Of n influences, and d variables."""
         value, gradient = 0.0, np.zeros(d)
         of_value, of_gradient = np.empty(n), np.zeros((n, d))
         for group in groups:
-            e, scale = group.estimate, group.share * n / len(group.rows)
+            e, scale = group.estimate, group.share * n / len(group.units)
             value += group.share * e.value
             gradient[group.places] += group.share * e.gradient[group.columns]
-            of_value[group.rows] = scale * e.value_influence
+            of_value[group.units] = scale * e.value_influence
             moved = scale * e.gradient_influence[:, group.columns]
-            of_gradient[np.ix_(group.rows, group.places)] = moved
+            of_gradient[np.ix_(group.units, group.places)] = moved
         return cls(value, gradient, of_value, of_gradient, (), tuple(groups))
 
     @property

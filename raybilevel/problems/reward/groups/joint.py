@@ -46,7 +46,7 @@ class JointObjective(GroupedObjective):
         """What the estimates of all groups say together."""
         placed = zip(self._placed, estimates, strict=True)
         groups = [_of_group(part, here, e) for (part, here), e in placed]
-        return JointEstimate.of(self.pool.n, len(self.variables), groups)
+        return JointEstimate.of(self.units, len(self.variables), groups)
 
     def _hessian(self, of_groups: Sequence[Hessian]) -> np.ndarray:
         """A block arrow (d, d): groups meet in what they share alone."""
@@ -74,4 +74,4 @@ class JointPoint(GroupedPoint):
 
 
 def _of_group(part: Restricted, places: np.ndarray, estimate: Estimate) -> GroupEstimate:
-    return GroupEstimate(part.share, part.rows, places, part.objective.columns, estimate)
+    return GroupEstimate(part.share, part.units, places, part.objective.columns, estimate)

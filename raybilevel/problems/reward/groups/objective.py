@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -73,10 +73,10 @@ class GroupedObjective(PoolObjective):
         return self._part(places, group), x[self.coefficients.places[group]]
 
     def _part(self, places: np.ndarray, group: str) -> Restricted:
-        rows, pool, prompts = self._rows_of(places)
-        own = self.coefficients.parts[group]
-        part = PoolObjective(pool, own, self.gamma, prompts)
-        return Restricted(rows, self._share_of(places), part)
+        part = self._restricted(places)
+        own, all_ = self.coefficients.parts[group], part.objective
+        alone = PoolObjective(all_.pool, own, self.gamma, all_.prompts, all_.strata)
+        return replace(part, objective=alone)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +101,13 @@ class GroupedPoint(PoolPoint):
 
         How sure a gradient is a group says of its own: for all of them it would be (n, d).
         """
-        n, value, gradient = self.objective.pool.n, 0.0, []
+        n, value, gradient = self.objective.units, 0.0, []
         influence = np.empty(n)
         for part, point in self._shared:
             e = point.estimate
             value += part.share * e.value
             gradient.append(part.share * e.gradient)
-            influence[part.rows] = part.share * n / len(part.rows) * e.value_influence
+            influence[part.units] = part.share * n / len(part.units) * e.value_influence
         return Estimate(value, np.concatenate(gradient), influence, np.empty((n, 0)), ())
 
     @cached_property

@@ -79,7 +79,8 @@ def _path(
 def _alone(objective: PoolObjective, prompt: int, x: np.ndarray) -> tuple[Restricted, np.ndarray]:
     """The objective on one prompt, and what x (d,) is there."""
     if objective.prompts is None:
-        return Restricted(np.arange(objective.pool.n), 1.0, objective), x
+        rows, units = np.arange(objective.pool.n), np.arange(objective.units)
+        return Restricted(rows, units, 1.0, objective), x
     return objective.of_prompts(np.array([prompt]), x)
 
 

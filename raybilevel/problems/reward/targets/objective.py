@@ -10,6 +10,8 @@ from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.diagnostics import Diagnostics, examine
 from raybilevel.upper.gates import GATES_OF_KL, Gates
+from raybilevel.upper.interval import Degrees, degrees_of_carriers
+from raybilevel.upper.island_gates import examine_islands
 from raybilevel.upper.kl import kl_estimate
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.within import EstimateWithin
@@ -38,6 +40,11 @@ class TargetObjective(PoolObjective):
         return abs(estimate_.value - self.target.value), estimate_.value_se
 
     @property
+    def degrees(self) -> float | Degrees:
+        """Of a target's variance: few samples may carry it, of one prompt too."""
+        return degrees_of_carriers if self.strata is None else super().degrees
+
+    @property
     def gates(self) -> Gates:
         """Those that an estimate has to pass."""
         if self.target.kl is not None:
@@ -46,6 +53,8 @@ class TargetObjective(PoolObjective):
 
     def examine(self, estimate_: Estimate, *, of_size: bool = False) -> Diagnostics:
         """Whether an estimate can be believed: its value, on which the interval rests."""
+        if self.strata is not None:
+            return examine_islands(estimate_, self.strata)
         gates = self.gates.of_size if of_size else self.gates
         return examine(equation(estimate_), [0], gates, of="estimate")
 

@@ -127,4 +127,4 @@ class TargetSolver:
 
         z, slope = np.array([v.to_scaled(lambda_)]), point.estimate.gradient[:1, None]
         hessian = sign * slope * v.slope(lambda_)
-        return intervals(at, [0], z, hessian, df=None)
+        return intervals(at, [0], z, hessian, df=self._objective.degrees)

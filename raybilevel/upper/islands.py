@@ -1,0 +1,82 @@
+"""Samples in islands: particles that were resampled or moved depend on each other within one alone.
+
+Row-wise errors of such samples come to half of the truth. Islands never exchange particles, so that
+all errors are those of the delete-one-island jackknife (Kuensch 1989, Ann. Statist. 17, 1217-1241,
+section 2, for blocks that are left out at once).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from raybilevel.upper.interval import Degrees
+from raybilevel.upper.prompts import Prompts
+
+
+@dataclass(frozen=True, eq=False)
+class Islands(Prompts):
+    """Prompts whose samples lie in islands, which are left out one at a time.
+
+    Attributes
+    ----------
+    island : (n,) the sample's, in [0, I), counted prompt by prompt; every prompt has J of them, and
+        every island has samples.
+    left : (J, n) what a sample's weight is multiplied by where the j-th island of its prompt is
+        left out, as what the others say of Z is then another: 0 of that island itself.
+    """
+
+    island: np.ndarray
+    left: np.ndarray
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(n,) the samples island by island, and so prompt by prompt."""
+        return np.argsort(self.island, kind="stable")
+
+    @cached_property
+    def ordered_left(self) -> np.ndarray:
+        """(J, n) of ordered samples."""
+        return self.left[:, self.order]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(I,) samples of each island."""
+        return np.bincount(self.island)
+
+    @cached_property
+    def units(self) -> Prompts:
+        """The islands, and which prompt each is of."""
+        of = np.empty(len(self.sizes), dtype=np.int64)
+        of[self.island] = self.of
+        return Prompts(of, self.shares)
+
+    @cached_property
+    def _island_starts(self) -> np.ndarray:
+        return np.cumsum(self.sizes) - self.sizes
+
+    def island_sums(self, rows: np.ndarray) -> np.ndarray:
+        """(I, ...) of ordered rows (n, ...), within each island."""
+        return np.add.reduceat(rows, self._island_starts, axis=0)
+
+    def largest_of_islands(self, rows: np.ndarray) -> np.ndarray:
+        """(I,) of ordered rows (n,), within each island."""
+        return np.maximum.reduceat(rows, self._island_starts)
+
+
+def degrees_of_islands(units: Prompts) -> Degrees:
+    """Degrees of freedom of a variance that islands tell: one less than there are.
+
+    Over several prompts Satterthwaite's (1946, Biometrics Bulletin 2, 110-114), of the variances
+    that the islands of each have.
+    """
+
+    def degrees(influence: np.ndarray) -> np.ndarray:
+        variances = units.sums(influence[units.order] ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.sum(variances, 0) ** 2 / np.sum((variances.T**2 / (units.counts - 1)).T, 0)
+        return np.where(np.isfinite(found), found, float(np.sum(units.counts - 1)))
+
+    return degrees

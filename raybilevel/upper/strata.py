@@ -1,0 +1,156 @@
+"""Samples of several tilts joined: what drew them, relative to p0.
+
+A rung of a ladder is a stratum: samples of p_k ~ p0 exp(s_k . r2), s = w / lambda, in islands whose
+own estimates of Z_k say how much each island counts. All strata of a prompt are one pool by the
+balance heuristic (Veach & Guibas 1995, SIGGRAPH, section 3.3; for tilts Shirts & Chodera 2008,
+J. Chem. Phys. 129, 124105): a row of island i of rung k has
+
+    log p0 / q = log Z_ki - a_k - log sum_l (N_l / N) exp(s_l . r2 - a_l)     a_k = log mean_i Z_ki
+
+The heuristic's shares add up to one whatever the a_l are: their errors move an estimate in second
+order alone, and as strata of one ladder err together, the jackknife has to take them along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from raybilevel.upper.islands import Islands
+from raybilevel.upper.prompts import Prompts
+
+_HALVINGS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """The rungs that a pool's samples are of.
+
+    Attributes
+    ----------
+    prompts : which prompt each sample (n,) is of.
+    island : (n,) the sample's, in [0, C J), J of each prompt, counted prompt by prompt.
+    rung : (n,) in [0, R); 0 is p0.
+    scales : (R, C, K) the s of each rung and prompt, zero at rung 0.
+    log_z : (R, C, J) the estimate of each island.
+    lower : (n, K) the lower rewards.
+    """
+
+    prompts: Prompts
+    island: np.ndarray
+    rung: np.ndarray
+    scales: np.ndarray
+    log_z: np.ndarray
+    lower: np.ndarray
+
+    @cached_property
+    def log_base(self) -> np.ndarray:
+        """(n,) log p0 / q of the mixture of all rungs."""
+        return self._log_base(np.ones(self.log_z.shape[2], dtype=bool))
+
+    @cached_property
+    def islands(self) -> Islands:
+        """Which prompt and island each sample is of, and what is left without each island."""
+        j = self.log_z.shape[2]
+        own = self.island % j
+        left = np.stack([self._log_base(np.arange(j) != out) for out in range(j)])
+        left = np.where(own == np.arange(j)[:, None], 0.0, np.exp(left - self.log_base))
+        return Islands(self.prompts.of, self.prompts.shares, self.island, left)
+
+    def overlaps(self, tilt: np.ndarray) -> np.ndarray:
+        """(C,) of a tilt (n,): the largest share of a rung's samples that count as effective."""
+        shares = _effective(self._by_stratum, (tilt - self._own)[self._by_stratum.order])
+        found = np.zeros(len(self.prompts.shares))
+        np.maximum.at(found, self._stratum_prompts, shares)
+        return found
+
+    def at(self, rows: np.ndarray, places: np.ndarray) -> Strata:
+        """Some prompts alone, whose samples are `rows` (m,), prompt by prompt."""
+        j = self.log_z.shape[2]
+        of = np.repeat(np.arange(len(places)), self.prompts.counts[places])
+        shares = self.prompts.shares[places]
+        return Strata(
+            Prompts(of, shares / shares.sum()),
+            of * j + self.island[rows] % j,
+            self.rung[rows],
+            self.scales[:, places],
+            self.log_z[:, places],
+            self.lower[rows],
+        )
+
+    def _log_base(self, kept: np.ndarray) -> np.ndarray:
+        """From the islands (J,) of each prompt that are kept."""
+        of, j = self.prompts.of, self.log_z.shape[2]
+        a = _log_mean_exp(self.log_z[:, :, kept])
+        counts = self._counts[:, :, kept].sum(2)
+        with np.errstate(divide="ignore"):  # of a rung that a prompt had no use for
+            log_shares = np.log(counts / counts.sum(0)) - a
+        mixture = np.full(len(of), -np.inf)
+        for log_share, tilt in zip(log_shares, self._tilts, strict=True):
+            np.logaddexp(mixture, log_share[of] + tilt, out=mixture)
+        own = self.log_z[self.rung, of, self.island % j] - a[self.rung, of]
+        return np.asarray(own - mixture)
+
+    @cached_property
+    def _tilts(self) -> np.ndarray:
+        """(R, n) each sample's under every rung."""
+        return np.stack([np.sum(self.lower * s[self.prompts.of], 1) for s in self.scales])
+
+    @cached_property
+    def _own(self) -> np.ndarray:
+        """(n,) the tilt that each sample was drawn with."""
+        return self._tilts[self.rung, np.arange(len(self.rung))]
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        """(R, C, J) samples of each rung and island."""
+        size = self.log_z[0].size
+        flat = np.bincount(self.rung * size + self.island, minlength=self.log_z.size)
+        return flat.reshape(self.log_z.shape)
+
+    @cached_property
+    def _by_stratum(self) -> Prompts:
+        """Which rung and prompt each sample is of, of those that have any."""
+        c = len(self.prompts.shares)
+        used, of = np.unique(self.rung * c + self.prompts.of, return_inverse=True)
+        return Prompts(of, np.full(len(used), 1 / len(used)))
+
+    @cached_property
+    def _stratum_prompts(self) -> np.ndarray:
+        """(S,) the prompt of each stratum."""
+        c = len(self.prompts.shares)
+        return np.unique(self.rung * c + self.prompts.of) % c
+
+
+def _log_mean_exp(a: np.ndarray) -> np.ndarray:
+    top = a.max(-1, keepdims=True)
+    return np.asarray(top[..., 0] + np.log(np.mean(np.exp(a - top), axis=-1)))
+
+
+def _effective(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
+    """(S,) Kish's effective share of ordered log-weights (n,) within each stratum."""
+    weights = np.exp(log_weights - strata.each(strata.largest(log_weights)))
+    return np.asarray(strata.sums(weights) ** 2 / (strata.counts * strata.sums(weights**2)))
+
+
+def next_steps(prompts: Prompts, tilt: np.ndarray, effective: float) -> np.ndarray:
+    """(C,) how far along a tilt (n,) a prompt's samples stay effective: in [0, 1].
+
+    The share of effective samples falls along it (its log-derivative is twice the difference of
+    two means of the tilt, the second under the square of the weights).
+
+    Parameters
+    ----------
+    prompts : of the samples of one rung.
+    effective : the share of samples that has to be, in (0, 1).
+    """
+    ordered = tilt[prompts.order]
+    low, high = np.zeros(len(prompts.shares)), np.ones(len(prompts.shares))
+    whole = _effective(prompts, ordered) >= effective
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        enough = _effective(prompts, prompts.each(middle) * ordered) >= effective
+        low, high = np.where(enough, middle, low), np.where(enough, high, middle)
+    return np.where(whole, 1.0, low)
