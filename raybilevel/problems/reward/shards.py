@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from raybilevel.lower.sampling.annealing import Lineage
 from raybilevel.problems.base import Shard
 
 
@@ -21,13 +23,41 @@ class DrawRewards(Shard):
 
 
 @dataclass(frozen=True)
+class MoveParticles(Shard):
+    """Moves particles in the noise of p0's sampler, and returns all their states as rows.
+
+    Rows come in the order (move, particle): `pool/seed` of the move, `pool/accepted`, and the
+    rewards of where the particle is then, as `DrawRewards` has them.
+
+    Attributes
+    ----------
+    lineages : where each of the N particles is.
+    rewards : by column of the pool, those of each particle where it is.
+    scales : s of each particle, a number for each lower reward in the order of its columns: it is
+        moved under p0 exp(s.r2).
+    rhos : of each particle, in (0, 1].
+    seeds : (moves, N).
+    prompts : as for `DrawRewards`.
+    """
+
+    lineages: tuple[Lineage, ...]
+    rewards: Mapping[str, tuple[float, ...]]
+    scales: tuple[tuple[float, ...], ...]
+    rhos: tuple[float, ...]
+    seeds: tuple[tuple[int, ...], ...]
+    prompts: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class DrawSamples(Shard):
     """Draws the samples of `seeds`, and returns them.
 
     Attributes
     ----------
     prompts : as for `DrawRewards`.
+    lineages : of each sample, which is drawn where it leads; None where none was ever moved.
     """
 
     seeds: tuple[int, ...]
     prompts: tuple[int, ...] | None = None
+    lineages: tuple[Lineage, ...] | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.reward.prompts import PromptList
 
@@ -68,6 +69,33 @@ class Sampler(Protocol):
         """
         ...
 
+    @property
+    def why_fixed(self) -> str | None:
+        """Why its samples cannot be drawn from given noise, after `probe`; None where they can."""
+        ...
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """The standard normal numbers (N, ...) that `draw` begins with: float32 on the CPU."""
+        ...
+
+    def draw_noise(self, noise: Tensor, conditions: Conditions) -> DrawnSamples:
+        """A sample a row of noise: of `noise(seeds)` the same as `draw` gives for those seeds."""
+        ...
+
+
+class FixedSampler:
+    """What a sampler is whose samples cannot be drawn from given noise."""
+
+    why_fixed: str | None
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """None: raises `InputError`."""
+        raise InputError(str(self.why_fixed))
+
+    def draw_noise(self, noise: Tensor, conditions: Conditions) -> DrawnSamples:
+        """None: raises `InputError`."""
+        raise InputError(str(self.why_fixed))
+
 
 class Model(ABC):
     """A pretrained model: what it draws, and for how much. Picklable; nothing is loaded yet.
@@ -103,6 +131,13 @@ class Model(ABC):
         return []
 
     @abstractmethod
+    def why_fixed(self) -> str | None:
+        """Why samples cannot be drawn from given noise, as far as is known before it is loaded.
+
+        The middle of a sentence; None where they can, or where only a loaded one can tell.
+        """
+
+    @abstractmethod
     def sampler(self, device: str) -> Sampler:
         """Load the model onto a device."""
 
@@ -118,3 +153,11 @@ class Model(ABC):
     @abstractmethod
     def export(self, directory: Path) -> None:
         """Write what of the model a user takes away."""
+
+
+def said_of_pipeline(named: str) -> str:
+    """Why samples of a pipeline are not moved."""
+    return (
+        f"{named} is a pipeline, which draws its noise by itself; a function of noise, with the "
+        "attribute noise_shape, draws samples that can be moved"
+    )

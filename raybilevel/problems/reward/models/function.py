@@ -1,18 +1,21 @@
-"""A function of seeds, or of seeds and prompts, that draws samples of any shape."""
+"""A function of seeds, or of noise, and perhaps of prompts, that draws samples of any shape."""
 
 from __future__ import annotations
 
 import inspect
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve, said_in_a_sentence
-from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
+from raybilevel.problems.reward.models.base import Model, Probe
+from raybilevel.problems.reward.models.function_draws import (
+    FunctionDraws,
+    NoiseFunctionDraws,
+    noise_shape,
+)
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class FunctionModel(Model):
     """A callable `sample(seeds) -> Tensor (N, ...)`, or `sample(seeds, prompts)`.
 
-    Its attribute `nfe_per_sample` is what a sample costs; 1 where it has none.
+    Its attribute `nfe_per_sample` is what a sample costs; 1 where it has none. One that has an
+    attribute `noise_shape` is called with noise (N, *noise_shape) in place of seeds.
 
     Parameters
     ----------
@@ -55,11 +59,11 @@ class FunctionModel(Model):
         """
         function = self.function
         self._check_takes(reads_prompts(function))
-        seeds, prompts = list(range(_PROBE)), self.prompts
+        draws, prompts = self.sampler("cpu"), self.prompts
         conditions = None if prompts is None else [prompts.conditions[0]] * _PROBE
-        with said_in_a_sentence("model", f"{_PROBE} seeds"):
-            samples = _asked(function, seeds, conditions)
-        _check_samples(samples)
+        with said_in_a_sentence("model", f"{_PROBE} {draws.given}"):
+            samples = draws.draw(range(_PROBE), conditions).samples
+        _check_samples(samples, draws.given)
         return Probe(samples, None if prompts is None else (0,) * _PROBE)
 
     def _check_takes(self, reads: bool) -> None:
@@ -74,9 +78,16 @@ class FunctionModel(Model):
                 "some"
             )
 
-    def sampler(self, device: str) -> FunctionDraws:
+    def why_fixed(self) -> str | None:
+        """A function of seeds keeps its noise to itself."""
+        return self.sampler("cpu").why_fixed
+
+    def sampler(self, device: str) -> FunctionDraws | NoiseFunctionDraws:
         """Resolve the callable."""
-        return FunctionDraws(self.function, self.nfe_per_sample)
+        function = self.function
+        if not hasattr(function, "noise_shape"):
+            return FunctionDraws(function, self.nfe_per_sample, self.named)
+        return NoiseFunctionDraws(function, self.nfe_per_sample, noise_shape(function, self.named))
 
     @property
     def nfe_per_sample(self) -> int:
@@ -87,27 +98,8 @@ class FunctionModel(Model):
         """Nothing: the function is its user's."""
 
 
-@dataclass(frozen=True)
-class FunctionDraws:
-    """A function that is resolved."""
-
-    function: Callable[..., Any]
-    nfe_per_sample: int
-
-    def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
-        """A sample a seed."""
-        begun = time.perf_counter()
-        samples = _asked(self.function, list(seeds), conditions)
-        seconds = {"denoiser": time.perf_counter() - begun}
-        return DrawnSamples(samples, len(seeds) * self.nfe_per_sample, seconds)
-
-    def probe(self) -> None:
-        """It was tried before the run."""
-        return
-
-
 def reads_prompts(function: Callable[..., Any]) -> bool:
-    """Whether a sampler wants prompts beside seeds: a second argument that it cannot do without."""
+    """Whether a sampler wants prompts too: a second argument that it cannot do without."""
     try:
         taken = list(inspect.signature(function).parameters.values())
     except ValueError:  # what is written in C may have none
@@ -116,20 +108,16 @@ def reads_prompts(function: Callable[..., Any]) -> bool:
     return len(wanted) > 1
 
 
-def _asked(function: Callable[..., Any], seeds: list[int], conditions: Conditions) -> Any:
-    return function(seeds) if conditions is None else function(seeds, list(conditions))
-
-
-def _check_samples(samples: Tensor) -> None:
+def _check_samples(samples: Tensor, given: str) -> None:
     import torch
 
     if not isinstance(samples, torch.Tensor) or len(samples.shape) < 1:
         raise InputError(
-            f"model returned a {type(samples).__name__} for a list of seeds; it must be a "
-            "tensor of one sample a seed"
+            f"model returned a {type(samples).__name__} for a list of {given}; it must be a "
+            "tensor of one sample each"
         )
     if len(samples) != _PROBE:
         raise InputError(
-            f"model returned samples of shape {tuple(samples.shape)} for {_PROBE} seeds; it "
-            f"must be one sample a seed, of shape ({_PROBE}, ...)"
+            f"model returned samples of shape {tuple(samples.shape)} for {_PROBE} {given}; it "
+            f"must be one sample each, of shape ({_PROBE}, ...)"
         )

@@ -13,7 +13,12 @@ from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.callables import check_is_function
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
-from raybilevel.problems.reward.models.base import DrawnSamples, Model
+from raybilevel.problems.reward.models.base import (
+    DrawnSamples,
+    FixedSampler,
+    Model,
+    said_of_pipeline,
+)
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
@@ -79,6 +84,10 @@ class PipelineModel(Model):
         described = describe_source(self._files, self.settings)
         return tuple(check_stock_pipeline(described, self.settings, self.conditions))
 
+    def why_fixed(self) -> str:
+        """Pipelines draw their noise by themselves."""
+        return said_of_pipeline(self.named)
+
     def sampler(self, device: str) -> PipelineDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
@@ -117,7 +126,7 @@ class PipelineModel(Model):
             export_pipeline(self._files, self.settings, target, export_weights=self.export_weights)
 
 
-class PipelineDraws:
+class PipelineDraws(FixedSampler):
     """A pipeline that is loaded.
 
     Parameters
@@ -157,3 +166,8 @@ class PipelineDraws:
 
         report = probe_pipeline(self._batches, self._model.named, self._model.conditions)
         return replace(report, remarks=(*self.remarks, *report.remarks))
+
+    @property
+    def why_fixed(self) -> str:  # type: ignore[override]
+        """It draws its noise by itself."""
+        return said_of_pipeline("model")

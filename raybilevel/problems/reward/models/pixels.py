@@ -16,7 +16,13 @@ from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.hub import fetch
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
-from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
+from raybilevel.problems.reward.models.base import (
+    DrawnSamples,
+    FixedSampler,
+    Model,
+    Probe,
+    said_of_pipeline,
+)
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
@@ -73,6 +79,10 @@ class PixelModel(Model):
             return []
         return list(find_files(self.directory, variant=self.settings.variant).remarks)
 
+    def why_fixed(self) -> str:
+        """Pipelines draw their noise by themselves."""
+        return said_of_pipeline(self.named)
+
     def sampler(self, device: str) -> PixelDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pixel import PixelSampler
@@ -94,7 +104,7 @@ class PixelModel(Model):
 
 
 @dataclass(frozen=True)
-class PixelDraws:
+class PixelDraws(FixedSampler):
     """A pixel-space pipeline that is loaded."""
 
     sampler: PixelSampler
@@ -109,3 +119,8 @@ class PixelDraws:
     def probe(self) -> None:
         """All is known from its JSON."""
         return
+
+    @property
+    def why_fixed(self) -> str:  # type: ignore[override]
+        """It draws its noise by itself."""
+        return said_of_pipeline("model")

@@ -1,0 +1,94 @@
+"""One batch: samples of seeds or of noise, and their rewards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.reward.drawing.checks import check_finite, naming
+from raybilevel.problems.reward.models.base import DrawnSamples, Sampler
+from raybilevel.problems.reward.probe import said_of_prompts
+from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.rewards import Reward, evaluate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DRAWN_IN = "drawn_in_"
+"""How keys of a state begin that count samples by the dtype that workers drew them in."""
+
+
+class Batches:
+    """Draws batches and asks the rewards.
+
+    Parameters
+    ----------
+    sampler : draws from p0.
+    rewards : by column of the pool.
+    prompts : the list that `places` are of; None without prompts.
+    """
+
+    def __init__(
+        self, sampler: Sampler, rewards: Mapping[str, Reward], prompts: PromptList | None
+    ) -> None:
+        self.sampler, self._rewards, self._prompts = sampler, rewards, prompts
+
+    def of_seeds(self, seeds: Sequence[int], places: Sequence[int] | None) -> DrawnSamples:
+        """A sample a seed; `RunError` for one that is not finite."""
+        return self._drawn(lambda told: self.sampler.draw(seeds, told), seeds, places)
+
+    def of_noise(
+        self, noise: Tensor, seeds: Sequence[int], places: Sequence[int] | None
+    ) -> DrawnSamples:
+        """A sample a row of noise, which sentences name by its seed."""
+        return self._drawn(lambda told: self.sampler.draw_noise(noise, told), seeds, places)
+
+    def _drawn(
+        self,
+        draw: Callable[[Conditions], DrawnSamples],
+        seeds: Sequence[int],
+        places: Sequence[int] | None,
+    ) -> DrawnSamples:
+        told = None
+        if self._prompts is not None and places is not None:
+            told = [self._prompts.conditions[c] for c in places]
+        with naming("the model", seeds):
+            drawn = draw(told)
+        check_finite(drawn.samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
+        return drawn
+
+    def rewarded(
+        self, drawn: DrawnSamples, seeds: Sequence[int], places: Sequence[int] | None
+    ) -> Output:
+        """Rows of the pool: seeds, prompts and rewards; what is counted; what it took."""
+        begun = time.perf_counter()
+        rows = {"pool/seed": np.array(seeds, dtype=np.int64)}
+        if places is not None:
+            rows["pool/prompt"] = np.array(places, dtype=np.int64)
+        rows |= self._values(drawn.samples, seeds, places)
+        seconds = {**drawn.seconds, "rewards": time.perf_counter() - begun}
+        return Output(self._sums(drawn), rows, drawn.nfe, seconds)
+
+    def _values(
+        self, samples: Tensor, seeds: Sequence[int], places: Sequence[int] | None
+    ) -> Arrays:
+        values, said = {}, said_of_prompts(self._prompts, places)
+        for column, reward in self._rewards.items():
+            with naming(f"reward '{column}'", seeds):
+                asked = evaluate(reward, samples, f"reward '{column}'", **said)
+            check_finite(asked, seeds, f"reward '{column}'")
+            values[f"pool/{column}"] = asked
+        return values
+
+    def _sums(self, drawn: DrawnSamples) -> Arrays:
+        sums = {} if drawn.blackened is None else {"blackened": np.array(drawn.blackened)}
+        if drawn.dtype is not None:
+            sums[f"{DRAWN_IN}{drawn.dtype}"] = np.array(len(drawn.samples))
+        if self.sampler.why_fixed is not None:
+            sums["fixed"] = np.array(len(drawn.samples))
+        return sums
