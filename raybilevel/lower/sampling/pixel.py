@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ from accelerate.utils import patch_environment
 from torch import Tensor
 
 from raybilevel.errors import RunError
+from raybilevel.lower.sampling.noise import (
+    NoiseDraws,
+    NotedNoise,
+    given_noise,
+    seeded,
+    why_not_given,
+)
 from raybilevel.lower.sampling.pipeline_info import check_pipeline
 from raybilevel.lower.sampling.pipeline_loading import load_pipeline
 
@@ -72,19 +80,52 @@ class PixelSampler:
     def sample(self, seeds: Sequence[int]) -> Tensor:
         """Draw one image per seed: (N, C, H, W) float32 in [0, 1], on the CPU."""
         with torch.inference_mode():
-            images = self._sample([torch.Generator().manual_seed(seed) for seed in seeds])
+            images = self._sample(seeded(seeds), self._unet)
         return images.clone()  # an ordinary tensor again, which a reward may do anything with
 
-    def _sample(self, generators: list[torch.Generator]) -> Tensor:
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """All numbers (N, D) that `sample` draws: where it begins, and what the scheduler adds."""
+        return self._tried[0].noise(seeds)
+
+    def sample_noise(self, noise: Tensor) -> Tensor:
+        """Draw one image per row (D,) of noise: of `noise(seeds)` the bits of `sample(seeds)`."""
+        with torch.inference_mode(), given_noise(list(noise), self._tried[0]) as generators:
+            images = self._sample(generators, self._unet)
+        return images.clone()
+
+    def why_fixed(self, named: str) -> str | None:
+        """Why images cannot be drawn from given noise, as the middle of a sentence."""
+        draws, moved = self._tried
+        return why_not_given(named, draws, moved or None)
+
+    @cached_property
+    def _tried(self) -> tuple[NoiseDraws, float]:
+        """What an image's noise is, and what giving it changes: tried without the network."""
+        generators = seeded([0])
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            with NotedNoise(generators[0]) as noted:
+                drawn = self._sample(generators, _no_network)
+            if noted.draws.others:
+                return noted.draws, 0.0
+            with given_noise(list(noted.draws.noise([0])), noted.draws) as given:
+                again = self._sample(given, _no_network)
+        return noted.draws, float((drawn - again).abs().max())
+
+    def _sample(self, generators: list[torch.Generator], network: Callable[..., Any]) -> Tensor:
         # The scheduler draws its noise from the same generators: on the CPU, an image at a time.
         extra: dict[str, Any] = {"generator": generators} if self._noisy else {}
         noise = torch.stack([torch.randn(self.image_shape, generator=g) for g in generators])
         self._scheduler.set_timesteps(self._steps)  # also forgets the steps of the last batch
         x = noise.to(self._device) * self._scheduler.init_noise_sigma
         for t in self._scheduler.timesteps:
-            output = self._unet(self._scheduler.scale_model_input(x, t), t, return_dict=False)[0]
+            output = network(self._scheduler.scale_model_input(x, t), t, return_dict=False)[0]
             x = self._scheduler.step(output, t, x, return_dict=False, **extra)[0]
         return (x / 2 + 0.5).clamp(0, 1).float().cpu()
+
+
+def _no_network(x: Tensor, t: Tensor, return_dict: bool) -> tuple[Tensor]:
+    """Stands for the network where only the scheduler is tried."""
+    return (torch.zeros_like(x),)
 
 
 def prepare(

@@ -1,6 +1,8 @@
+import inspect
 import json
 import shutil
 
+import diffusers
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -189,3 +191,62 @@ def test_a_damaged_index_is_refused(ddim, tmp_path):
     (copy / "model_index.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         check_pipeline(copy)
+
+
+STOCHASTIC = {
+    "DDIMScheduler": {}, "DDPMScheduler": {}, "EulerDiscreteScheduler": {},
+    "EulerAncestralDiscreteScheduler": {}, "DPMSolverMultistepScheduler": {},
+    "DPMSolverSinglestepScheduler": {"algorithm_type": "sde-dpmsolver++"},
+    "HeunDiscreteScheduler": {}, "UniPCMultistepScheduler": {}, "LCMScheduler": {},
+    "TCDScheduler": {}, "KDPM2AncestralDiscreteScheduler": {}, "PNDMScheduler": {},
+    "SASolverScheduler": {},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sampler(ddim):
+    return PixelSampler(ddim, sampling_steps=5)
+
+
+def with_scheduler(sampler, name, monkeypatch, **options):
+    """The same sampler with another scheduler."""
+    other = getattr(diffusers, name).from_config(sampler._scheduler.config, **options)
+    monkeypatch.setattr(sampler, "_scheduler", other)
+    noisy = "generator" in inspect.signature(other.step).parameters
+    monkeypatch.setattr(sampler, "_noisy", noisy)
+    sampler.__dict__.pop("_tried", None)
+    return sampler
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*STOCHASTIC.items(), ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"})],
+)
+def test_noise_that_is_given_draws_the_same_bits_as_the_seeds_it_is_of(
+    sampler, name, options, monkeypatch
+):
+    sampler = with_scheduler(sampler, name, monkeypatch, **options)
+    noise = sampler.noise(SEEDS)
+    assert sampler.why_fixed("model") is None
+    assert torch.equal(sampler.sample_noise(noise), sampler.sample(SEEDS))
+    assert not torch.equal(sampler.sample_noise(noise.flip(1)), sampler.sample(SEEDS))
+
+
+def test_noise_has_what_every_step_adds(ddim, ddpm):
+    assert PixelSampler(ddim, sampling_steps=5).noise([1]).shape == (1, 64)
+    noise = PixelSampler(ddpm, sampling_steps=5).noise([1, 2])  # the last step adds none
+    assert noise.shape == (2, 5 * 3 * 8 * 16)
+    assert abs(noise.mean()) < 4 / noise.numel() ** 0.5
+
+
+def test_a_scheduler_whose_noise_cannot_be_given_says_so(sampler, monkeypatch):
+    sampler = with_scheduler(sampler, "DDPMScheduler", monkeypatch)
+    step = sampler._scheduler.step
+
+    def of_its_own(*args, generator, **options):
+        return step(*args, **options)
+
+    monkeypatch.setattr(sampler._scheduler, "step", of_its_own)
+    said = sampler.why_fixed("model 'm'")
+    assert said.startswith("model 'm' draws an image that is ")
+    assert "such as DDIMScheduler" in said

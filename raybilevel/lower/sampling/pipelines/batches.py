@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.noise import NoiseDraws
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.meter import DrawCost
-from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
+from raybilevel.lower.sampling.pipelines.sampler import Drawn, Given, PipelineSampler
 
 
 class BatchedSampler:
@@ -46,33 +47,38 @@ class BatchedSampler:
         """What draws."""
         return self._sampler.pipeline
 
-    def draw(self, seeds: Sequence[int], conditions: Conditions = None) -> Drawn:
-        """Draw one image a seed, as `PipelineSampler.draw` does."""
-        size = self._batch_size or len(seeds)
-        parts = [slice(start, start + size) for start in range(0, len(seeds), size)]
+    @property
+    def noise_draws(self) -> NoiseDraws | None:
+        """As `PipelineSampler.noise_draws`."""
+        return self._sampler.noise_draws
+
+    def draw(self, given: Given, conditions: Conditions = None) -> Drawn:
+        """Draw one image a seed, or a row of noise, as `PipelineSampler.draw` does."""
+        size = self._batch_size or len(given)
+        parts = [slice(start, start + size) for start in range(0, len(given), size)]
         return _joined(
-            [self._batch(seeds[p], None if conditions is None else conditions[p]) for p in parts]
+            [self._batch(given[p], None if conditions is None else conditions[p]) for p in parts]
         )
 
-    def _batch(self, seeds: Sequence[int], conditions: Conditions) -> Drawn:
-        drawn = self._fitting(seeds, conditions)
+    def _batch(self, given: Given, conditions: Conditions) -> Drawn:
+        drawn = self._fitting(given, conditions)
         if drawn is not None:
             return drawn
-        if self._may_halve and len(seeds) > 1:
-            return self._halves(seeds, conditions)
-        raise InputError(self._what_fits(seeds, conditions))
+        if self._may_halve and len(given) > 1:
+            return self._halves(given, conditions)
+        raise InputError(self._what_fits(given, conditions))
 
-    def _halves(self, seeds: Sequence[int], conditions: Conditions) -> Drawn:
-        middle = len(seeds) // 2
+    def _halves(self, given: Given, conditions: Conditions) -> Drawn:
+        middle = len(given) // 2
         halves = [slice(0, middle), slice(middle, None)]
         return _joined(
-            [self._batch(seeds[h], None if conditions is None else conditions[h]) for h in halves]
+            [self._batch(given[h], None if conditions is None else conditions[h]) for h in halves]
         )
 
-    def _fitting(self, seeds: Sequence[int], conditions: Conditions) -> Drawn | None:
+    def _fitting(self, given: Given, conditions: Conditions) -> Drawn | None:
         """The batch; None where the memory does not suffice."""
         try:
-            return self._sampler.draw(seeds, conditions)
+            return self._sampler.draw(given, conditions)
         except torch.OutOfMemoryError:
             pass  # frees what the call holds, before anything is tried
         self._sampler.forget()
@@ -80,9 +86,9 @@ class BatchedSampler:
             torch.cuda.empty_cache()
         return None
 
-    def _what_fits(self, seeds: Sequence[int], conditions: Conditions) -> str:
-        failed, size = len(seeds), len(seeds) // 2
-        while size and self._fitting(seeds[:size], conditions and conditions[:size]) is None:
+    def _what_fits(self, given: Given, conditions: Conditions) -> str:
+        failed, size = len(given), len(given) // 2
+        while size and self._fitting(given[:size], conditions and conditions[:size]) is None:
             size //= 2
         said = f"{self._named} ran out of memory with {failed} image{'s'[: failed > 1]} at once"
         if size:

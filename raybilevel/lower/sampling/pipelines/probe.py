@@ -18,7 +18,9 @@ from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 from raybilevel.lower.sampling.pipelines.deterministic_schedulers import deterministic_schedulers
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 
-_SEED = 0
+PROBE_SEED = 0
+"""Of the image that is drawn again and again."""
+
 _GREY_LEVEL = 1 / 255
 _NAMED = 3
 
@@ -73,9 +75,11 @@ def probe_pipeline(
         that can be counted, or its images depend on more than seed and prompt. In 16 bits that a
         batch moves images is only remarked on.
     """
-    seeds, asked = [_SEED, _SEED + 1], _shortest_and_longest(conditions)
+    seeds, asked = [PROBE_SEED, PROBE_SEED + 1], _shortest_and_longest(conditions)
     one = None if asked is None else asked[:1]
-    with said_in_a_sentence(named, f"seed {_SEED}" + ("" if one is None else f" and {one[0]!r}")):
+    with said_in_a_sentence(
+        named, f"seed {PROBE_SEED}" + ("" if one is None else f" and {one[0]!r}")
+    ):
         first = sampler.draw(seeds[:1], one)
         begun = time.perf_counter()
         again = sampler.draw(seeds[:1], one)

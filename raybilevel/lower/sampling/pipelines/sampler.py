@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from raybilevel.errors import RunError
+from raybilevel.lower.sampling.noise import NoiseDraws, NotedNoise, given_noise, seeded
 from raybilevel.lower.sampling.pipelines.call import Conditions, PipelineCall
 from raybilevel.lower.sampling.pipelines.meter import DrawCost, PipelineMeter
 from raybilevel.lower.sampling.pipelines.placement import evaluate_only, put
 from raybilevel.lower.sampling.pipelines.prompt_encoder import PromptEncoder, RaggedPromptsError
+
+Given = Sequence[int] | Tensor
+"""What decides samples: a seed each, or a row of noise each."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class PipelineSampler:
     sampling_steps : `num_inference_steps`; None for the pipeline's own default.
     call_options : further arguments of the call, the same for all samples.
 
+    Attributes
+    ----------
+    noise_draws : what an image takes from its generator, as the first call showed; None before it.
+
     Raises
     ------
     RunError
@@ -75,17 +83,19 @@ class PipelineSampler:
             pipeline.encode_prompt = PromptEncoder(pipeline.encode_prompt, place, off_device)
         self._meter = PipelineMeter(pipeline.components, place)
         self._blackened = 0
+        self.noise_draws: NoiseDraws | None = None
 
-    def draw(self, seeds: Sequence[int], conditions: Conditions = None) -> Drawn:
-        """Draw one image a seed.
+    def draw(self, given: Given, conditions: Conditions = None) -> Drawn:
+        """Draw one image a seed, or a row of noise.
 
         Parameters
         ----------
+        given : N seeds, or noise (N, D) as `noise_draws` draws it.
         conditions : as many prompts, or class labels, where the pipeline takes them.
         """
         self._blackened = 0
         with torch.no_grad():
-            images = self._draw(list(seeds), self._numbered(conditions))
+            images = self._draw(list(given), self._numbered(conditions))
         return Drawn(images, self._meter.take(), self._blackened)
 
     def forget(self) -> None:
@@ -99,38 +109,53 @@ class PipelineSampler:
         names = getattr(self.pipeline, "labels", {})
         return [int(names.get(c, c)) for c in conditions]  # tables of text have '207'
 
-    def _draw(self, seeds: list[int], conditions: Conditions) -> Tensor:
+    def _draw(self, given: list[int] | list[Tensor], conditions: Conditions) -> Tensor:
         if self.call.condition != "prompt" or conditions is None:
-            return self._call(seeds, conditions)
+            return self._call(given, conditions)
         if self._encodes or len(set(conditions)) == 1:
             try:
-                return self._call(seeds, conditions)
+                return self._call(given, conditions)
             except RaggedPromptsError:
                 pass
-        return self._one_prompt_a_call(seeds, conditions)
+        return self._one_prompt_a_call(given, conditions)
 
-    def _one_prompt_a_call(self, seeds: list[int], prompts: Sequence[Any]) -> Tensor:
+    def _one_prompt_a_call(self, given: list[Any], prompts: Sequence[Any]) -> Tensor:
         rows: dict[int, Tensor] = {}
         for prompt in dict.fromkeys(prompts):
             these = [i for i, other in enumerate(prompts) if other == prompt]
-            images = self._call([seeds[i] for i in these], [prompt] * len(these))
+            images = self._call([given[i] for i in these], [prompt] * len(these))
             rows.update(zip(these, images, strict=True))
-        return torch.stack([rows[i] for i in range(len(seeds))])
+        return torch.stack([rows[i] for i in range(len(given))])
 
-    def _call(self, seeds: list[int], conditions: Conditions) -> Tensor:
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        given = self.call.arguments(len(seeds), conditions, self._steps, self._options)
-        with _out_of_memory_raised():
-            output = self.pipeline(generator=generators, **given)
+    def _call(self, given: list[Any], conditions: Conditions) -> Tensor:
+        taken = self.call.arguments(len(given), conditions, self._steps, self._options)
+        with _out_of_memory_raised(), self._generators(given) as generators:
+            output = self.pipeline(generator=generators, **taken)
         self._blackened += sum(getattr(output, "nsfw_content_detected", None) or [])
         images = as_tensor(getattr(output, "images", None))
-        if images is None or images.dim() != 4 or len(images) != len(seeds):
+        if images is None or images.dim() != 4 or len(images) != len(given):
             shape = "no images" if images is None else f"images of shape {tuple(images.shape)}"
             raise RunError(
-                f"{type(self.pipeline).__name__} gave {shape} for {len(seeds)} seeds; it must be "
-                f"({len(seeds)}, channels, height, width)"
+                f"{type(self.pipeline).__name__} gave {shape} for {len(given)} seeds; it must be "
+                f"({len(given)}, channels, height, width)"
             )
         return images
+
+    @contextmanager
+    def _generators(self, given: list[Any]) -> Iterator[list[torch.Generator]]:
+        """A generator a sample; of the first call it is noted what is asked of the first one."""
+        if isinstance(given[0], Tensor):
+            assert self.noise_draws is not None, "noise is drawn as a call from seeds showed"
+            with given_noise(given, self.noise_draws) as generators:
+                yield generators
+            return
+        generators = seeded(given)
+        if self.noise_draws is not None:
+            yield generators
+            return
+        with NotedNoise(generators[0]) as noted:
+            yield generators
+        self.noise_draws = noted.draws
 
 
 @contextmanager

@@ -130,12 +130,12 @@ class Model(ABC):
         """What a user should know of it before the run."""
         return []
 
-    @abstractmethod
     def why_fixed(self) -> str | None:
         """Why samples cannot be drawn from given noise, as far as is known before it is loaded.
 
         The middle of a sentence; None where they can, or where only a loaded one can tell.
         """
+        return None
 
     @abstractmethod
     def sampler(self, device: str) -> Sampler:
@@ -153,11 +153,3 @@ class Model(ABC):
     @abstractmethod
     def export(self, directory: Path) -> None:
         """Write what of the model a user takes away."""
-
-
-def said_of_pipeline(named: str) -> str:
-    """Why samples of a pipeline are not moved."""
-    return (
-        f"{named} is a pipeline, which draws its noise by itself; a function of noise, with the "
-        "attribute noise_shape, draws samples that can be moved"
-    )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.noise import normal_noise
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.reward.models.base import DrawnSamples, FixedSampler
 
@@ -66,6 +65,8 @@ class NoiseFunctionDraws:
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """As its `noise_shape` says."""
+        from raybilevel.lower.sampling.noise import normal_noise
+
         return normal_noise(seeds, self.shape)
 
     def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:

@@ -13,17 +13,15 @@ from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.callables import check_is_function
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
-from raybilevel.problems.reward.models.base import (
-    DrawnSamples,
-    FixedSampler,
-    Model,
-    said_of_pipeline,
-)
+from raybilevel.problems.reward.models.base import DrawnSamples, Model
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raybilevel.lower.sampling.noise import NoiseDraws
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
-    from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
+    from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,6 @@ class PipelineModel(Model):
         described = describe_source(self._files, self.settings)
         return tuple(check_stock_pipeline(described, self.settings, self.conditions))
 
-    def why_fixed(self) -> str:
-        """Pipelines draw their noise by themselves."""
-        return said_of_pipeline(self.named)
-
     def sampler(self, device: str) -> PipelineDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
@@ -126,7 +120,7 @@ class PipelineModel(Model):
             export_pipeline(self._files, self.settings, target, export_weights=self.export_weights)
 
 
-class PipelineDraws(FixedSampler):
+class PipelineDraws:
     """A pipeline that is loaded.
 
     Parameters
@@ -145,6 +139,7 @@ class PipelineDraws(FixedSampler):
         from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 
         self._model, self._dtype, self.remarks = model, dtype, tuple(remarks)
+        self.why_fixed: str | None = None
         self._batches = BatchedSampler(
             sampler, model.named, model.batch_size, may_halve=model.may_halve
         )
@@ -156,18 +151,32 @@ class PipelineDraws(FixedSampler):
 
     def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
         """An image a seed."""
-        drawn = self._batches.draw(seeds, conditions)
+        return self._of(self._batches.draw(seeds, conditions))
+
+    def _of(self, drawn: Drawn) -> DrawnSamples:
         cost = drawn.cost
         return DrawnSamples(drawn.images, cost.nfe, cost.seconds, drawn.blackened, self._dtype)
 
-    def probe(self) -> PipelineReport:
-        """Draw two images, one of them thrice."""
-        from raybilevel.lower.sampling.pipelines.probe import probe_pipeline
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """(N, D): all that the pipeline takes from a sample's generator."""
+        return self._draws.noise(seeds)
 
-        report = probe_pipeline(self._batches, self._model.named, self._model.conditions)
-        return replace(report, remarks=(*self.remarks, *report.remarks))
+    def draw_noise(self, noise: Tensor, conditions: Conditions) -> DrawnSamples:
+        """An image a row."""
+        return self._of(self._batches.draw(noise, conditions))
 
     @property
-    def why_fixed(self) -> str:  # type: ignore[override]
-        """It draws its noise by itself."""
-        return said_of_pipeline("model")
+    def _draws(self) -> NoiseDraws:
+        noted = self._batches.noise_draws
+        assert noted is not None, "noise is asked for after the probe"
+        return noted
+
+    def probe(self) -> PipelineReport:
+        """Draw two images, one of them thrice; and one from its noise, to see whether it is it."""
+        from raybilevel.lower.sampling.pipelines.noise_probe import why_noise_not_given
+        from raybilevel.lower.sampling.pipelines.probe import probe_pipeline
+
+        named, conditions = self._model.named, self._model.conditions
+        report = probe_pipeline(self._batches, named, conditions)
+        self.why_fixed = why_noise_not_given(self._batches, report, named)
+        return replace(report, remarks=(*self.remarks, *report.remarks))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.lower.hub import commit_of
@@ -16,16 +16,12 @@ from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.hub import fetch
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
-from raybilevel.problems.reward.models.base import (
-    DrawnSamples,
-    FixedSampler,
-    Model,
-    Probe,
-    said_of_pipeline,
-)
+from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from raybilevel.lower.sampling.pixel import PixelSampler
 
 _PROBE = 2
@@ -79,17 +75,14 @@ class PixelModel(Model):
             return []
         return list(find_files(self.directory, variant=self.settings.variant).remarks)
 
-    def why_fixed(self) -> str:
-        """Pipelines draw their noise by themselves."""
-        return said_of_pipeline(self.named)
-
     def sampler(self, device: str) -> PixelDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pixel import PixelSampler
 
         steps, variant = self.settings.sampling_steps, self.settings.variant
         precision = _PRECISIONS[self.settings.dtype]
-        return PixelDraws(PixelSampler(self.directory, device, steps, precision, variant))
+        loaded = PixelSampler(self.directory, device, steps, precision, variant)
+        return PixelDraws(loaded, self.named)
 
     @cached_property
     def nfe_per_sample(self) -> int:
@@ -104,23 +97,35 @@ class PixelModel(Model):
 
 
 @dataclass(frozen=True)
-class PixelDraws(FixedSampler):
+class PixelDraws:
     """A pixel-space pipeline that is loaded."""
 
     sampler: PixelSampler
+    named: str
 
     def draw(self, seeds: Sequence[int], conditions: Conditions) -> DrawnSamples:
         """An image a seed."""
-        begun = time.perf_counter()
-        images = self.sampler.sample(list(seeds))
-        nfe = len(seeds) * self.sampler.nfe_per_sample
-        return DrawnSamples(images, nfe, {"denoiser": time.perf_counter() - begun})
+        return self._timed(self.sampler.sample, list(seeds))
 
     def probe(self) -> None:
         """All is known from its JSON."""
         return
 
     @property
-    def why_fixed(self) -> str:  # type: ignore[override]
-        """It draws its noise by itself."""
-        return said_of_pipeline("model")
+    def why_fixed(self) -> str | None:
+        """As its scheduler was found to be."""
+        return self.sampler.why_fixed(self.named)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """(N, D): where an image begins, and what its scheduler adds."""
+        return self.sampler.noise(seeds)
+
+    def draw_noise(self, noise: Tensor, conditions: Conditions) -> DrawnSamples:
+        """An image a row."""
+        return self._timed(self.sampler.sample_noise, noise)
+
+    def _timed(self, draw: Callable[..., Tensor], given: Any) -> DrawnSamples:
+        begun = time.perf_counter()
+        images = draw(given)
+        nfe = len(images) * self.sampler.nfe_per_sample
+        return DrawnSamples(images, nfe, {"denoiser": time.perf_counter() - begun})

@@ -192,3 +192,15 @@ def test_images_of_all_forms_become_tensors(channels):
     for form in (pixels / 255, pil, expected):
         torch.testing.assert_close(as_tensor(form), expected)
     assert as_tensor("images") is None
+
+
+def test_noise_that_is_given_draws_the_images_of_the_seeds_that_it_is_of(family):
+    sampler = PipelineSampler(load(family.directory, family.settings), "cpu", STEPS, family.options)
+    conditions = list(family.conditions[:2])
+    images = sampler.draw(SEEDS[:2], conditions).images
+    noise = sampler.noise_draws.noise(SEEDS[:2])
+    assert noise.dtype == torch.float32
+    given = sampler.draw(noise, conditions).images
+    torch.testing.assert_close(given, images, rtol=0, atol=1e-5)
+    other = sampler.draw(0.8 * noise + 0.6 * noise.flip(0), conditions).images
+    assert (other - images).abs().flatten(1).amax(1).min() > 1e-3
