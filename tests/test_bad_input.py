@@ -459,6 +459,12 @@ def raises(samples): return samples[:, 7]
 def numpy_model(seeds): return torch.zeros(len(seeds), 2).numpy()
 def one_too_many(seeds): return torch.zeros(len(seeds) + 1, 2)
 def failing(seeds): raise RuntimeError("no\\nweights")
+def listed(noise): return noise
+listed.noise_shape = [2]
+def misshapen(noise): return noise @ torch.ones(5, 2)
+misshapen.noise_shape = (3,)
+def flat(noise): return noise.flatten()
+flat.noise_shape = (3,)
 """
 
 
@@ -469,6 +475,9 @@ def failing(seeds): raise RuntimeError("no\\nweights")
         ("model", "numpy_model", "model returned a ndarray for a list of seeds; it must be a"),
         ("model", "one_too_many", "model returned samples of shape (3, 2) for 2 seeds; it must"),
         ("model", "failing", "model failed on 2 seeds: RuntimeError: no weights ("),
+        ("model", "listed", "model 'users_code:listed' has noise_shape = [2], but it must be a tu"),
+        ("model", "misshapen", "model failed on 2 noises of shape (3,): RuntimeError: "),
+        ("model", "flat", "model returned samples of shape (6,) for 2 noises of shape (3,); it "),
     ],
 )
 def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said):
