@@ -292,3 +292,32 @@ def test_samples_that_a_safety_checker_blackens_end_the_run(sd, monkeypatch):
     with pytest.raises(StopIteration) as end:
         again.send(Output(rows={"pool/seed": np.empty(0, np.int64)}))
     assert "blackened 2 of 6 samples" in end.value.value.stop.reason
+
+
+def test_a_pipeline_whose_noise_can_be_given_is_not_fixed_and_its_noise_is_its_images(sd):
+    problem = tuning(sd)
+    sampler = problem.source.sampler("cpu")
+    assert problem.source.why_fixed() is None
+    noise = sampler.noise([3, 4])  # without a probe, as where a result shows samples
+    given = sampler.draw_noise(noise, PROMPTS[:2]).samples
+    torch.testing.assert_close(given, sampler.draw([3, 4], PROMPTS[:2]).samples, rtol=0, atol=1e-5)
+    sampler.probe()
+    assert sampler.why_fixed is None
+
+
+def test_a_pipeline_that_takes_other_numbers_from_its_generators_is_fixed(sd):
+    def shifted():
+        pipeline = DiffusionPipeline.from_pretrained(sd)
+        prepare = pipeline.prepare_latents
+
+        def with_uniforms(*args):
+            generators = args[-2]
+            shifts = [torch.rand(1, generator=g) for g in generators]
+            return prepare(*args) + torch.stack(shifts)[:, :, None, None]
+
+        pipeline.prepare_latents = with_uniforms
+        return pipeline
+
+    sampler = tuning(sd, model=shifted).source.sampler("cpu")
+    sampler.probe()
+    assert sampler.why_fixed.startswith("model draws noise by rand, where it cannot be given")

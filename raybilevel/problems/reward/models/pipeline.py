@@ -167,8 +167,11 @@ class PipelineDraws:
 
     @property
     def _draws(self) -> NoiseDraws:
+        if self._batches.noise_draws is None:  # where no probe came before, an image shows it
+            conditions = self._model.conditions
+            self._batches.draw([0], None if conditions is None else conditions[:1])
         noted = self._batches.noise_draws
-        assert noted is not None, "noise is asked for after the probe"
+        assert noted is not None, "a pipeline that has drawn has shown what it takes"
         return noted
 
     def probe(self) -> PipelineReport:
