@@ -178,6 +178,7 @@ class BilevelTuner:
         search_here()
         with collector_paused():
             self._config.problem.check()
+            _check_budget(self._config)
 
     def _pin(self, before: dict[str, Any] | None, directory: RunDirectory) -> None:
         """Take names that move for what they stand for; refuse to go on with another run."""
@@ -185,6 +186,16 @@ class BilevelTuner:
         self._config = replace(self._config, problem=pinned)
         if before is not None:
             check_same(before, self._config, directory.path)
+
+
+def _check_budget(config: Config) -> None:
+    """Refuse a budget that ends a run before it can say anything."""
+    most, least = config.run.max_nfe, config.problem.least_nfe
+    if most is not None and most < least:
+        raise InputError(
+            f"run.max_nfe is {most:,}, but a run says nothing before {least:,} NFE, its pool and "
+            "first rung; give more, or a smaller pool_size"
+        )
 
 
 def _name(config: Config) -> str:

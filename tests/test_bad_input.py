@@ -97,13 +97,13 @@ def test_a_missing_file(refused):
     ("changes", "said"),
     [
         ({"bogus": 3}, "RewardTuning.bogus is not known; look for a misspelt name"),
-        ({"estimator": "pool"}, "RewardTuning.estimator is not known; look for a misspelt name"),
+        ({"estimators": "pool"}, "RewardTuning.estimators is not known; look for a misspelt name"),
         ({"promts": "[]"}, "RewardTuning.promts is not known; look for a misspelt name"),
         ({"at": "{lambda: 2.0}"}, "RewardTuning.at is not known; look for a misspelt name"),
         ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
         ({"upper_reward": None}, "RewardTuning.upper_reward is missing; give it, or a target"),
     ],
-    ids=["in the problem", "estimator", "promts", "at", "in a block", "missing"],
+    ids=["in the problem", "estimators", "promts", "at", "in a block", "missing"],
 )
 def test_an_unknown_key(refused, run_in, changes, said):
     write(run_in, yaml_of(**changes))
@@ -483,6 +483,24 @@ flat.noise_shape = (3,)
 def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said):
     (run_in / "users_code.py").write_text(USERS)
     write(run_in, yaml_of(**{argument: f"users_code:{name}"}))
+    assert refused().startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"islands": 8}, "islands is 8, but an estimate from moved samples knows its error by 16"),
+        ({}, "estimator is 'annealed', but model 'toys:gaussian' is a function of seeds, whose sa"),
+        (
+            {"model": "users_code:noisy", "pool_size": 512, "run": "{max_nfe: 900}"},
+            "run.max_nfe is 900, but a run says nothing before 1,024 NFE, its pool and first rung",
+        ),
+    ],
+    ids=["islands", "seeds", "budget"],
+)
+def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
+    (run_in / "users_code.py").write_text("def noisy(z): return z\nnoisy.noise_shape = (2,)\n")
+    write(run_in, yaml_of(estimator="annealed", **changes))
     assert refused().startswith(said)
 
 

@@ -227,6 +227,14 @@ class Problem(ABC):
         """Sentences that a user should read before the run, and need not act on."""
         return []
 
+    @property
+    def least_nfe(self) -> int:
+        """NFE without which a run says nothing of what it was asked: a smaller budget is refused.
+
+        As far as can be told before a model is loaded.
+        """
+        return 0
+
     def planned_rounds(self, state: Arrays) -> int | None:
         """How many rounds the run will have as far as can be told, for the time left."""
         return None

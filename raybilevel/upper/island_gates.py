@@ -28,8 +28,8 @@ class IslandGates:
     max_log_z_sd : standard deviation over islands of what each says of log Z.
     """
 
-    min_overlap: float = 0.5
-    max_log_z_sd: float = 0.5
+    min_overlap: float = 0.89
+    max_log_z_sd: float = 1.0
 
 
 def examine_islands(

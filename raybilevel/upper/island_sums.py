@@ -10,7 +10,11 @@ from raybilevel.upper.prompts import Prompts
 
 
 class IslandSums:
-    """Sums within prompts of rows times exp(tilt) (n,), in order, each prompt with two islands."""
+    """Sums within prompts of rows times exp(tilt) (n,), in order, each prompt with two islands.
+
+    What is left without an island is added up from the others: a difference would have no digits
+    where one weighs nearly all.
+    """
 
     def __init__(self, islands: Islands, tilt: np.ndarray) -> None:
         self._islands = islands
@@ -19,14 +23,10 @@ class IslandSums:
 
     def of(self, rows: np.ndarray) -> PromptSums:
         """Sums of `rows` (n, m)."""
-        islands, terms = self._islands, self._weights * rows
-        ends, left = np.cumsum(islands.counts), islands.ordered_left
-        without = [
-            left[:, end - count : end] @ terms[end - count : end]
-            for count, end in zip(islands.counts, ends, strict=True)
-        ]
-        each = islands.units.each(self._top)
-        return PromptSums(islands.sums(terms), np.concatenate(without), self._top, each)
+        units = self._islands.units
+        of_islands = self._islands.island_sums(self._weights * rows)
+        without = _without_each(of_islands, units.counts)
+        return PromptSums(units.sums(of_islands), without, self._top, units.each(self._top))
 
 
 def tilted_sums(prompts: Prompts, tilt: np.ndarray) -> TiltedSums | IslandSums:
@@ -34,3 +34,13 @@ def tilted_sums(prompts: Prompts, tilt: np.ndarray) -> TiltedSums | IslandSums:
     if isinstance(prompts, Islands):
         return IslandSums(prompts, tilt)
     return TiltedSums(prompts, tilt)
+
+
+def _without_each(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums of the other rows (I, m) of the same prompt, which has `counts` (C,) of them."""
+    without, ends = np.zeros_like(rows), np.cumsum(counts)
+    for end, count in zip(ends, counts, strict=True):
+        own, out = rows[end - count : end], without[end - count : end]
+        out[1:] += np.cumsum(own[:-1], axis=0)
+        out[:-1] += np.cumsum(own[:0:-1], axis=0)[::-1]
+    return without

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from raybilevel.upper.interval import Degrees
+from raybilevel.upper.interval import Degrees, carriers
 from raybilevel.upper.prompts import Prompts
 
 
@@ -22,24 +22,15 @@ class Islands(Prompts):
 
     Attributes
     ----------
-    island : (n,) the sample's, in [0, I), counted prompt by prompt; every prompt has J of them, and
-        every island has samples.
-    left : (J, n) what a sample's weight is multiplied by where the j-th island of its prompt is
-        left out, as what the others say of Z is then another: 0 of that island itself.
+    island : (n,) the sample's, in [0, I), counted prompt by prompt; every island has samples.
     """
 
     island: np.ndarray
-    left: np.ndarray
 
     @cached_property
     def order(self) -> np.ndarray:
         """(n,) the samples island by island, and so prompt by prompt."""
         return np.argsort(self.island, kind="stable")
-
-    @cached_property
-    def ordered_left(self) -> np.ndarray:
-        """(J, n) of ordered samples."""
-        return self.left[:, self.order]
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -67,16 +58,16 @@ class Islands(Prompts):
 
 
 def degrees_of_islands(units: Prompts) -> Degrees:
-    """Degrees of freedom of a variance that islands tell: one less than there are.
+    """Degrees of freedom of a variance that islands tell: at most one less than there are.
 
-    Over several prompts Satterthwaite's (1946, Biometrics Bulletin 2, 110-114), of the variances
-    that the islands of each have.
+    Fewer where few of them carry it: a sample variance of n numbers of kurtosis k has about
+    2 n / (k - 1) (O'Neill 2014, Am. Stat. 68, 282-296, section 3).
     """
+    most = float(np.sum(units.counts - 1))
 
     def degrees(influence: np.ndarray) -> np.ndarray:
-        variances = units.sums(influence[units.order] ** 2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.sum(variances, 0) ** 2 / np.sum((variances.T**2 / (units.counts - 1)).T, 0)
-        return np.where(np.isfinite(found), found, float(np.sum(units.counts - 1)))
+        excess = 1 / carriers(influence) - 1 / len(influence)
+        with np.errstate(divide="ignore"):
+            return np.clip(2 / excess, 1.0, most)
 
     return degrees

@@ -8,7 +8,7 @@ J. Chem. Phys. 129, 124105): a row of island i of rung k has
     log p0 / q = log Z_ki - a_k - log sum_l (N_l / N) exp(s_l . r2 - a_l)     a_k = log mean_i Z_ki
 
 The heuristic's shares add up to one whatever the a_l are: their errors move an estimate in second
-order alone, and as strata of one ladder err together, the jackknife has to take them along.
+order alone, and a jackknife over islands may hold them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Strata:
     ----------
     prompts : which prompt each sample (n,) is of.
     island : (n,) the sample's, in [0, C J), J of each prompt, counted prompt by prompt.
-    rung : (n,) in [0, R); 0 is p0.
+    rung : (n,) in [0, R), 0 is p0; -1 of what counts for nothing, as it is on its way there.
     scales : (R, C, K) the s of each rung and prompt, zero at rung 0.
     log_z : (R, C, J) the estimate of each island.
     lower : (n, K) the lower rewards.
+    size : samples that a rung of a prompt has; p0's, which are independent, may be more.
     """
 
     prompts: Prompts
@@ -44,24 +45,31 @@ class Strata:
     scales: np.ndarray
     log_z: np.ndarray
     lower: np.ndarray
+    size: int
 
     @cached_property
     def log_base(self) -> np.ndarray:
         """(n,) log p0 / q of the mixture of all rungs."""
-        return self._log_base(np.ones(self.log_z.shape[2], dtype=bool))
+        of, counts, a = self.prompts.of, self._counts, _log_mean_exp(self.log_z)
+        with np.errstate(divide="ignore"):  # of a rung that a prompt had no use for
+            log_shares = np.log(counts / self.prompts.counts) - a
+        mixture = np.full(len(of), -np.inf)
+        for log_share, tilt in zip(log_shares, self._tilts, strict=True):
+            np.logaddexp(mixture, log_share[of] + tilt, out=mixture)
+        own = self.log_z[self.rung, of, self.island % self.log_z.shape[2]] - a[self.rung, of]
+        return np.where(self.rung >= 0, own - mixture, -np.inf)
 
     @cached_property
     def islands(self) -> Islands:
-        """Which prompt and island each sample is of, and what is left without each island."""
-        j = self.log_z.shape[2]
-        own = self.island % j
-        left = np.stack([self._log_base(np.arange(j) != out) for out in range(j)])
-        left = np.where(own == np.arange(j)[:, None], 0.0, np.exp(left - self.log_base))
-        return Islands(self.prompts.of, self.prompts.shares, self.island, left)
+        """Which prompt and island each sample is of."""
+        return Islands(self.prompts.of, self.prompts.shares, self.island)
 
     def overlaps(self, tilt: np.ndarray) -> np.ndarray:
-        """(C,) of a tilt (n,): the largest share of a rung's samples that count as effective."""
-        shares = _effective(self._by_stratum, (tilt - self._own)[self._by_stratum.order])
+        """(C,) of a tilt (n,): the most effective samples of a rung, over those that one has."""
+        counts = self._by_stratum.counts
+        log_weights = (tilt - self._own)[self.rung >= 0]
+        shares = _effective(self._by_stratum, log_weights[self._by_stratum.order])
+        shares = shares * counts / np.minimum(counts, self.size)
         found = np.zeros(len(self.prompts.shares))
         np.maximum.at(found, self._stratum_prompts, shares)
         return found
@@ -78,20 +86,8 @@ class Strata:
             self.scales[:, places],
             self.log_z[:, places],
             self.lower[rows],
+            self.size,
         )
-
-    def _log_base(self, kept: np.ndarray) -> np.ndarray:
-        """From the islands (J,) of each prompt that are kept."""
-        of, j = self.prompts.of, self.log_z.shape[2]
-        a = _log_mean_exp(self.log_z[:, :, kept])
-        counts = self._counts[:, :, kept].sum(2)
-        with np.errstate(divide="ignore"):  # of a rung that a prompt had no use for
-            log_shares = np.log(counts / counts.sum(0)) - a
-        mixture = np.full(len(of), -np.inf)
-        for log_share, tilt in zip(log_shares, self._tilts, strict=True):
-            np.logaddexp(mixture, log_share[of] + tilt, out=mixture)
-        own = self.log_z[self.rung, of, self.island % j] - a[self.rung, of]
-        return np.asarray(own - mixture)
 
     @cached_property
     def _tilts(self) -> np.ndarray:
@@ -105,23 +101,26 @@ class Strata:
 
     @cached_property
     def _counts(self) -> np.ndarray:
-        """(R, C, J) samples of each rung and island."""
-        size = self.log_z[0].size
-        flat = np.bincount(self.rung * size + self.island, minlength=self.log_z.size)
-        return flat.reshape(self.log_z.shape)
+        """(R, C) samples of each rung and prompt."""
+        r, c = self.log_z.shape[:2]
+        return np.bincount(self._places, minlength=r * c).reshape(r, c)
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """(m,) which of all rungs and prompts each sample that counts is of."""
+        places = self.rung * len(self.prompts.shares) + self.prompts.of
+        return np.asarray(places[self.rung >= 0])
 
     @cached_property
     def _by_stratum(self) -> Prompts:
         """Which rung and prompt each sample is of, of those that have any."""
-        c = len(self.prompts.shares)
-        used, of = np.unique(self.rung * c + self.prompts.of, return_inverse=True)
+        used, of = np.unique(self._places, return_inverse=True)
         return Prompts(of, np.full(len(used), 1 / len(used)))
 
     @cached_property
     def _stratum_prompts(self) -> np.ndarray:
         """(S,) the prompt of each stratum."""
-        c = len(self.prompts.shares)
-        return np.unique(self.rung * c + self.prompts.of) % c
+        return np.unique(self._places) % len(self.prompts.shares)
 
 
 def _log_mean_exp(a: np.ndarray) -> np.ndarray:
@@ -135,7 +134,7 @@ def _effective(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
     return np.asarray(strata.sums(weights) ** 2 / (strata.counts * strata.sums(weights**2)))
 
 
-def next_steps(prompts: Prompts, tilt: np.ndarray, effective: float) -> np.ndarray:
+def next_steps(prompts: Prompts, tilt: np.ndarray, effective: np.ndarray) -> np.ndarray:
     """(C,) how far along a tilt (n,) a prompt's samples stay effective: in [0, 1].
 
     The share of effective samples falls along it (its log-derivative is twice the difference of
@@ -144,7 +143,7 @@ def next_steps(prompts: Prompts, tilt: np.ndarray, effective: float) -> np.ndarr
     Parameters
     ----------
     prompts : of the samples of one rung.
-    effective : the share of samples that has to be, in (0, 1).
+    effective : (C,) the share of samples that has to be, in (0, 1).
     """
     ordered = tilt[prompts.order]
     low, high = np.zeros(len(prompts.shares)), np.ones(len(prompts.shares))

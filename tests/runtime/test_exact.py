@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 import ray
 from schedule_toys import DyingPixels, Pixels, learning, save_pipeline, tuning
-from toys import KILL, Descent, DyingGaussian, Held, Once, die, first, gaussian, nap, near_one
+from toys import (
+    KILL,
+    Descent,
+    DyingGaussian,
+    DyingNoise,
+    Held,
+    Once,
+    die,
+    first,
+    gaussian,
+    nap,
+    near_one,
+    near_three,
+)
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -105,6 +118,28 @@ def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_driver
         )
         assert (tmp_path / "died").exists()
     assert_same_bits(outcome(order(problem, tmp_path, 2)), locally(learning_problem(Pixels())))
+
+
+def ladder_problem(model):
+    """Particles that are moved down a ladder of several rungs, two shards of chains in each."""
+    return RewardTuning(
+        model=model, lower_reward=first, upper_reward=near_three, estimator="annealed",
+        pool_size=1024, shard_size=16,
+    )  # fmt: skip
+
+
+def test_bits_of_a_ladder_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
+    """One worker, which is killed, to the middle of the ladder; another driver goes on with two."""
+    problem = ladder_problem(DyingNoise(tmp_path))
+    for workers, rounds in ((1, 6), (2, None)):
+        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
+        drive(
+            RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda progress: None
+        )
+        assert (tmp_path / "died").exists()
+    found = outcome(order(problem, tmp_path, 2))
+    assert_same_bits(found, locally(ladder_problem(DyingNoise())))
+    assert len(found[0]["rungs_scale"]) > 3
 
 
 def test_bits_survive_a_worker_killed_in_mid_shard(tmp_path):

@@ -113,19 +113,24 @@ def solve_round(objective: PoolObjective, plan: PoolPlan) -> tuple[PoolSolution,
 
 def stop_with(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     """Why to end with this pool; None where it should grow."""
-    endings = _endings(solution)
-    may_grow = any(0 < ending.needed <= plan.limit for ending in endings.values())
+    found = endings(solution)
+    may_grow = any(0 < ending.needed <= plan.limit for ending in found.values())
     if solution.n < plan.size or (solution.n < plan.limit and may_grow):
         return None
-    stops = {group: _stop(ending, plan.remedy) for group, ending in endings.items()}
+    return joined_stop(found, plan.remedy)
+
+
+def joined_stop(found: Mapping[str, Ending], remedy: str) -> Stop:
+    """The stop of all groups together: the worst."""
+    stops = {group: _stop(ending, remedy) for group, ending in found.items()}
     status = max((stop.status for stop in stops.values()), key=_WORSE.index)
-    return Stop(status, "; ".join(_said(endings, stops)))
+    return Stop(status, "; ".join(_said(found, stops)))
 
 
-def _said(endings: Mapping[str, _Ending], stops: Mapping[str, Stop]) -> Iterator[str]:
+def _said(found: Mapping[str, Ending], stops: Mapping[str, Stop]) -> Iterator[str]:
     """The reason; of groups each kind of reason, as it is for the first of those that have it."""
     kinds: dict[StopReason, list[str]] = {}
-    for group, ending in endings.items():
+    for group, ending in found.items():
         kinds.setdefault(ending.reason, []).append(group)
     for first, *others in kinds.values():
         more = f" and {len(others)} more" if others else ""
@@ -133,7 +138,7 @@ def _said(endings: Mapping[str, _Ending], stops: Mapping[str, Stop]) -> Iterator
 
 
 @dataclass(frozen=True)
-class _Ending:
+class Ending:
     """Why a search ended on a pool, or on a group's part of it.
 
     Attributes
@@ -151,10 +156,10 @@ class _Ending:
         return self.times * samples_needed(self.solution, self.reason)
 
 
-def _endings(solution: PoolSolution) -> dict[str, _Ending]:
+def endings(solution: PoolSolution) -> dict[str, Ending]:
     """By group, or of all without a name."""
     parts = solution.parts if isinstance(solution, GroupedSolution) else {"": solution}
-    return {g: _Ending(stop_reason(part), part, solution.n / part.n) for g, part in parts.items()}
+    return {g: Ending(stop_reason(part), part, solution.n / part.n) for g, part in parts.items()}
 
 
 def stop_blackened(state: Arrays) -> Stop | None:
@@ -215,7 +220,7 @@ def samples_wanted(solution: PoolSolution) -> float:
     return needed if 0 < needed < math.inf else math.nan
 
 
-def _stop(ending: _Ending, remedy: str) -> Stop:
+def _stop(ending: Ending, remedy: str) -> Stop:
     """The reason with the facts of this run in its text."""
     reason, solution = ending.reason, ending.solution
     variables = solution.point.objective.variables
@@ -242,7 +247,7 @@ def _lambdas(solution: PoolSolution) -> dict[str, str]:
     return {f"{end}_lambda": f"the {end} bound of lambda" if tuned else "lambda_" for end in ends}
 
 
-def _remedy(ending: _Ending, remedy: str) -> str:
+def _remedy(ending: Ending, remedy: str) -> str:
     """What a larger pool could do, to two digits: it is a guess from this one."""
     solution, needed = ending.solution, ending.needed
     if math.isinf(needed):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Update
 from raybilevel.problems.evaluation import Evaluation, evaluated
+from raybilevel.problems.reward.annealing.rungs import COLUMNS
 from raybilevel.problems.reward.history import evaluated_row
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import PoolPlan, grown, size_of
@@ -33,7 +34,8 @@ class RewardEvaluation(Evaluation):
 
     def init(self, seed: int) -> Arrays:
         """An empty pool, and the x of the end that the history's rows are about: the last."""
-        return {**self.problem.init(seed), "x": self.ends[-1]["x"]}
+        begin = {k: v for k, v in self.problem.init(seed).items() if k not in COLUMNS}
+        return {**begin, "x": self.ends[-1]["x"]}  # its samples are p0's
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool; evaluate the last end on what there is, and all at the end."""

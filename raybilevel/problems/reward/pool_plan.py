@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from raybilevel.problems.base import Arrays, Shard, Stage
+from raybilevel.problems.base import Arrays, Stage
+from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
@@ -61,10 +62,10 @@ class PoolPlan:
         have = len(state["pool/seed"])
         seeds = sample_seeds(state["seed_base"], have, self.after(have))
         if self.prompts is None:
-            return self._over(seeds, None, DrawRewards)
+            return self._over(seeds, None)
         each = len(seeds) // self.prompts  # together, since one prompt may be all of a call
         places = prompt_places(state, self.prompts)
-        return self._over(seeds, np.repeat(places, each).tolist(), DrawRewards)
+        return self._over(seeds, np.repeat(places, each).tolist())
 
     def after(self, have: int) -> int:
         """The pool's size after a round: even slices up to `size`, then half as much again.
@@ -78,12 +79,15 @@ class PoolPlan:
 
     def again(self, state: Arrays, *parts: np.ndarray) -> Stage:
         """The samples of rows (m,) of the pool, to be looked at; each part in shards of its own."""
-        shards: list[Shard] = []
-        for rows in parts:
-            prompts = None if self.prompts is None else state["pool/prompt"][rows].tolist()
-            stage = self._over(state["pool/seed"][rows].tolist(), prompts, DrawSamples)
-            shards.extend(stage.shards)
-        return Stage(tuple(shards))
+        return Stage(tuple(shard for rows in parts for shard in self.shown(state, rows)))
+
+    def shown(self, state: Arrays, rows: np.ndarray) -> Iterator[DrawSamples]:
+        """Shards that draw the samples of rows (m,), in their order."""
+        for start in range(0, len(rows), self.shard_size):
+            part = rows[start : start + self.shard_size]
+            prompts = None if self.prompts is None else tuple(state["pool/prompt"][part].tolist())
+            lineages = lineages_of(state, part) if "pool/parent" in state else None
+            yield DrawSamples(tuple(state["pool/seed"][part].tolist()), prompts, lineages)
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it.
@@ -97,16 +101,11 @@ class PoolPlan:
             drawn, count = have if drawn < have < then else then, count + 1
         return count
 
-    def _over(
-        self,
-        seeds: Sequence[int],
-        prompts: Sequence[int] | None,
-        kind: type[DrawRewards] | type[DrawSamples],
-    ) -> Stage:
+    def _over(self, seeds: Sequence[int], prompts: Sequence[int] | None) -> Stage:
         parts = [slice(a, a + self.shard_size) for a in range(0, len(seeds), self.shard_size)]
         if prompts is None:
-            return Stage(tuple(kind(tuple(seeds[part])) for part in parts))
-        return Stage(tuple(kind(tuple(seeds[part]), tuple(prompts[part])) for part in parts))
+            return Stage(tuple(DrawRewards(tuple(seeds[part])) for part in parts))
+        return Stage(tuple(DrawRewards(tuple(seeds[p]), tuple(prompts[p])) for p in parts))
 
 
 class TablePlan(PoolPlan):
@@ -147,18 +146,3 @@ def grown(state: Arrays, rows: Arrays) -> Arrays:
 def counted(state: Arrays, sums: Arrays) -> Arrays:
     """What is counted of all of a pool, with what was drawn last."""
     return {name: np.asarray(state.get(name, 0) + new) for name, new in sums.items()}
-
-
-def resample(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` rows of the pool, drawn from p_x.
-
-    Systematic resampling (Douc & Cappe 2005, arXiv cs/0507025, section 2.4): unbiased, and with
-    less noise than independent draws. Shuffled, so that any part is a sample too.
-
-    Parameters
-    ----------
-    weights : (n,), summing to one.
-    """
-    positions = (np.arange(count) + rng.random()) / count
-    chosen = np.searchsorted(np.cumsum(weights), positions, side="right")
-    return rng.permutation(np.minimum(chosen, len(weights) - 1))

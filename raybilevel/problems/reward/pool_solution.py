@@ -30,6 +30,7 @@ class PoolSolution:
     evaluations : estimates that the search made of the pool, those of its start included.
     unpenalised : (d,) at finite gamma where F itself is least, nan where the pool cannot tell; None
         at infinite gamma.
+    refused_x : (d,) where that nearest point is, if the search ended there.
     trusted : False for an optimum at which gates fail, which is shown while the pool grows.
     """
 
@@ -43,6 +44,7 @@ class PoolSolution:
     ahead: Diagnostics | None = None
     unpenalised: np.ndarray | None = None
     trusted: bool = True
+    refused_x: np.ndarray | None = None
 
     @property
     def x(self) -> np.ndarray:

@@ -139,6 +139,7 @@ class PoolSolver:
             pinned=solution.pinned,
             refused=self._diagnostics(solution.refused),
             evaluations=self._evaluations,
+            refused_x=None if solution.refused is None else self._values(solution.refused),
         )
 
     def _diagnostics(self, z: np.ndarray | None) -> Diagnostics | None:

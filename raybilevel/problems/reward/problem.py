@@ -15,9 +15,31 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
+from raybilevel.problems.base import (
+    Arrays,
+    Cost,
+    Output,
+    Problem,
+    Stage,
+    Status,
+    Stop,
+    Update,
+)
 from raybilevel.problems.model_options import pinned_options
+from raybilevel.problems.reward.annealing.climb import next_state
+from raybilevel.problems.reward.annealing.convergence import stop_of_ladder
+from raybilevel.problems.reward.annealing.heading import heading
+from raybilevel.problems.reward.annealing.rungs import (
+    COLUMNS,
+    begin,
+    columns_of_p0,
+    is_annealing,
+    row_of_rung,
+    stayed,
+)
 from raybilevel.problems.reward.convergence import solve_round, stop_blackened
+from raybilevel.problems.reward.drawing.batch import Batches
+from raybilevel.problems.reward.drawing.chains import samples_of
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
     dtype_drawn,
@@ -31,17 +53,24 @@ from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import (
     counted,
     grown,
-    resample,
     size_of,
 )
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
-from raybilevel.problems.reward.prompts import Condition
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.shown.rows import ShownRows
-from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of
+from raybilevel.problems.reward.state_objective import (
+    drawn_prompts,
+    lower_of,
+    objective_of,
+    of_one,
+    prompts_of,
+)
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
 from raybilevel.rewards import load_reward, pinned
+from raybilevel.upper.resampling import resample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +97,8 @@ class RewardTuning(RewardSettings, Problem):
             raise InputError(
                 "nothing is tuned: lambda_ and all weights are numbers; give one as a Variable"
             )
+        if self.estimator == "annealed" and (why := self.source.why_fixed()):
+            raise InputError(f"estimator is 'annealed', but {why}; or give estimator: pool")
         if self.table is not None:
             return  # what can be wrong with it was found when it was read
         probe = self.source.check()
@@ -117,6 +148,7 @@ class RewardTuning(RewardSettings, Problem):
             "pool/seed": np.empty(0, dtype=np.int64),
             **self._prompt_arrays(seed),
             **{f"pool/{name}": np.empty(0) for name in self.columns},
+            **(COLUMNS if self.may_move else {}),
         }
 
     def _prompt_arrays(self, seed: int) -> Arrays:
@@ -131,18 +163,55 @@ class RewardTuning(RewardSettings, Problem):
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
-        drawn = yield self.pool_plan.draw(state)
-        state = grown(state, drawn.rows) | counted(state, drawn.sums)
+        state = yield from self._moved(state) if is_annealing(state) else self._drawn(state)
         if "blackened" in state and (stop := stop_blackened(state)):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
-        solution, stop = solve_round(self.objective(state), self.pool_plan)
+        solution, stop = self._solved(state)
         state["x"] = solution.x
-        metrics = row(solution, state.get("pool/held_out"))
+        metrics = row(solution, state.get("pool/held_out")) | row_of_rung(state)
         if stop is None or self.table is not None:
             return Update(state, metrics, stop)
         shown = ShownRows.of(state, solution.point, self.prompt_count)
         drawn = yield self.pool_plan.again(state, shown.grids, shown.more)
         return Update({**state, **shown.samples(drawn.rows["samples"])}, metrics, stop)
+
+    def _drawn(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
+        """The state with the next slice of p0's pool."""
+        drawn = yield self.pool_plan.draw(state)
+        rows = drawn.rows
+        if "pool/rung" in state:
+            rows = columns_of_p0(state, rows, self.ladder_plan)
+        return grown(state, rows) | counted(state, drawn.sums)
+
+    def _moved(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
+        """The state with the next rung."""
+        lower = lower_of(self, state)
+        prompts = of_one(prompts_of(self.prompt_list, state), len(lower))
+        heading = state["rungs_heading"]
+        return (yield from next_state(state, self.ladder_plan, prompts, lower, heading))
+
+    def _solved(self, state: Arrays) -> tuple[PoolSolution, Stop | None]:
+        """What the samples say, and why to end; a ladder that begins, or goes on, knows where to.
+
+        Samples are moved where a pool of p0 says too little, or at once if that is asked for.
+        """
+        if not is_annealing(state):
+            solution, stop = solve_round(self.objective(state), self.pool_plan)
+            if not self._begins(state, stop):
+                return solution, stop
+            prompts, lower = self.prompt_count or 1, len(self.lower_rewards)
+            state |= begin(self.ladder_plan, prompts, lower)
+        solution = solve(self.objective(state))
+        state["rungs_heading"] = heading(solution, state["rungs_scale"][-1])
+        return solution, stop_of_ladder(solution, self.pool_plan, stayed(state))
+
+    def _begins(self, state: Arrays, stop: Stop | None) -> bool:
+        """Whether samples are moved from now on."""
+        if "pool/rung" not in state or "fixed" in state or size_of(state) < self.pool_plan.size:
+            return False
+        if self.estimator == "annealed":
+            return True
+        return stop is not None and stop.status is Status.STOPPED
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""
@@ -173,6 +242,15 @@ class RewardTuning(RewardSettings, Problem):
         plan = self.plan_of(size, size, math.ceil(size / rounds))
         return RewardEvaluation(self, ends, plan, self.objective)
 
+    @property
+    def least_nfe(self) -> int:
+        """Of the pool and the first rung, where samples are moved at once."""
+        if self.estimator != "annealed":
+            return 0
+        plan, prompts = self.ladder_plan, self.prompt_count or 1
+        moved = prompts * plan.islands * plan.chains * plan.moves
+        return (self.pool_plan.size + moved) * self.source.least_nfe_per_sample
+
     def evaluation_cost(self) -> Cost:
         """A pool of `pool_size`, or as many of each prompt, which is drawn in one round."""
         nfe = self.pool_plan.size * self.source.nfe_per_sample
@@ -202,20 +280,14 @@ class RewardTuning(RewardSettings, Problem):
         """
         import torch
 
-        sampler, size, parts = self.source.sampler(device), self.shard_size, []
+        batches = Batches(self.source.sampler(device), {}, self.prompt_list)
         weights = self.objective(state).at(state["x"]).weights
         rows = resample(weights, n, np.random.default_rng(seed))
-        for part in (rows[i : i + size] for i in range(0, n, size)):
-            seeds = state["pool/seed"][part].tolist()
-            parts.append(sampler.draw(seeds, self._conditions(state, part)).samples)
-        return torch.cat(parts)
+        shards = self.pool_plan.shown(state, rows)
+        return torch.cat([samples_of(batches, shard).samples for shard in shards])
 
-    def _conditions(self, state: Arrays, rows: np.ndarray) -> list[Condition] | None:
-        """The prompts of the pool's rows."""
-        if self.prompt_list is None:
+    def planned_rounds(self, state: Arrays) -> int | None:
+        """Rounds to `pool_size`, or to the limit once the pool is beyond it; unknown of rungs."""
+        if is_annealing(state):
             return None
-        return [self.prompt_list.conditions[c] for c in state["pool/prompt"][rows]]
-
-    def planned_rounds(self, state: Arrays) -> int:
-        """Rounds to `pool_size`, or to the limit once the pool is beyond it."""
         return self.pool_plan.rounds(size_of(state))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +13,7 @@ from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
+from raybilevel.problems.reward.annealing.plan import FEWEST_ISLANDS, LadderPlan
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.column_rewards import check_kind, column_names
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients, GroupName
@@ -28,6 +29,8 @@ from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
+
+EstimatorName = Literal["pool", "annealed", "auto"]
 _OF_MODELS = (
     "prompts", "max_prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size",
     "round_size", "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler",
@@ -83,6 +86,13 @@ class RewardSettings(Settings):
         {name: `Variable` or number} for each lower reward, or {name: {group: either}}; None is 1
         for each. p_x depends on w / lambda alone, so lambda and all weights cannot be free
         together. A `Variable` that is not by group is shared by all groups.
+    estimator
+        "pool" reweights samples of p0. "annealed" moves them down a ladder of lambdas towards p_x,
+        in islands, wherever the optimum lies. "auto" does so where a pool of p0 says too little,
+        and the samples can be moved.
+    islands
+        Groups of particles that never meet, by which estimates from moved samples know their
+        error: of one prompt, 16 at least. Several prompts have two each at least, and 30 in all.
     gamma
         Penalty constant; inf gives the exact gradient.
     pool_size, max_pool_size
@@ -129,6 +139,8 @@ class RewardSettings(Settings):
         "lambda", 1.0, 0.05, 20.0, "log"
     )
     weights: dict[str, Variable | float | dict[GroupName, Variable | float]] | None = None
+    estimator: EstimatorName = "auto"
+    islands: int = Field(default=FEWEST_ISLANDS)
     gamma: float = Field(default=math.inf, gt=0)
     pool_size: int = Field(default=4096, ge=1)
     max_pool_size: int | None = Field(default=None, ge=1)
@@ -165,6 +177,7 @@ class RewardSettings(Settings):
         self._check_groups()
         self._check_target()
         self._check_pool()
+        self._check_annealing()
         self.coefficients.check()
         return self
 
@@ -260,6 +273,18 @@ class RewardSettings(Settings):
                 "it must be at least that"
             )
 
+    def _check_annealing(self) -> None:
+        if self.islands < FEWEST_ISLANDS:
+            raise InputError(
+                f"islands is {self.islands}, but an estimate from moved samples knows its error by "
+                f"{FEWEST_ISLANDS} islands at least"
+            )
+        if self.estimator == "annealed" and self.table is not None:
+            raise InputError(
+                f"estimator is 'annealed', but {self.table.named} holds samples, which cannot be "
+                "moved; give a model, or estimator: pool"
+            )
+
     @property
     def lower_rewards(self) -> Mapping[str, Any]:
         """By name."""
@@ -333,6 +358,16 @@ class RewardSettings(Settings):
             return TablePlan.of_table(len(self.table), self.prompt_count)
         limit = 4 * self.size if self.max_pool_size is None else self.max_pool_size
         return self.plan_of(self.size, limit, self.round_size or math.ceil(self.size / _ROUNDS))
+
+    @property
+    def ladder_plan(self) -> LadderPlan:
+        """How samples are moved, where they are."""
+        return LadderPlan.of(self.islands, self.size, self.shard_size, self.prompt_count or 1)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether samples are to be moved where p0 says too little, as far as can be told."""
+        return self.estimator != "pool" and self.source.why_fixed() is None
 
     def plan_of(self, size: int, limit: int, round_size: int) -> PoolPlan:
         """How a pool of another size is drawn, over as many prompts."""

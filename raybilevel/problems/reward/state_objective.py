@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.annealing.rungs import is_annealing, strata_of
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
@@ -27,23 +28,38 @@ def objective_of(settings: RewardSettings, state: Arrays) -> PoolObjective:
     """
     if settings.table is not None:
         settings.table.check_same(state["table_digest"])
-    lower = np.column_stack([state[f"pool/lower.{name}"] for name in settings.lower_rewards])
-    prompts, coefficients = _prompts_of(settings.prompt_list, state), settings.coefficients
+    lower, coefficients = lower_of(settings, state), settings.coefficients
+    prompts, strata = prompts_of(settings.prompt_list, state), None
+    if is_annealing(state):
+        strata = strata_of(state, of_one(prompts, len(lower)), lower, settings.ladder_plan)
+        prompts = strata.islands
+    base = None if strata is None else strata.log_base
     if settings.target is not None:
         column = settings.target.column(settings.lower_rewards)
         upper = np.zeros(len(lower)) if column is None else -state[f"pool/{column}"]
-        pool = Pool(upper, lower)
-        return TargetObjective(pool, coefficients, prompts=prompts, target=settings.target)
-    pool = Pool(state["pool/upper"], lower)
+        pool = Pool(upper, lower, base)
+        return TargetObjective(
+            pool, coefficients, prompts=prompts, strata=strata, target=settings.target
+        )
+    pool = Pool(state["pool/upper"], lower, base)
     if not isinstance(coefficients, GroupedCoefficients):
-        return PoolObjective(pool, coefficients, settings.gamma, prompts)
+        return PoolObjective(pool, coefficients, settings.gamma, prompts, strata)
     assert settings.prompt_list is not None, "groups are those of prompts"
     assert settings.prompt_list.groups is not None, "they were asked for when they were read"
-    if prompts is None:  # one prompt is a group then
-        prompts = Prompts(np.zeros(pool.n, dtype=np.int64), np.ones(1))
+    prompts = of_one(prompts, pool.n)  # one prompt is a group then
     groups = settings.prompt_list.groups
     kind = JointObjective if coefficients.shared else GroupedObjective
-    return kind(pool, coefficients, settings.gamma, prompts, groups=groups)
+    return kind(pool, coefficients, settings.gamma, prompts, strata, groups=groups)
+
+
+def lower_of(settings: RewardSettings, state: Arrays) -> np.ndarray:
+    """The lower rewards (n, K) of a state's pool."""
+    return np.column_stack([state[f"pool/lower.{name}"] for name in settings.lower_rewards])
+
+
+def of_one(prompts: Prompts | None, n: int) -> Prompts:
+    """Which prompt each of n samples is of, where they may be of one, or of none."""
+    return Prompts(np.zeros(n, dtype=np.int64), np.ones(1)) if prompts is None else prompts
 
 
 def drawn_prompts(prompts: PromptList | None, state: Arrays) -> PromptList | None:
@@ -51,7 +67,7 @@ def drawn_prompts(prompts: PromptList | None, state: Arrays) -> PromptList | Non
     return None if prompts is None else prompts.at(prompt_places(state, len(prompts)))
 
 
-def _prompts_of(prompts: PromptList | None, state: Arrays) -> Prompts | None:
+def prompts_of(prompts: PromptList | None, state: Arrays) -> Prompts | None:
     """Which prompt each sample of a state's pool is of; None where all are of one, or of none."""
     if prompts is None:
         return None

@@ -11,7 +11,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.noise import NoiseDraws
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.meter import DrawCost
-from raybilevel.lower.sampling.pipelines.sampler import Drawn, Given, PipelineSampler
+from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler, SeedsOrNoise
 
 
 class BatchedSampler:
@@ -52,7 +52,7 @@ class BatchedSampler:
         """As `PipelineSampler.noise_draws`."""
         return self._sampler.noise_draws
 
-    def draw(self, given: Given, conditions: Conditions = None) -> Drawn:
+    def draw(self, given: SeedsOrNoise, conditions: Conditions = None) -> Drawn:
         """Draw one image a seed, or a row of noise, as `PipelineSampler.draw` does."""
         size = self._batch_size or len(given)
         parts = [slice(start, start + size) for start in range(0, len(given), size)]
@@ -60,7 +60,7 @@ class BatchedSampler:
             [self._batch(given[p], None if conditions is None else conditions[p]) for p in parts]
         )
 
-    def _batch(self, given: Given, conditions: Conditions) -> Drawn:
+    def _batch(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn:
         drawn = self._fitting(given, conditions)
         if drawn is not None:
             return drawn
@@ -68,14 +68,14 @@ class BatchedSampler:
             return self._halves(given, conditions)
         raise InputError(self._what_fits(given, conditions))
 
-    def _halves(self, given: Given, conditions: Conditions) -> Drawn:
+    def _halves(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn:
         middle = len(given) // 2
         halves = [slice(0, middle), slice(middle, None)]
         return _joined(
             [self._batch(given[h], None if conditions is None else conditions[h]) for h in halves]
         )
 
-    def _fitting(self, given: Given, conditions: Conditions) -> Drawn | None:
+    def _fitting(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn | None:
         """The batch; None where the memory does not suffice."""
         try:
             return self._sampler.draw(given, conditions)
@@ -86,7 +86,7 @@ class BatchedSampler:
             torch.cuda.empty_cache()
         return None
 
-    def _what_fits(self, given: Given, conditions: Conditions) -> str:
+    def _what_fits(self, given: SeedsOrNoise, conditions: Conditions) -> str:
         failed, size = len(given), len(given) // 2
         while size and self._fitting(given[:size], conditions and conditions[:size]) is None:
             size //= 2

@@ -19,7 +19,7 @@ from raybilevel.lower.sampling.pipelines.meter import DrawCost, PipelineMeter
 from raybilevel.lower.sampling.pipelines.placement import evaluate_only, put
 from raybilevel.lower.sampling.pipelines.prompt_encoder import PromptEncoder, RaggedPromptsError
 
-Given = Sequence[int] | Tensor
+SeedsOrNoise = Sequence[int] | Tensor
 """What decides samples: a seed each, or a row of noise each."""
 
 
@@ -85,7 +85,7 @@ class PipelineSampler:
         self._blackened = 0
         self.noise_draws: NoiseDraws | None = None
 
-    def draw(self, given: Given, conditions: Conditions = None) -> Drawn:
+    def draw(self, given: SeedsOrNoise, conditions: Conditions = None) -> Drawn:
         """Draw one image a seed, or a row of noise.
 
         Parameters

@@ -146,6 +146,11 @@ class Model(ABC):
     def nfe_per_sample(self) -> int:
         """Network evaluations of one sample."""
 
+    @property
+    def least_nfe_per_sample(self) -> int:
+        """The same as far as it can be told without loading weights."""
+        return self.nfe_per_sample
+
     def drawn_in(self, dtype: str | None) -> Model:
         """The same as it was drawn from, where that was left to workers' devices."""
         return self

@@ -105,6 +105,11 @@ class PipelineModel(Model):
         conditions = None if self.conditions is None else self.conditions[:1]
         return here.sampler("cpu").draw([0], conditions).nfe
 
+    @property
+    def least_nfe_per_sample(self) -> int:
+        """One a step, where it is said how many there are."""
+        return self.settings.sampling_steps or 1
+
     def drawn_in(self, dtype: str | None) -> PipelineModel:
         """The same with the dtype that its workers had, for `call.json` to say."""
         if dtype is None or self.settings.dtype != "auto":

@@ -61,7 +61,7 @@ def coupled(tilts: np.ndarray, lambdas: np.ndarray, noise: np.ndarray) -> np.nda
 
     Parameters
     ----------
-    noise : (n,) from Gumbel(0, 1).
+    noise : (n,) from Gumbel(0, 1), and what log-weights begin with.
     """
     return np.argmax(tilts / lambdas[:, None] + noise, axis=1)
 
@@ -72,8 +72,8 @@ def _path(
     """Lambdas (L,) and rows (L,) of one prompt."""
     lambda_, *weights = part.objective.coefficients.at(x)
     tilts = part.objective.pool.lower @ np.array(weights)
-    lambdas = lambda_ * factors
-    return lambdas, part.rows[coupled(tilts, lambdas, rng.gumbel(size=len(tilts)))]
+    lambdas, noise = lambda_ * factors, rng.gumbel(size=len(tilts)) + part.objective.pool.base
+    return lambdas, part.rows[coupled(tilts, lambdas, noise)]
 
 
 def _alone(objective: PoolObjective, prompt: int, x: np.ndarray) -> tuple[Restricted, np.ndarray]:

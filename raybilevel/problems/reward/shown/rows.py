@@ -9,8 +9,9 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.pool_objective import PoolPoint
-from raybilevel.problems.reward.pool_plan import prompt_places, resample
+from raybilevel.problems.reward.pool_plan import prompt_places
 from raybilevel.problems.reward.shown.along import AlongLambda
+from raybilevel.upper.resampling import resample
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
 _SHOWN_PROMPTS, _SHOWN_EACH = 8, 8

@@ -69,6 +69,7 @@ class TargetSolver:
             interval_of_prompts=interval_of_prompts,
             pinned=np.array([whole]),
             refused=None if inside or refused is None else self._at(refused).diagnostics,
+            refused_x=None if refused is None else self._at(refused).x,
             evaluations=self._evaluations,
             target=self._target,
             seen=(min(lambdas), max(lambdas)),

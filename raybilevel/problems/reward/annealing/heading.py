@@ -1,0 +1,60 @@
+"""Where the ladder goes next: towards what a search was refused, or it moves on the spot."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raybilevel.problems.reward.coefficients import Coefficients
+from raybilevel.problems.reward.groups.joint import JointObjective
+from raybilevel.problems.reward.groups.objective import GroupedObjective
+from raybilevel.problems.reward.groups.solution import GroupedSolution
+from raybilevel.problems.reward.pool_objective import PoolObjective
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.upper.newton import Termination
+from raybilevel.upper.variables import Box
+
+_LENGTH = 1.0
+"""Of what is looked ahead, in scaled coordinates: a rung goes as far of it as samples do."""
+
+
+def heading(solution: PoolSolution, last: np.ndarray) -> np.ndarray:
+    """The s (C, K) of each prompt to go towards.
+
+    Parameters
+    ----------
+    last : (C, K) of the last rung.
+    """
+    objective = solution.point.objective
+    found = last.copy()
+    if isinstance(solution, GroupedSolution) and isinstance(objective, GroupedObjective):
+        of = np.array(objective.groups)
+        for group, part in solution.parts.items():
+            found[of == group] = heading(part, last[of == group])
+        return found
+    x = _beyond(solution)
+    if isinstance(objective, JointObjective):
+        of = np.array(objective.groups)
+        for group, places in objective.coefficients.places.items():
+            found[of == group] = _scales(objective.coefficients.parts[group], x[places])
+        return found
+    found[:] = _scales(objective.coefficients, x)
+    return found
+
+
+def _scales(coefficients: Coefficients, x: np.ndarray) -> np.ndarray:
+    """S = w / lambda (K,) at x (d,)."""
+    lambda_, *weights = coefficients.at(x)
+    return np.array(weights) / lambda_
+
+
+def _beyond(solution: PoolSolution) -> np.ndarray:
+    """What lies beyond where a search was refused, inside the box; else where it has ended."""
+    objective: PoolObjective = solution.point.objective
+    if solution.termination is None:  # believed nowhere: first to what is nearest to p0
+        return objective.coefficients.safest
+    if solution.termination is not Termination.FRONTIER or solution.refused_x is None:
+        return solution.x
+    box = Box(objective.variables)
+    z, refused = box.to_scaled(solution.x), box.to_scaled(solution.refused_x)
+    step = refused - z
+    return box.from_scaled(z + _LENGTH * step / np.max(np.abs(step)))

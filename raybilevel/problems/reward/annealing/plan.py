@@ -1,0 +1,60 @@
+"""How particles go down a ladder: in which islands, by how many moves.
+
+Numbers were chosen on Gaussians and mixtures of 1 to 64 dimensions, where p0 keeps 1, 0.1 and
+0.01 % of its samples: few long chains, short rungs and two moves of three accepted are what makes
+stated errors true. `jobs/bench/annealed.py` prints it for others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+FEWEST_ISLANDS = 16
+"""Of one prompt: fewer do not tell how sure an estimate is."""
+
+_IN_ALL = 30  # of several prompts
+_MOVES, _KEPT = 32, 16
+_SHARDS = 4  # of a rung, that workers may share
+
+
+@dataclass(frozen=True)
+class LadderPlan:
+    """Islands, chains and moves of a rung.
+
+    Attributes
+    ----------
+    islands : of each prompt.
+    chains : of each island; all their states are the rung's samples.
+    shard_size : chains that a worker moves at once, at most.
+    """
+
+    islands: int
+    chains: int
+    shard_size: int
+
+    moves: ClassVar[int] = _MOVES
+    """Of a chain at each rung: fewer lag behind the rung, and its errors are understated."""
+
+    kept: ClassVar[int] = _KEPT
+    """States of a chain that count for the rung: the last."""
+
+    effective: ClassVar[float] = 0.9
+    """Share of effective samples at which the next rung is."""
+
+    @classmethod
+    def of(cls, islands: int, size: int, shard_size: int, prompts: int) -> LadderPlan:
+        """For about `size` samples a rung, of so many prompts.
+
+        Several prompts have two islands each at least, and 30 in all.
+        """
+        each = islands if prompts == 1 else max(2, math.ceil(max(islands, _IN_ALL) / prompts))
+        chains = max(size // (prompts * each * _MOVES), 1)
+        shard = max(min(shard_size, prompts * each * chains // _SHARDS), 1)
+        return cls(each, chains, shard)
+
+    @property
+    def samples_per_prompt(self) -> int:
+        """That a rung has: the last states of every chain."""
+        return self.islands * self.chains * self.kept

@@ -1,0 +1,163 @@
+"""The next rung: how far it is, which samples go there, and how they are moved.
+
+All of it comes from the rungs before, so that what islands say of Z stays unbiased: adapted to its
+own moves a rung's would not be. All states of all chains are the rung's samples (waste-free: Dau &
+Chopin 2022, arXiv 2011.02328).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.annealing.plan import LadderPlan
+from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.resampling import resampled
+from raybilevel.upper.strata import next_steps
+
+_ACCEPTANCE = 0.65
+_GAIN = 2.0
+_FIRST_RHO = 1.0
+_LEAST_RHO = 1e-3
+_RESAMPLING = 0x72756E67  # of the seed
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """A rung that nobody has drawn yet.
+
+    Attributes
+    ----------
+    scales : (C, K) the s of each prompt.
+    log_z : (C, J) what each island says of Z there.
+    rhos, tilt_sds : (C,) how far moves go, and the standard deviation of s.r2 there.
+    chains : (m,) rows of the pool that are moved, island by island.
+    of : (m,) the prompt of each.
+    """
+
+    scales: np.ndarray
+    log_z: np.ndarray
+    rhos: np.ndarray
+    tilt_sds: np.ndarray
+    chains: np.ndarray
+    of: np.ndarray
+
+
+def next_rung(
+    state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray, heading: np.ndarray
+) -> Rung:
+    """The rung after a state's last.
+
+    Parameters
+    ----------
+    prompts : which prompt each sample (n,) is of; lower : (n, K) their lower rewards.
+    heading : (C, K) the s to go towards; where all prompts are there, they move on the spot.
+    """
+    last = _LastRung.of(state, prompts, lower)
+    way = heading - last.scales
+    shares = np.minimum(plan.samples_per_prompt / last.prompts.counts, 1.0)
+    steps = next_steps(last.prompts, last.tilt(way), plan.effective * shares)
+    moving = np.any(way != 0, axis=1)
+    moving = moving if moving.any() else ~moving
+    scales = last.scales + np.where(moving, steps, 0.0)[:, None] * way
+    log_weights = last.tilt(scales - last.scales)
+    tilt_sds = last.sds(last.tilt(scales), log_weights)
+    rng = np.random.default_rng([int(state["seed_base"]), len(state["rungs_scale"]), _RESAMPLING])
+    chosen = last.chosen(log_weights, np.repeat(moving, plan.islands), plan.chains, rng)
+    log_z = last.log_z + last.log_means(log_weights)
+    of = last.prompts.of[chosen]
+    return Rung(scales, log_z, _rhos(state, tilt_sds), tilt_sds, last.rows[chosen], of)
+
+
+@dataclass(frozen=True, eq=False)
+class _LastRung:
+    """The samples of each prompt's last rung that has any.
+
+    Attributes
+    ----------
+    rows : (m,) of the pool.
+    prompts, islands : which of each a sample is of; lower : (m, K).
+    scales : (C, K), log_z : (C, J)
+    """
+
+    rows: np.ndarray
+    prompts: Prompts
+    islands: Prompts
+    lower: np.ndarray
+    scales: np.ndarray
+    log_z: np.ndarray
+
+    @classmethod
+    def of(cls, state: Arrays, prompts: Prompts, lower: np.ndarray) -> _LastRung:
+        """Of a state."""
+        last, log_z = np.zeros(len(prompts.shares), np.int64), state["rungs_log_z"][-1]
+        np.maximum.at(last, prompts.of, state["pool/rung"])
+        rows = np.flatnonzero(state["pool/rung"] == last[prompts.of])
+        return cls(
+            rows,
+            Prompts(prompts.of[rows], prompts.shares),
+            Prompts(state["pool/island"][rows], np.full(log_z.size, 1 / log_z.size)),
+            lower[rows],
+            state["rungs_scale"][-1],
+            log_z,
+        )
+
+    def tilt(self, scales: np.ndarray) -> np.ndarray:
+        """(m,) s.r2 of each sample, with s (C, K) of its prompt."""
+        return np.asarray(np.sum(self.lower * scales[self.prompts.of], 1))
+
+    def log_means(self, log_weights: np.ndarray) -> np.ndarray:
+        """(C, J) log of each island's mean weight."""
+        islands, ordered = self.islands, log_weights[self.islands.order]
+        top = islands.largest(ordered)
+        total = islands.sums(np.exp(ordered - islands.each(top)))
+        return np.asarray(top + np.log(total / islands.counts)).reshape(self.log_z.shape)
+
+    def sds(self, tilt: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
+        """(C,) standard deviation of a tilt (m,) under weights; islands count by their Z."""
+        prompts = self.prompts
+        ordered = (log_weights + self.log_z.reshape(-1)[self.islands.of])[prompts.order]
+        weights = np.exp(ordered - prompts.each(prompts.largest(ordered)))
+        weights /= prompts.each(prompts.sums(weights))
+        tilt = tilt[prompts.order]
+        mean = prompts.each(prompts.sums(weights * tilt))
+        return np.asarray(np.sqrt(prompts.sums(weights * (tilt - mean) ** 2)))
+
+    def chosen(
+        self, log_weights: np.ndarray, moving: np.ndarray, count: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Of each moving island (I,) so many samples, by their places, drawn by their weights."""
+        return np.concatenate(
+            [own[resampled(w, count, rng)] for own, w in self._islands(log_weights, moving)]
+        )
+
+    def _islands(
+        self, log_weights: np.ndarray, moving: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Places of each moving island's samples, and their weights, which sum to one."""
+        found = []
+        for island in np.flatnonzero(moving):
+            own = self.islands.order[self._ends[island] : self._ends[island + 1]]
+            weights = np.exp(log_weights[own] - log_weights[own].max())
+            found.append((own, weights / weights.sum()))
+        return found
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.append(0, np.cumsum(self.islands.counts))
+
+
+def _rhos(state: Arrays, tilt_sds: np.ndarray) -> np.ndarray:
+    """(C,) for as many accepted moves as wanted, from those of the rung before.
+
+    What a move changes of the tilt is about rho times its standard deviation.
+    """
+    before, acceptance = state["rungs_rho"][-1], state["rungs_acceptance"][-1]
+    known = np.isfinite(acceptance) & (tilt_sds > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = before * np.exp(_GAIN * (acceptance - _ACCEPTANCE))
+        wanted *= state["rungs_tilt_sd"][-1] / tilt_sds
+    return np.clip(np.where(known, wanted, _FIRST_RHO), _LEAST_RHO, 1.0)

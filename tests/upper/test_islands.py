@@ -1,0 +1,159 @@
+"""Samples in islands: estimates leave one island out at a time, in closed form for Gaussians.
+
+p0 is N(0, 1), r2 = u and r1 = u - u^2 / 5, so that p_x is N(m, 1) with m = 1 / lambda,
+F = -(m - (m^2 + 1) / 5), dF/dlambda = (1 - 2 m / 5) m^2, KL = m^2 / 2 = log Z.
+"""
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from raybilevel.upper.derivatives_within import DerivativesWithin
+from raybilevel.upper.island_gates import examine_islands, log_z_sd
+from raybilevel.upper.island_sums import IslandSums
+from raybilevel.upper.islands import Islands, degrees_of_islands
+from raybilevel.upper.kl import kl_estimate
+from raybilevel.upper.penalty import Pool
+from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.strata import Strata, next_steps
+
+SCALES = (0.0, 0.5, 1.0, 1.5)
+ISLANDS, EACH = 16, 40
+LAMBDA = 0.7
+
+
+def of_all(n):
+    return Prompts(np.zeros(n, dtype=np.int64), np.ones(1))
+
+
+def strata(rng, wobble=0.0):
+    """Exact samples of four rungs, in islands that err about Z, and move with it."""
+    own = wobble * rng.standard_normal((len(SCALES), ISLANDS))
+    own[0] = 0.0
+    shape = (len(SCALES), ISLANDS, EACH)
+    u = rng.standard_normal(shape) + np.array(SCALES)[:, None, None]
+    rung, island = (
+        np.broadcast_to(a, shape).ravel() for a in np.ogrid[: shape[0], : shape[1], :1][:2]
+    )
+    log_z = np.array(SCALES)[:, None] ** 2 / 2 + own
+    scales = np.array(SCALES)[:, None, None]
+    size = ISLANDS * EACH
+    return Strata(of_all(u.size), island, rung, scales, log_z[:, None], u.reshape(-1, 1), size)
+
+
+def pool_of(found):
+    u = found.lower[:, 0]
+    return Pool(u - u**2 / 5, found.lower, found.log_base)
+
+
+def estimate(found, gamma=np.inf):
+    return DerivativesWithin(pool_of(found), found.islands, LAMBDA, np.ones(1), gamma)
+
+
+def test_estimates_are_unbiased_and_know_their_errors():
+    m, errors, stated = 1 / LAMBDA, [], []
+    truth = np.array([-(m - (m**2 + 1) / 5), (1 - 2 * m / 5) * m**2, m**2 / 2])
+    for seed in range(60):
+        found = strata(np.random.default_rng(seed), wobble=0.2)
+        e = estimate(found).estimate
+        kl = kl_estimate(pool_of(found), found.islands, LAMBDA, np.ones(1))
+        errors.append(np.array([e.value, e.gradient[0], kl.value]) - truth)
+        stated.append([e.value_se, e.gradient_se[0], kl.value_se])
+    errors, stated = np.array(errors), np.array(stated)
+    spread = errors.std(axis=0)
+    assert np.all(np.abs(errors.mean(axis=0)) < 4 * spread / np.sqrt(60))
+    np.testing.assert_allclose(np.sqrt((stated**2).mean(axis=0)), spread, rtol=0.35)
+    covered = np.abs(errors) < t.ppf(0.975, ISLANDS - 1) * stated
+    assert np.all(covered.mean(axis=0) >= 0.85)
+
+
+def test_hessians_are_those_of_the_gradient():
+    """Of L_gamma and F, by differences of the gradient in lambda."""
+    found, h = strata(np.random.default_rng(0)), 1e-4
+    pool = pool_of(found)
+    for gamma in (np.inf, 5.0):
+        ahead, behind = (
+            DerivativesWithin(pool, found.islands, LAMBDA + d, np.ones(1), gamma) for d in (h, -h)
+        )
+        slope = (ahead.estimate.gradient[0] - behind.estimate.gradient[0]) / (2 * h)
+        assert estimate(found, gamma).hessian()[0, 0] == pytest.approx(slope, rel=1e-5)
+
+
+def test_without_an_island_sums_are_those_of_the_others_however_small():
+    rng = np.random.default_rng(3)
+    island = rng.permutation(np.repeat(np.arange(6), 5))
+    islands = Islands(island // 3, np.array([0.5, 0.5]), island)
+    tilt, rows = rng.standard_normal(30), rng.standard_normal((30, 2))
+    tilt[island == 2] += 50.0  # all but that one weigh nothing
+    found = IslandSums(islands, tilt[islands.order]).of(rows[islands.order])
+    for i in range(6):
+        kept = (island // 3 == i // 3) & (island != i)
+        alone = (np.exp(tilt[kept])[:, None] * rows[kept]).sum(0)
+        np.testing.assert_allclose(found.without[i] * np.exp(found.without_scale[i]), alone)
+
+
+def test_samples_on_the_way_to_a_rung_count_for_nothing():
+    found = strata(np.random.default_rng(1))
+    more = np.random.default_rng(2).standard_normal((100, 1)) + 9.0
+    longer = Strata(
+        of_all(len(found.rung) + 100),
+        np.append(found.island, np.arange(100) % ISLANDS),
+        np.append(found.rung, np.full(100, -1)),
+        found.scales, found.log_z, np.concatenate([found.lower, more]), found.size,
+    )  # fmt: skip
+    one, other = estimate(found).estimate, estimate(longer).estimate
+    assert other.value == pytest.approx(one.value, rel=1e-12)
+    np.testing.assert_allclose(other.gradient_se, one.gradient_se, rtol=1e-12)
+    assert other.tilts[0].kl == pytest.approx(one.tilts[0].kl, rel=1e-12)
+    np.testing.assert_allclose(
+        longer.overlaps(longer.lower[:, 0]), found.overlaps(found.lower[:, 0])
+    )
+
+
+def test_some_prompts_alone_say_what_they_say_among_others():
+    one, other = (strata(np.random.default_rng(seed)) for seed in (5, 6))
+    n = len(one.rung)
+    both = Strata(
+        Prompts(np.repeat([0, 1], n), np.array([0.3, 0.7])),
+        np.concatenate([one.island, other.island + ISLANDS]),
+        np.concatenate([one.rung, other.rung]),
+        np.repeat(one.scales, 2, axis=1),
+        np.concatenate([one.log_z, other.log_z], axis=1),
+        np.concatenate([one.lower, other.lower]),
+        one.size,
+    )
+    alone = both.at(np.arange(n, 2 * n), np.array([1]))
+    np.testing.assert_allclose(alone.log_base, both.log_base[n:])
+    value = 0.3 * estimate(one).estimate.value + 0.7 * estimate(other).estimate.value
+    assert estimate(both).estimate.value == pytest.approx(value, rel=1e-12)
+
+
+def test_the_next_rung_is_where_the_wanted_share_of_samples_is_effective():
+    u = np.random.default_rng(0).standard_normal(4000)
+    (step,) = next_steps(of_all(4000), 3.0 * u, np.array([0.9]))
+    w = np.exp(3.0 * step * u)
+    assert w.sum() ** 2 / (w**2).sum() == pytest.approx(0.9 * 4000, rel=1e-6)
+    assert next_steps(of_all(4000), 0.01 * u, np.array([0.9]))[0] == 1.0
+
+
+def test_gates_refuse_what_no_rung_reaches_and_islands_that_disagree():
+    near = strata(np.random.default_rng(0))
+    assert examine_islands(estimate(near).estimate, near).ok
+    far = DerivativesWithin(pool_of(near), near.islands, 0.3, np.ones(1)).estimate
+    (failure,) = examine_islands(far, near).failures
+    assert "of the nearest rung's samples count" in failure
+    split = strata(np.random.default_rng(0), wobble=4.0)
+    found = examine_islands(estimate(split).estimate, split)
+    assert found.log_z_sd == log_z_sd(estimate(split).estimate.tilts[0], split.islands) > 1.0
+    assert "islands disagree about log Z" in found.failures[0]
+    assert np.isnan(found.ess)
+    assert np.isnan(found.pareto_k)
+
+
+def test_a_variance_that_one_island_carries_has_few_degrees_of_freedom():
+    degrees = degrees_of_islands(of_all(16))
+    even = np.tile([-1.0, 1.0], 8)[:, None]
+    one = even.copy()
+    one[3] = 20.0
+    assert degrees(even)[0] == 15.0
+    assert 1.0 <= degrees(one)[0] < 2.5
