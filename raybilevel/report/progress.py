@@ -90,7 +90,7 @@ def row_line(row: Row) -> str:
 
 
 def _found(row: Row) -> str:
-    """The variables, the loss with its error, and the ESS where there is one."""
+    """The variables, the loss with its error, and what tells how far it is to be believed."""
     names = [name for name in row if name.startswith("config/")]
     parts = [f"{name.removeprefix('config/')} {row[name]:.4g}" for name in names]
     if len(parts) > _MOST:
@@ -99,9 +99,24 @@ def _found(row: Row) -> str:
     parts.append(f"{aim.removeprefix('upper_')} {_with_error(row, aim)}")
     if "learning_rate" in row:
         parts.append(f"training loss {row['lower_loss']:.4f}")
-    if "ess" in row:
+    if not math.isnan(row.get("ess", math.nan)):
         parts.append(f"ESS {row['ess']:.0f}")
-    return "  ".join(parts)
+    return "  ".join([*parts, *_of_rung(row)])
+
+
+def _of_rung(row: Mapping[str, float]) -> list[str]:
+    """Where samples that are moved have got to, and how far their islands agree; else nothing."""
+    if "log_z_sd" not in row:
+        return []
+    found = [
+        f"rung {row['rung']:.0f}", f"{row['islands']:.0f} islands",
+        f"log Z sd {row['log_z_sd']:.2f}", f"KL {row['kl']:.2f}",
+    ]  # fmt: skip
+    if not math.isnan(row["acceptance"]):  # as it is of p0, where nothing has moved yet
+        found.append(f"accepted {row['acceptance']:.0%}")
+    spreads = [value for name, value in row.items() if name.startswith("lambda_over_spread")]
+    spreads = [value for value in spreads if not math.isnan(value)]
+    return [*found, f"lambda/spread {min(spreads):.2g}"] if spreads else found
 
 
 def live_line(progress: Progress, last: Row | None) -> str:

@@ -42,6 +42,9 @@ WORDS = (
               "cannot say."),
     ("ESS, Pareto k-hat", "How many samples the estimate rests on, and how heavy its tail is; a "
                           "pool cannot see modes that it does not hold."),
+    ("rung, islands", "Moved samples go down a ladder from p0, in islands that never meet; how far "
+                      "these disagree about log Z, the normalising constant, says how sure they "
+                      "are, in place of ESS and k-hat. docs/annealed.md has more."),
     ("NFE", "Network evaluations; what ran twice is counted once."),
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
@@ -63,16 +66,45 @@ def lines(result: Result) -> list[Line]:
     if "held_out" in m:
         rows += [("held-out reward", with_error(m, "held_out"))]
     rows += part_lines(result)
-    k_hat = "undefined" if m.get("pareto_k") is None else f"{m['pareto_k']:.2f}"
     rows += [
-        ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, ESS {m['ess']:,.0f}, "
-                 f"Pareto k-hat {k_hat}; it cannot see modes that it does not hold"),
+        ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, {_believed(m)}"),
         ("cost", f"{result.summary['nfe_total']:,} NFE, "
                  f"{result.summary['worker_seconds_total']:.0f} worker-seconds"),
         ("run", result.path),
     ]  # fmt: skip
     files = [picture.file for picture in PICTURES]
     return rows + [("", f"{result.path}/{f}") for f in files if result.directory.has(f)]
+
+
+def _believed(m: dict[str, Any]) -> str:
+    """How far the pool can be believed, in words."""
+    if m.get("islands") is not None:
+        return f"{_moved(m)}; it cannot see modes that its samples of p0 did not hold"
+    ess, k_hat = (
+        "undefined" if m.get(name) is None else f"{m[name]:{how}}"
+        for name, how in (("ess", ",.0f"), ("pareto_k", ".2f"))
+    )
+    return f"ESS {ess}, Pareto k-hat {k_hat}; it cannot see modes that it does not hold"
+
+
+def _moved(m: dict[str, Any]) -> str:
+    """Where moved samples have got to, in words."""
+    said = [
+        f"moved to rung {m['rung']:.0f} in {m['islands']:.0f} islands",
+        f"which disagree about log Z by {_number(m['log_z_sd'])}",
+        f"KL {_number(m['kl'])}",
+    ]
+    if m["acceptance"] is not None:
+        said.append(f"{m['acceptance']:.0%} of moves accepted")
+    spreads = [m[name] for name in m if name.startswith("lambda_over_spread")]
+    known = [spread for spread in spreads if spread is not None]
+    if known:
+        said.append(f"lambda is {min(known):.3g} spreads that the lower reward has under p0")
+    return ", ".join(said)
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
 
 
 def _over(m: dict[str, Any]) -> str:

@@ -32,6 +32,28 @@ def test_a_loss_that_the_run_cannot_say_is_said_to_be_unknown():
     assert "not known yet" in row_line({**ROW, "upper_loss": math.nan})
 
 
+RUNG = {
+    "rung": 7.0, "islands": 16.0, "log_z_sd": 0.314, "acceptance": 0.62, "kl": 3.1,
+    "lambda_over_spread/a": 0.5, "lambda_over_spread/b": 0.4,
+}  # fmt: skip
+
+
+def test_a_row_of_moved_samples_says_where_they_are_in_place_of_an_ess():
+    row = {name: value for name, value in ROW.items() if name != "ess"} | RUNG
+    line = row_line(row)
+    for part in ("rung 7", "16 islands", "log Z sd 0.31", "KL 3.10", "accepted 62%",
+                 "lambda/spread 0.4 "):  # fmt: skip
+        assert part in line
+    assert "ESS" not in line
+    unmoved = row_line({**row, "acceptance": math.nan})
+    assert "accepted" not in unmoved
+    assert "nan" not in unmoved
+
+
+def test_an_ess_that_nobody_knows_is_not_said():
+    assert "ESS" not in row_line({**ROW, "ess": math.nan})
+
+
 def test_a_row_of_a_training_says_its_loss_and_no_other_does():
     row = {**ROW, "lower_loss": 0.25}
     assert "training loss 0.2500" in row_line({**row, "learning_rate": 1e-3})

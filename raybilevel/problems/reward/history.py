@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from raybilevel.problems.base import Metrics
+from raybilevel.problems.reward.annealing.metrics import row_of_islands
 from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_solution import PoolSolution
@@ -34,13 +35,18 @@ def row(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
         **_config(point),
         **numbers,
         **_of_variables(solution),
-        "ess": point.diagnostics.ess,
-        "pareto_k": point.diagnostics.pareto_k,
+        **(row_of_islands(point) or _of_rows(point)),
         "kl": point.diagnostics.kl,
         "pool_size": float(solution.n),
         **_prompts(point),
         "upper_evaluations": float(solution.evaluations),
     }
+
+
+def _of_rows(point: PoolPoint) -> Metrics:
+    """What the gates saw of samples that are independent: of moved ones these say nothing."""
+    found = point.diagnostics
+    return {"ess": found.ess, "pareto_k": found.pareto_k}
 
 
 def _prompts(point: PoolPoint) -> Metrics:

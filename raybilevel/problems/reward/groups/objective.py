@@ -65,6 +65,8 @@ class GroupedObjective(PoolObjective):
         return Diagnostics(
             1 / inverse, max(d.kl for d in seen.values()), max(ks, default=math.nan),
             max(d.share for d in seen.values()), max(needed), failures,
+            overlap=min(d.overlap for d in seen.values()),
+            log_z_sd=max(d.log_z_sd for d in seen.values()),
         )  # fmt: skip
 
     def of_prompts(self, places: np.ndarray, x: np.ndarray) -> tuple[Restricted, np.ndarray]:

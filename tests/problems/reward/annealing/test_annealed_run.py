@@ -74,7 +74,12 @@ def test_an_optimum_far_below_p0s_reach_is_inside_its_interval(climbed):
     assert abs(last["upper_loss"] + 1.05) < 4 * last["upper_loss_se"]
     assert last["kl"] == pytest.approx(3.125, rel=0.2)
     assert last["rung"] >= 5
-    assert np.isnan(last["ess"])
+    assert not {"ess", "pareto_k"} & set(last)
+    assert last["islands"] == 16
+    assert 0 < last["log_z_sd"] < 1
+    spread = np.std(run.state["pool/lower.lower"][run.state["pool/rung"] == 0])
+    assert last["lambda_over_spread"] == pytest.approx(last["config/lambda"] / spread, rel=1e-12)
+    assert "ess" in rows[0]  # of p0's pool while it is drawn
 
 
 def test_each_row_is_what_its_lineage_draws(climbed):
@@ -209,6 +214,9 @@ def test_groups_of_prompts_go_down_ladders_of_their_own(tmp_path):
     assert last["interval_low/lambda/a"] < BEST < last["interval_high/lambda/a"]
     assert last["interval_low/lambda/b"] < 1 / 1.5 < last["interval_high/lambda/b"]
     assert run.state["rungs_scale"][-1, 0, 0] > run.state["rungs_scale"][-1, 1, 0]
+    assert last["lambda_over_spread/a"] == pytest.approx(last["config/lambda/a"], rel=0.1)
+    assert last["lambda_over_spread/b"] == pytest.approx(last["config/lambda/b"], rel=0.1)
+    assert 0 < last["log_z_sd"] < 1
 
 
 def test_islands_that_disagree_end_the_ladder():

@@ -1,0 +1,56 @@
+"""What the history says of moved samples in place of what it says of rows: of their islands."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from raybilevel.problems.base import Metrics
+from raybilevel.problems.reward.groups.objective import GroupedObjective
+from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
+from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.strata import Strata
+
+OVER_SPREAD = "lambda_over_spread"
+"""Lambda over the lower rewards' spread under p0, nan of a reward that has none; groups of prompts
+have one each, with the group's name behind."""
+
+
+def row_of_islands(point: PoolPoint) -> Metrics:
+    """Islands, how far they disagree about log Z, and lambda in spreads of the rewards under p0.
+
+    Nothing of samples that were not moved.
+    """
+    strata = point.objective.strata
+    if strata is None:
+        return {}
+    return {
+        "islands": float(len(strata.islands.units.of)),
+        "log_z_sd": point.diagnostics.log_z_sd,
+        **_over_spread(point),
+    }
+
+
+def _over_spread(point: PoolPoint) -> Metrics:
+    objective = point.objective
+    found = [_lambda_over_spread(one, x) for one, x in objective.by_group(point.x)]
+    if not isinstance(objective, GroupedObjective):
+        return {OVER_SPREAD: found[0]}
+    return {f"{OVER_SPREAD}/{g}": f for g, f in zip(objective.parts, found, strict=True)}
+
+
+def _lambda_over_spread(objective: PoolObjective, x: np.ndarray) -> float:
+    lambda_, *weights = objective.coefficients.at(x)
+    assert objective.strata is not None, "samples are moved"
+    spread = spread_of_p0(objective.strata, np.array(weights))
+    return float(lambda_ / spread) if spread > 0 else math.nan
+
+
+def spread_of_p0(strata: Strata, weights: np.ndarray) -> float:
+    """Standard deviation of the weighted lower rewards under p0, within prompts."""
+    rows = np.flatnonzero(strata.rung == 0)
+    prompts = Prompts(strata.prompts.of[rows], strata.prompts.shares)
+    rewards = (strata.lower[rows] @ weights)[prompts.order]
+    centred = rewards - prompts.each(prompts.sums(rewards) / prompts.counts)
+    return float(np.sqrt(prompts.shares @ (prompts.sums(centred**2) / prompts.counts)))
