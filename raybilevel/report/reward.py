@@ -10,6 +10,7 @@ from raybilevel.report.aim import Aim, aim_of
 from raybilevel.report.figure import png
 from raybilevel.report.page import Picture
 from raybilevel.report.parts import part_lines
+from raybilevel.report.rungs import moved, strip
 from raybilevel.report.table import Line, with_error
 from raybilevel.result import Result
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 _PICTURE = "pictures/objective.png"
 PICTURES = (
-    Picture(_PICTURE, "The objective over each variable, the others where they ended."),
+    Picture(
+        _PICTURE,
+        "The objective over each variable, the others where they ended. Of moved samples the strip "
+        "below changes its shade from rung to rung, as that has most of the weight.",
+    ),
     Picture(
         "samples/before.png",
         "Samples of the pretrained model; over prompts a row each, as in samples/prompts.txt.",
@@ -79,32 +84,12 @@ def lines(result: Result) -> list[Line]:
 def _believed(m: dict[str, Any]) -> str:
     """How far the pool can be believed, in words."""
     if m.get("islands") is not None:
-        return f"{_moved(m)}; it cannot see modes that its samples of p0 did not hold"
+        return f"{moved(m)}; it cannot see modes that its samples of p0 did not hold"
     ess, k_hat = (
         "undefined" if m.get(name) is None else f"{m[name]:{how}}"
         for name, how in (("ess", ",.0f"), ("pareto_k", ".2f"))
     )
     return f"ESS {ess}, Pareto k-hat {k_hat}; it cannot see modes that it does not hold"
-
-
-def _moved(m: dict[str, Any]) -> str:
-    """Where moved samples have got to, in words."""
-    said = [
-        f"moved to rung {m['rung']:.0f} in {m['islands']:.0f} islands",
-        f"which disagree about log Z by {_number(m['log_z_sd'])}",
-        f"KL {_number(m['kl'])}",
-    ]
-    if m["acceptance"] is not None:
-        said.append(f"{m['acceptance']:.0%} of moves accepted")
-    spreads = [m[name] for name in m if name.startswith("lambda_over_spread")]
-    known = [spread for spread in spreads if spread is not None]
-    if known:
-        said.append(f"lambda is {min(known):.3g} spreads that the lower reward has under p0")
-    return ", ".join(said)
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"
 
 
 def _over(m: dict[str, Any]) -> str:
@@ -161,6 +146,8 @@ def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
     )  # fmt: skip
     if aim.level is not None:
         axes.axhline(aim.level, color="C2", lw=0.8, label=f"target: {aim.level:.3g}")
+    if "rung" in curve and curve["healthy"].any():
+        strip(axes, curve[curve["healthy"]])
     _mark(axes, name, result)
     if _is_log(curve):
         axes.set_xscale("log")

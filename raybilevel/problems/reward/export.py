@@ -10,6 +10,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_captioned_grid, write_grid
+from raybilevel.problems.reward.annealing.metrics import nearest_rung
 from raybilevel.problems.reward.drawing.batch import DRAWN_IN
 from raybilevel.problems.reward.history import LIKE_THESE
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
@@ -93,8 +94,9 @@ def write_curve(objective: PoolObjective, x: np.ndarray, directory: Path) -> Non
 
     Of a group's own variables it is that group's objective.
     Columns: variable, value, upper_loss, upper_loss_se, ess, healthy, and over prompts
-    upper_loss_se_prompts_like_these; with a target what is reached, as target, target_se, ... Where
-    a gate fails (not `healthy`) the numbers are for the picture alone, to show where they stop.
+    upper_loss_se_prompts_like_these; with a target what is reached, as target, target_se, ... Of
+    moved samples `rung` is in place of ess: the one that has most of the weight there. Where a gate
+    fails (not `healthy`) the numbers are for the picture alone, to show where they stop.
     """
     import pandas as pd
 
@@ -113,12 +115,12 @@ def _curve(objective: PoolObjective, x: np.ndarray, place: int) -> Iterator[dict
 
 def _drawn(point: PoolPoint) -> dict[str, float | bool]:
     """The curve at one point."""
-    e, found = point.estimate, point.diagnostics
+    e, found, rung = point.estimate, point.diagnostics, nearest_rung(point)
     name = "target" if isinstance(point.objective, TargetObjective) else "upper_loss"
     row = {
         name: e.value,
         f"{name}_se": e.value_se,
-        "ess": found.ess,
+        **({"ess": found.ess} if rung is None else {"rung": rung}),
         "healthy": found.ok,
     }
     if isinstance(e, EstimateOverPrompts) and point.objective.several is not None:

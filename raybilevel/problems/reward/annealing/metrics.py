@@ -32,6 +32,15 @@ def row_of_islands(point: PoolPoint) -> Metrics:
     }
 
 
+def nearest_rung(point: PoolPoint) -> int | None:
+    """The rung whose samples have most of the weight; None of samples that were not moved."""
+    strata = point.objective.strata
+    if strata is None:
+        return None
+    counted = strata.rung >= 0
+    return int(np.argmax(np.bincount(strata.rung[counted], point.weights[counted])))
+
+
 def _over_spread(point: PoolPoint) -> Metrics:
     objective = point.objective
     found = [_lambda_over_spread(one, x) for one, x in objective.by_group(point.x)]
