@@ -127,7 +127,9 @@ _LINE = ModelOfNoise(lambda z, of: z[:, :1])
 _BALL = ModelOfNoise(lambda z, of: np.column_stack([z[:, 0], np.sum(z[:, 1:] ** 2, 1)]))
 
 LINEAR = AnnealedOracle("linear", _LINE, _first, _bent, [_normal()])
-QUADRATIC = AnnealedOracle("quadratic", _BALL, _bowl, lambda u: -np.exp(-u[:, 0] / 2), [_of_bowl()])
+QUADRATIC = AnnealedOracle(
+    "quadratic", _BALL, _bowl, lambda u: -4.0 * np.exp(-u[:, 0] / 2), [_of_bowl()]
+)
 SATURATING = AnnealedOracle("saturating", _LINE, _saturating, _bent, [_normal()])
 CHAIN = AnnealedOracle("chain of states", ModelOfNoise(_walked), _first, _bent, [_of_walk()])
 PROMPTED = AnnealedOracle("ten prompts", ModelOfPrompts(_prompted), _first, _bent, _of_prompts())

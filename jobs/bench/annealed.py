@@ -1,0 +1,204 @@
+"""Print how samples that are moved estimate what is known: errors, coverage, gain over p0, reach.
+
+    python jobs/bench/annealed.py oracles [--replicates 400] [--seed-from 100000]
+    python jobs/bench/annealed.py rare [--replicates 400] [--seed-from 100000]
+    python jobs/bench/annealed.py reach [--replicates 8] [--seed-from 100000]
+
+`oracles` and `rare` run whole ladders, with all defaults, whose optimum lambda* lies where p0 has a
+given share of effective samples. Where a ladder ends, its samples say F, dF/dlambda and the KL at
+the true lambda*, if the gates let them, and an interval of lambda*, if it converged. `rare` asks
+for a mode of which a pool of p0 is expected to have so many samples. `reach` goes down without an
+optimum. A ladder takes some three seconds; two are run at once. Seeds from 100000 on were not
+looked at before the defaults, the families and the lambdas were fixed.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import multiprocessing.pool
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel.problems.base import Status
+from raybilevel.problems.reward.pool_solver import solve
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.testing.annealed_models import ReadReward
+from raybilevel.testing.annealed_oracle import AnnealedOracle, PricedOracle
+from raybilevel.testing.annealed_oracles import ANNEALED_ORACLES, LEVELS, rarer_mode
+from raybilevel.upper.kl import kl_estimate
+
+COUNTS = (0.8, 4.0, 12.0, 41.0, 123.0)
+RARE_LEVEL = 0.001
+CASES = {o.name: o for o in (*ANNEALED_ORACLES, *map(rarer_mode, COUNTS))}  # as processes see them
+MOST = 400_000  # evaluations: a ladder that takes more does not answer
+BUDGETS = {100_000: 4096, 1_000_000: 16_384}  # and samples a rung
+ESS = 400  # that a pool of p0 must have
+FEWEST = 10  # replicates that say anything
+PROCESSES = 2
+
+QUANTITIES = ("F", "dF/dlambda", "KL", "log lambda*")
+
+Replicates = Annotated[int, typer.Option(min=1)]
+SeedFrom = Annotated[int, typer.Option(min=0, help="The first; those below 1000 are for trying.")]
+
+app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """What one ladder says.
+
+    Attributes
+    ----------
+    found : (4,) estimates of `QUANTITIES`, nan where none is given; errors : standard errors.
+    covered : (4,) whether the interval of each holds what is true.
+    """
+
+    found: np.ndarray
+    errors: np.ndarray
+    covered: np.ndarray
+    nfe: float
+
+
+@cache
+def priced_at(name: str, level: float) -> PricedOracle:
+    """Looked for once in a process."""
+    return CASES[name].at(level)
+
+
+def replicate(name: str, level: float, seed: int) -> Replicate:
+    """Run a ladder to the optimum of an oracle, and look at lambda*."""
+    from scipy.special import stdtrit
+
+    oracle = CASES[name]
+    priced = priced_at(name, level)
+    problem = RewardTuning(
+        model=oracle.model, prompts=oracle.prompts, lower_reward=priced.lower_reward,
+        upper_reward=priced.upper_reward, lambda_=priced.variable, estimator="annealed",
+    )  # fmt: skip
+    run, rows = run_locally(problem, RunConfig(seed=seed, max_nfe=MOST))
+    objective, best = problem.objective(run.state), priced.lambda_
+    assert objective.prompts is not None, "moved samples lie in islands"
+    found, errors, covered = np.full(4, np.nan), np.full(4, np.nan), np.full(4, np.nan)
+    point, known = objective.at(np.array([best])), priced.answers(best)
+    if point.diagnostics.ok:
+        e, kl = point.exact, kl_estimate(objective.pool, objective.prompts, best, np.ones(1))
+        found[:3] = e.value, e.gradient[0], kl.value
+        errors[:3] = e.value_se, e.gradient_se[0], kl.value_se
+        quantile = stdtrit(float(np.sum(objective.prompts.units.counts - 1)), 0.975)
+        truth = np.array([known.value, known.slope, known.kl])
+        covered[:3] = np.abs(found[:3] - truth) <= quantile * errors[:3]
+    interval = solve(objective).interval
+    if run.stop is not None and run.stop.status is Status.CONVERGED and interval is not None:
+        found[3], errors[3] = math.log(run.state["x"][0]), interval.se[0]
+        covered[3] = interval.low[0] <= math.log(best) <= interval.high[0]
+    return Replicate(found, errors, covered, rows[-1]["nfe_total"])
+
+
+def show(name: str, level: float, done: Sequence[Replicate]) -> None:
+    """Print what replicates say of an oracle: a line, and one for each quantity."""
+    priced = priced_at(name, level)
+    known = priced.answers(priced.lambda_)
+    truth = np.array([known.value, known.slope, known.kl, math.log(priced.lambda_)])
+    of_p0 = (known.value_variance, known.slope_variance, math.nan, math.nan)
+    nfe = float(np.mean([r.nfe for r in done]))
+    print(f"{name}, {level:.2%} of p0 effective: lambda* {priced.lambda_:.4f}, NFE {nfe:,.0f}")
+    for i, quantity in enumerate(QUANTITIES):
+        told = [r for r in done if not math.isnan(r.found[i])]
+        said = f"  {quantity:12s} given {len(told) / len(done):6.1%}"
+        if len(told) >= FEWEST:
+            errors = np.array([r.found[i] for r in told]) - truth[i]
+            spread = np.std(errors, ddof=1)
+            stated = math.sqrt(np.mean([r.errors[i] ** 2 for r in told]))
+            said += f"  bias / spread {np.mean(errors) / spread:+.2f} +- {len(told) ** -0.5:.2f}"
+            said += f"  stated / spread {stated / spread:.2f}"
+            said += f"  coverage {np.mean([r.covered[i] for r in told]):5.1%}"
+            gain = of_p0[i] / nfe / np.mean(errors**2)
+            said += "" if math.isnan(gain) else f"  gain over p0 {gain:.1f}"
+        print(said, flush=True)
+
+
+def studied(cases: Iterable[tuple[str, float]], replicates: int, seed_from: int) -> None:
+    """Replicate each oracle at each level, and print."""
+    seeds = range(seed_from, seed_from + replicates)
+    with processes() as pool:
+        for name, level in cases:
+            show(name, level, pool.map(partial(replicate, name, level), seeds, chunksize=1))
+
+
+@app.command()
+def oracles(replicates: Replicates = 400, seed_from: SeedFrom = 100_000) -> None:
+    """Bias, stated errors, coverage and gain on every oracle, at every level."""
+    studied([(o.name, level) for o in ANNEALED_ORACLES for level in LEVELS], replicates, seed_from)
+
+
+@app.command()
+def rare(replicates: Replicates = 400, seed_from: SeedFrom = 100_000) -> None:
+    """The same for a mode of which p0's pool has few samples, or none."""
+    studied([(rarer_mode(c).name, RARE_LEVEL) for c in COUNTS], replicates, seed_from)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far down a ladder came: lambda, in spreads of r2 under p0, and why it ended there."""
+
+    lambda_: float
+    nfe: float
+    reason: str
+
+
+def reached(name: str, budget: int, seed: int) -> Reached:
+    """Go down as far as so many evaluations lead: more of r2 is always better."""
+    oracle = CASES[name]
+    spread = spread_of(oracle)
+    problem = RewardTuning(
+        model=oracle.model, prompts=oracle.prompts, lower_reward=ReadReward(oracle.lower),
+        upper_reward=ReadReward(oracle.lower, noisy=True), estimator="annealed",
+        lambda_=Variable("lambda", 4 * spread, 1e-4 * spread, 20 * spread, "log"),
+        pool_size=BUDGETS[budget],
+    )  # fmt: skip
+    run, rows = run_locally(problem, RunConfig(seed=seed, max_nfe=budget))
+    assert run.stop is not None, "it ends by its budget"
+    return Reached(run.state["x"][0] / spread, rows[-1]["nfe_total"], run.stop.reason)
+
+
+def spread_of(oracle: AnnealedOracle) -> float:
+    """Of r2 under p0, within a prompt."""
+    return math.sqrt(np.mean([n.covariances(0.0)[1] for n in oracle.nodes]))
+
+
+@app.command()
+def reach(replicates: Replicates = 8, seed_from: SeedFrom = 100_000) -> None:
+    """Lambda over the spread of r2 that is reached by 100,000 and 1,000,000 evaluations."""
+    seeds = range(seed_from, seed_from + replicates)
+    with processes() as pool:
+        for oracle in ANNEALED_ORACLES:
+            for budget in BUDGETS:
+                done = pool.map(partial(reached, oracle.name, budget), seeds, chunksize=1)
+                lambdas = [r.lambda_ for r in done]
+                p0 = oracle.lambda_at(ESS / budget) / spread_of(oracle)
+                print(
+                    f"{oracle.name}, {budget:,} NFE: lambda / spread {np.median(lambdas):.4f} "
+                    f"({min(lambdas):.4f} to {max(lambdas):.4f}), p0 {p0:.4f}; mean NFE used "
+                    f"{np.mean([r.nfe for r in done]):,.0f}"
+                )
+                for reason in sorted({r.reason for r in done}):
+                    print(f"  {sum(r.reason == reason for r in done)} of {len(done)}: {reason}")
+
+
+def processes() -> multiprocessing.pool.Pool:
+    """Two, of one thread each."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    return multiprocessing.get_context("spawn").Pool(PROCESSES)
+
+
+if __name__ == "__main__":
+    app()
