@@ -36,6 +36,12 @@ PICTURES = (
         "there. A sample stays until one takes its place that the lower rewards prefer; "
         "samples/along_lambda.txt names the prompts.",
     ),
+    Picture(
+        "samples/descendants.png",
+        "Moved samples: in each row one at the best parameters, on the right, and its ancestors at "
+        "the rungs from the pretrained model, p0, on; lambda stands above where it is tuned. Where "
+        "a row stops looking right, the reward is over-optimised from that lambda on.",
+    ),
 )
 WORDS = (
     ("status", "converged: believe the interval; at_bound: the objective still falls at a bound; "

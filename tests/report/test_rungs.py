@@ -1,6 +1,8 @@
 """What a run whose samples were moved says of itself, in its table and its pictures."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from raybilevel import Result, RewardTuning, RunConfig, ScalingConfig, Variable
 from raybilevel.config_file import Config, dump
@@ -52,6 +54,23 @@ def test_the_table_says_where_samples_were_moved_to_and_no_ess(climbed):
         assert part in pool
     assert "ESS" not in pool
     assert "nan" not in pool
+
+
+def test_each_row_of_the_picture_is_a_particles_ancestry_from_p0(climbed):
+    result, state, _ = climbed
+    rungs, lambdas = state["descendants_rungs"], state["descendants_lambdas"]
+    assert np.all(rungs[:, 0] == 0)
+    assert np.all(np.isinf(lambdas[:, 0]))
+    assert np.all(np.diff(rungs, axis=1) > 0)
+    assert np.all(rungs[:, -1] == state["pool/rung"].max())
+    np.testing.assert_allclose(lambdas[:, 1:], 1 / state["rungs_scale"][rungs[:, 1:], 0, 0])
+    drawn = corner(state["samples_descendants"]).reshape(rungs.shape)
+    assert np.isin(drawn, state["pool/lower.lower"].astype(np.float32)).all()
+    assert drawn[:, -1].mean() - drawn[:, 0].mean() > 1
+    path = f"{result.path}/samples/descendants.png"
+    with Image.open(path) as picture_:
+        assert picture_.width == rungs.shape[1] * 9 * 10  # eight pixels, one apart, ten times
+    assert path in [line for _, line in lines(result)]
 
 
 def test_the_curve_has_the_rung_that_weighs_most_from_p0_down(climbed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def dtype_drawn(state: Arrays) -> str | None:
 def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) -> None:
     """PNG grids of samples from p0 and from p_x, where the samples are images.
 
-    With prompts a row is of one of them, and `samples/prompts.txt` says of which.
+    With prompts a row is of one of them, and `samples/prompts.txt` says of which. Of moved samples
+    there are ancestors of some too.
     """
     folder = directory / "samples"
     folder.mkdir()
@@ -45,6 +47,8 @@ def write_samples(state: Arrays, prompts: PromptList | None, directory: Path) ->
         samples = state.get(f"samples_{name}")
         if samples is not None and _are_images(samples):
             write_grid(samples, folder / f"{name}.png", len(samples) // rows if rows else COLUMNS)
+    if _are_images(state.get("samples_descendants", np.empty(0))):
+        _write_descendants(state, prompts, folder)
     if prompts is not None:
         shown = map(str, prompts.conditions[:rows])
         (folder / "prompts.txt").write_text("".join(f"{p}\n" for p in shown), encoding="utf-8")
@@ -65,6 +69,25 @@ def _write_along(state: Arrays, prompts: PromptList, folder: Path) -> None:
     shown = [prompts.conditions[c] for c in state["along_prompts"]]
     lines = [f"{p}: {', '.join(row)}\n" for p, row in zip(shown, captions, strict=True)]
     (folder / "along_lambda.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def _write_descendants(state: Arrays, prompts: PromptList | None, folder: Path) -> None:
+    """`descendants.png`, a row a particle and a column a rung, and their prompts as text."""
+    rungs, lambdas = state["descendants_rungs"], state["descendants_lambdas"]
+    named = zip(rungs.ravel(), lambdas.ravel(), strict=True)
+    captions = [_of_rung(int(rung), float(lambda_)) for rung, lambda_ in named]
+    path = folder / "descendants.png"
+    write_captioned_grid(state["samples_descendants"], captions, path, rungs.shape[1])
+    if prompts is not None:
+        lines = [f"{prompts.conditions[c]}\n" for c in state["descendants_prompts"]]
+        (folder / "descendants.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def _of_rung(rung: int, lambda_: float) -> str:
+    """What a sample of a rung is called: by lambda where that is tuned."""
+    if rung == 0:
+        return "p0"
+    return f"rung {rung}" if math.isnan(lambda_) else f"{lambda_:.3g}"
 
 
 def _captions(lambdas: np.ndarray) -> list[str]:

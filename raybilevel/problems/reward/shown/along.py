@@ -36,6 +36,9 @@ class AlongLambda:
     END: ClassVar[int] = 1 + len(_ABOVE)
     """The column of the lambda where the run ends."""
 
+    NAMES: ClassVar[tuple[str, ...]] = ("prompts", "lambdas")
+    """Of what the state keeps beside the samples."""
+
     prompts: np.ndarray
     lambdas: np.ndarray
     rows: np.ndarray

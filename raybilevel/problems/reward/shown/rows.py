@@ -11,6 +11,7 @@ from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import prompt_places
 from raybilevel.problems.reward.shown.along import AlongLambda
+from raybilevel.problems.reward.shown.descendants import Descendants
 from raybilevel.upper.resampling import resample
 
 _SHOWN = 32  # samples of p0 and of p_x in the run directory
@@ -25,11 +26,13 @@ class ShownRows:
     ----------
     before, after : (m,) of p0, and of p_x.
     along : from the one to the other and beyond, where there are prompts, and lambda is tuned.
+    descendants : of p_x and their ancestors, where samples were moved.
     """
 
     before: np.ndarray
     after: np.ndarray
     along: AlongLambda | None = None
+    descendants: Descendants | None = None
 
     @classmethod
     def of(cls, state: Arrays, point: PoolPoint, prompts: int | None) -> ShownRows:
@@ -40,11 +43,11 @@ class ShownRows:
         prompts : how many there are, each with as many samples; None without prompts.
         """
         seed = int(state["seed_base"])
-        rng = np.random.default_rng(seed)
+        rng, descendants = np.random.default_rng(seed), Descendants.of(state, point)
         if prompts is None:
-            return cls(*_rows(point.weights, rng))
+            return cls(*_rows(point.weights, rng), None, descendants)
         along = AlongLambda.of(point.objective, point.x, seed, shown_prompts(prompts))
-        return cls(*_rows_by_prompt(state, point.weights, prompts, rng), along)
+        return cls(*_rows_by_prompt(state, point.weights, prompts, rng), along, descendants)
 
     @cached_property
     def grids(self) -> np.ndarray:
@@ -53,9 +56,9 @@ class ShownRows:
 
     @cached_property
     def more(self) -> np.ndarray:
-        """Distinct rows along lambda that are in neither grid."""
-        along = np.empty(0, np.int64) if self.along is None else self.along.rows
-        return np.setdiff1d(along, self.grids)
+        """Distinct rows along lambda, and of ancestors, that are in neither grid."""
+        found = [each.rows.ravel() for each in (self.along, self.descendants) if each is not None]
+        return np.setdiff1d(np.concatenate([np.empty(0, np.int64), *found]), self.grids)
 
     def samples(self, drawn: np.ndarray) -> Arrays:
         """What of the state they are.
@@ -66,13 +69,17 @@ class ShownRows:
         """
         before, after = np.split(drawn[: len(self.grids)], [len(self.before)])
         shown = {"samples_before": before, "samples_after": after}
-        if self.along is None:
-            return shown
-        rows = np.concatenate([self.grids, self.more])
-        order = np.argsort(rows, kind="stable")
-        where = order[np.searchsorted(rows, self.along.rows.flatten(), sorter=order)]
-        named = {"along_prompts": self.along.prompts, "along_lambdas": self.along.lambdas}
-        return {**shown, "samples_along": drawn[where], **named}
+        for name, each in (("along", self.along), ("descendants", self.descendants)):
+            if each is not None:
+                shown[f"samples_{name}"] = drawn[self._places(each.rows)]
+                shown |= {f"{name}_{column}": getattr(each, column) for column in each.NAMES}
+        return shown
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows of the pool are among what is drawn."""
+        drawn = np.concatenate([self.grids, self.more])
+        order = np.argsort(drawn, kind="stable")
+        return order[np.searchsorted(drawn, rows.ravel(), sorter=order)]
 
 
 def shown_prompts(prompts: int) -> int:
