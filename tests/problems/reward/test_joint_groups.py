@@ -19,6 +19,7 @@ from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.parts import described, parts_of
 from raybilevel.runtime.rounds import run_locally
+from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
 
@@ -210,3 +211,14 @@ def test_what_leaves_shared_variables_undetermined_is_refused(table, changes, sa
     with pytest.raises(InputError) as refused:
         tuning(table, **changes).check()
     assert said in str(refused.value)
+
+
+def test_of_moved_samples_the_worst_overlap_and_disagreement_of_all_groups_count():
+    joint = objective_on(drawn(np.random.default_rng(0), MEANS, 2))
+    nothing = (math.nan,) * 3
+    seen = {
+        "thin": Diagnostics(math.nan, 1.0, *nothing, overlap=0.95, log_z_sd=0.2),
+        "thick": Diagnostics(math.nan, 2.0, *nothing, overlap=0.99, log_z_sd=0.7),
+    }
+    worst = joint.worst(seen)
+    assert (worst.overlap, worst.log_z_sd, worst.kl) == (0.95, 0.7, 2.0)

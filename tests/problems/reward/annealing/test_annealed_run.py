@@ -14,6 +14,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.annealing import replayed
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.drawing.lineages import ancestry, lineages_of
+from raybilevel.problems.reward.export import write_samples
 from raybilevel.runtime.rounds import run_locally
 
 BEST = 0.4
@@ -171,6 +172,7 @@ def test_weights_are_tuned_down_the_ladder():
     )  # fmt: skip
     assert run.stop.status is Status.CONVERGED
     assert rows[-1]["interval_low/w"] < 2.5 < rows[-1]["interval_high/w"]
+    assert np.isnan(run.state["descendants_lambdas"]).all()  # rungs have their numbers
 
 
 def test_a_finite_gamma_has_its_own_optimum_from_the_same_rungs():
@@ -203,12 +205,8 @@ def test_groups_of_prompts_go_down_ladders_of_their_own(tmp_path):
     table = tmp_path / "prompts.csv"
     table.write_text("prompt,group\nlow,a\nhigh,b\n")
     lambda_ = {g: Variable("lambda", 1.0, 0.05, 20.0, "log") for g in "ab"}
-    run, rows = run_locally(
-        tuning(
-            model=Prompted(), prompts=str(table), lambda_=lambda_, samples_per_prompt=1024,
-        ),
-        RunConfig(seed=10),
-    )  # fmt: skip
+    problem = tuning(model=Prompted(), prompts=str(table), lambda_=lambda_, samples_per_prompt=1024)
+    run, rows = run_locally(problem, RunConfig(seed=10))
     assert run.stop.status is Status.CONVERGED
     last = rows[-1]
     assert last["interval_low/lambda/a"] < BEST < last["interval_high/lambda/a"]
@@ -217,6 +215,19 @@ def test_groups_of_prompts_go_down_ladders_of_their_own(tmp_path):
     assert last["lambda_over_spread/a"] == pytest.approx(last["config/lambda/a"], rel=0.1)
     assert last["lambda_over_spread/b"] == pytest.approx(last["config/lambda/b"], rel=0.1)
     assert 0 < last["log_z_sd"] < 1
+    _each_particle_has_its_own_prompts_lambda(run.state)
+    write_samples(run.state, problem.prompt_list, tmp_path)
+    named = (tmp_path / "samples" / "descendants.txt").read_text().split()
+    assert named == [("low", "high")[c] for c in run.state["descendants_prompts"]]
+    assert (tmp_path / "samples" / "descendants.png").exists()
+
+
+def _each_particle_has_its_own_prompts_lambda(state):
+    shown = [state[f"descendants_{name}"][:, 1:] for name in ("rungs", "lambdas")]
+    prompts = state["descendants_prompts"]
+    assert set(prompts) == {0, 1}
+    s = state["rungs_scale"][shown[0], prompts[:, None], 0]
+    np.testing.assert_allclose(shown[1], 1 / s)
 
 
 def test_islands_that_disagree_end_the_ladder():
