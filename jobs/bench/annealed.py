@@ -151,11 +151,11 @@ def rare(replicates: Replicates = 400, seed_from: SeedFrom = 100_000) -> None:
 
 @dataclass(frozen=True)
 class Reached:
-    """How far down a ladder came: lambda, in spreads of r2 under p0, and why it ended there."""
+    """How far down a ladder came: lambda, in spreads of r2 under p0, and how it ended there."""
 
     lambda_: float
     nfe: float
-    reason: str
+    status: Status
 
 
 def reached(name: str, budget: int, seed: int) -> Reached:
@@ -170,7 +170,7 @@ def reached(name: str, budget: int, seed: int) -> Reached:
     )  # fmt: skip
     run, rows = run_locally(problem, RunConfig(seed=seed, max_nfe=budget))
     assert run.stop is not None, "it ends by its budget"
-    return Reached(run.state["x"][0] / spread, rows[-1]["nfe_total"], run.stop.reason)
+    return Reached(run.state["x"][0] / spread, rows[-1]["nfe_total"], run.stop.status)
 
 
 def spread_of(oracle: AnnealedOracle) -> float:
@@ -188,13 +188,13 @@ def reach(replicates: Replicates = 8, seed_from: SeedFrom = 100_000, only: Only 
                 done = pool.map(partial(reached, oracle.name, budget), seeds, chunksize=1)
                 lambdas = [r.lambda_ for r in done]
                 p0 = oracle.lambda_at(ESS / budget) / spread_of(oracle)
+                refused = sum(r.status is Status.STOPPED for r in done)
                 print(
                     f"{oracle.name}, {budget:,} NFE: lambda / spread {np.median(lambdas):.4f} "
-                    f"({min(lambdas):.4f} to {max(lambdas):.4f}), p0 {p0:.4f}; mean NFE used "
-                    f"{np.mean([r.nfe for r in done]):,.0f}"
+                    f"({min(lambdas):.4f} to {max(lambdas):.4f}), p0 {p0:.4f}; NFE used "
+                    f"{np.mean([r.nfe for r in done]):,.0f}, refused {refused} of {len(done)}",
+                    flush=True,
                 )
-                for reason in sorted({r.reason for r in done}):
-                    print(f"  {sum(r.reason == reason for r in done)} of {len(done)}: {reason}")
 
 
 def processes() -> multiprocessing.pool.Pool:

@@ -17,7 +17,7 @@ from scipy.special import gammaln, ndtr, ndtri
 from raybilevel.testing.annealed_models import DIMENSIONS, ModelOfNoise, ModelOfPrompts
 from raybilevel.testing.annealed_oracle import AnnealedOracle
 
-_REACH, _POINTS = 11.0, 4_001  # standard deviations to either side: a quadrature to rounding
+_REACH, _POINTS = 11.0, 2_001  # standard deviations to either side: a quadrature to rounding
 
 _CENTRE = 4.0  # of the bowl
 _REST = DIMENSIONS - 2  # of its dimensions: without the first, and the upper reward's noise
@@ -65,14 +65,14 @@ def _bowl(u: np.ndarray) -> np.ndarray:
 
 def _chi_square(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
     """Log-masses (m,) and places (m,), evenly in the logarithm."""
-    t = np.linspace(np.log(dimensions) - 4.0, np.log(dimensions) + 2.5, 601)
+    t = np.linspace(np.log(dimensions) - 4.0, np.log(dimensions) + 2.5, 301)
     half = dimensions / 2
     log_mass = half * t - np.exp(t) / 2 - half * np.log(2) - gammaln(half) + np.log(t[1] - t[0])
     return log_mass, np.exp(t)
 
 
 def _of_bowl() -> tuple[np.ndarray, np.ndarray]:
-    (first_mass, first), (rest_mass, rest) = _normal(9.0, 401), _chi_square(_REST)
+    (first_mass, first), (rest_mass, rest) = _normal(9.0, 201), _chi_square(_REST)
     mass = np.add.outer(first_mass, rest_mass).ravel()
     return mass, np.column_stack([np.repeat(first, len(rest)), np.tile(rest, len(first))])
 
