@@ -64,10 +64,11 @@ def described(part: Part, held_out: np.ndarray | None) -> dict[str, Any]:
     held_out : (n,) rewards that are never optimised, of the whole pool.
     """
     point = part.of.objective.at(part.x)
-    found = point.diagnostics
+    found, moved = point.diagnostics, point.objective.strata is not None
     row: dict[str, Any] = {
         "kind": part.kind, "name": part.name, "group": part.group, "prompts": part.prompts,
-        "samples": len(part.of.rows), "kl": point.exact.tilts[0].kl, "ess": found.ess,
+        "samples": len(part.of.rows), "kl": point.exact.tilts[0].kl,
+        **({"log_z_sd": found.log_z_sd} if moved else {"ess": found.ess}),
         **_reached(point),
     }  # fmt: skip
     if held_out is not None:
@@ -118,9 +119,9 @@ def write_parts(
 ) -> None:
     """`parts.parquet`: at x (d,) a row each group, and each prompt.
 
-    Columns: kind, name, group, prompts, samples, kl, ess, reward, reward_se (with a target what is
-    reached: target, target_se), held_out, held_out_se, healthy, alone/<variable> with alone_low and
-    alone_high, samples_needed.
+    Columns: kind, name, group, prompts, samples, kl, ess (of moved samples log_z_sd), reward,
+    reward_se (with a target what is reached: target, target_se), held_out, held_out_se, healthy,
+    alone/<variable> with alone_low and alone_high, samples_needed.
     """
     import pandas as pd
 

@@ -5,6 +5,7 @@ r1 = u_0 - 0.2 u_0^2 is best at 1 / lambda = 2.5: of 4,096 samples of p0 eight c
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
@@ -14,7 +15,6 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.annealing import replayed
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.drawing.lineages import ancestry, lineages_of
-from raybilevel.problems.reward.export import write_samples
 from raybilevel.runtime.rounds import run_locally
 
 BEST = 0.4
@@ -216,7 +216,10 @@ def test_groups_of_prompts_go_down_ladders_of_their_own(tmp_path):
     assert last["lambda_over_spread/b"] == pytest.approx(last["config/lambda/b"], rel=0.1)
     assert 0 < last["log_z_sd"] < 1
     _each_particle_has_its_own_prompts_lambda(run.state)
-    write_samples(run.state, problem.prompt_list, tmp_path)
+    problem.export(run.state, tmp_path)
+    parts = pd.read_parquet(tmp_path / "parts.parquet")
+    assert "ess" not in parts
+    assert (parts["log_z_sd"] < 1).all()
     named = (tmp_path / "samples" / "descendants.txt").read_text().split()
     assert named == [("low", "high")[c] for c in run.state["descendants_prompts"]]
     assert (tmp_path / "samples" / "descendants.png").exists()
