@@ -172,7 +172,7 @@ def test_a_directory_with_a_configuration_and_a_reward_is_all_that_a_user_needs(
     command = ["raybilevel", "run", "reward.yaml", "held_out_reward=mine:ink", "pool_size=512"]
     places = [f"model={elsewhere}/tiny", f"run.storage_path={elsewhere}/kept"]
     # where ESS is all that there is, whatever the classifier makes of noise
-    believed = ["max_pool_size=512", "lambda_.high=1000"]
+    believed = ["estimator=pool", "max_pool_size=512", "lambda_.high=1000"]
     few = "scaling.num_workers=1"  # each costs as much as all of the rest
     job = head.submit(folder, "demo", *command, few, *believed, *places)
     assert head.ended(job) == "SUCCEEDED", head.logs(job)
