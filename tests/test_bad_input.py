@@ -492,14 +492,14 @@ def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said)
         ({"islands": 8}, "islands is 8, but an estimate from moved samples knows its error by 16"),
         ({}, "estimator is 'annealed', but model 'toys:gaussian' is a function of seeds, whose sa"),
         (
-            {"model": "users_code:noisy", "pool_size": 512, "run": "{max_nfe: 900}"},
+            {"model": "moved_code:noisy", "pool_size": 512, "run": "{max_nfe: 900}"},
             "run.max_nfe is 900, but a run says nothing before 1,024 NFE, its pool and first rung",
         ),
     ],
     ids=["islands", "seeds", "budget"],
 )
 def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
-    (run_in / "users_code.py").write_text("def noisy(z): return z\nnoisy.noise_shape = (2,)\n")
+    (run_in / "moved_code.py").write_text("def noisy(z): return z\nnoisy.noise_shape = (2,)\n")
     write(run_in, yaml_of(estimator="annealed", **changes))
     assert refused().startswith(said)
 
