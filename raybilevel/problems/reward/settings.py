@@ -284,6 +284,11 @@ class RewardSettings(Settings):
                 f"estimator is 'annealed', but {self.table.named} holds samples, which cannot be "
                 "moved; give a model, or estimator: pool"
             )
+        if self.estimator == "annealed" and self.size < self._fewest_to_move:
+            raise InputError(
+                f"estimator is 'annealed', but a pool of {self.size} samples is too small for its "
+                f"islands, which need {self._fewest_to_move} at least; give more"
+            )
 
     @property
     def lower_rewards(self) -> Mapping[str, Any]:
@@ -367,7 +372,13 @@ class RewardSettings(Settings):
     @property
     def may_move(self) -> bool:
         """Whether samples are to be moved where p0 says too little, as far as can be told."""
-        return self.estimator != "pool" and self.source.why_fixed() is None
+        enough = self.size >= self._fewest_to_move
+        return self.estimator != "pool" and enough and self.source.why_fixed() is None
+
+    @property
+    def _fewest_to_move(self) -> int:
+        """Samples that a pool must have: two of each island."""
+        return 2 * self.ladder_plan.islands * (self.prompt_count or 1)
 
     def plan_of(self, size: int, limit: int, round_size: int) -> PoolPlan:
         """How a pool of another size is drawn, over as many prompts."""

@@ -249,3 +249,12 @@ def test_islands_that_disagree_end_the_ladder():
 def test_fewer_than_sixteen_islands_are_refused():
     with pytest.raises(InputError, match="islands is 8, but"):
         tuning(islands=8)
+
+
+def test_a_pool_too_small_for_its_islands_stays_with_p0():
+    given = {"model": Prompted(), "prompts": ("low", "high"), "samples_per_prompt": 29}
+    run, rows = run_locally(tuning(estimator="auto", **given), RunConfig(seed=0))
+    assert run.stop.status is Status.STOPPED
+    assert "rung" not in rows[-1]
+    with pytest.raises(InputError, match="a pool of 58 samples is too small for its islands, whi"):
+        tuning(**given)
