@@ -27,7 +27,7 @@ from raybilevel.problems.base import (
 )
 from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.annealing.climb import next_state
-from raybilevel.problems.reward.annealing.convergence import stop_of_ladder
+from raybilevel.problems.reward.annealing.convergence import is_beyond, stop_of_ladder
 from raybilevel.problems.reward.annealing.heading import heading
 from raybilevel.problems.reward.annealing.rungs import (
     COLUMNS,
@@ -35,7 +35,6 @@ from raybilevel.problems.reward.annealing.rungs import (
     columns_of_p0,
     is_annealing,
     row_of_rung,
-    stayed,
 )
 from raybilevel.problems.reward.convergence import solve_round, stop_blackened
 from raybilevel.problems.reward.drawing.batch import Batches
@@ -203,7 +202,9 @@ class RewardTuning(RewardSettings, Problem):
             state |= begin(self.ladder_plan, prompts, lower)
         solution = solve(self.objective(state))
         state["rungs_heading"] = heading(solution, state["rungs_scale"][-1])
-        return solution, stop_of_ladder(solution, self.pool_plan, stayed(state))
+        stop = stop_of_ladder(solution, self.size, int(state["rungs_arrived"]))
+        state["rungs_arrived"] = state["rungs_arrived"] + (not is_beyond(solution))
+        return solution, stop
 
     def _begins(self, state: Arrays, stop: Stop | None) -> bool:
         """Whether samples are moved from now on."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raybilevel.problems.base import Status, Stop
-from raybilevel.problems.reward.convergence import StopReason, endings, joined_stop
-from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.problems.reward.convergence import Ending, StopReason, endings, joined_stop
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.island_gates import IslandGates
@@ -13,28 +14,45 @@ _BEYOND = (StopReason.FRONTIER, StopReason.NOWHERE)
 _LANDED = 0.98
 """Share of effective samples that a rung has where the ladder ends: it ends on one."""
 
-_ON_THE_SPOT = 4
-"""Rungs without a step that a flat objective is given to show a curvature."""
+_MOST = 8
+"""Rungs that are drawn once nothing lies beyond: to land, and for a flat objective to show a
+curvature. An optimum that nobody knows moves from rung to rung, and would be followed for ever."""
+
+_REMEDY = "raise pool_size"
 
 
-def stop_of_ladder(solution: PoolSolution, plan: PoolPlan, stayed: int) -> Stop | None:
+def is_beyond(solution: PoolSolution) -> bool:
+    """Whether the optimum, of some group at least, lies beyond what can be believed."""
+    return any(ending.reason in _BEYOND for ending in endings(solution).values())
+
+
+def stop_of_ladder(solution: PoolSolution, size: int, arrived: int) -> Stop | None:
     """Why to end with the rungs that there are; None where another should be drawn.
 
     Parameters
     ----------
-    stayed : rungs before this one that took no step.
+    size : of a rung, which is what a user may raise.
+    arrived : rungs before this one at which nothing lay beyond.
     """
     found = endings(solution)
     for ending in found.values():
-        if ending.reason is StopReason.FLAT and stayed < _ON_THE_SPOT:
-            return None
-        if ending.reason not in _BEYOND and ending.solution.point.diagnostics.overlap < _LANDED:
-            return None
         if ending.reason in _BEYOND:
             refused = ending.solution.refused
             assert refused is not None, "what was refused was looked at"
             return _disagreeing(refused)
-    return joined_stop(found, plan.remedy)
+    settled = arrived >= _MOST or all(map(_settled, found.values()))
+    if not settled:
+        return None
+    share = size / solution.n
+    return joined_stop(
+        {group: replace(ending, times=share * ending.times) for group, ending in found.items()},
+        _REMEDY,
+    )
+
+
+def _settled(ending: Ending) -> bool:
+    overlap = ending.solution.point.diagnostics.overlap
+    return ending.reason is not StopReason.FLAT and overlap >= _LANDED
 
 
 def _disagreeing(refused: Diagnostics) -> Stop | None:

@@ -63,6 +63,7 @@ def begin(plan: LadderPlan, prompts: int, lower: int) -> Arrays:
         "rungs_rho": np.zeros((1, prompts)),
         "rungs_tilt_sd": np.zeros((1, prompts)),
         "rungs_acceptance": np.full((1, prompts), np.nan),
+        "rungs_arrived": np.array(0),
     }
 
 
@@ -77,13 +78,6 @@ def strata_of(state: Arrays, prompts: Prompts, lower: np.ndarray, plan: LadderPl
         lower,
         plan.samples_per_prompt,
     )
-
-
-def stayed(state: Arrays) -> int:
-    """How many rungs up to the last took no step."""
-    scales = state["rungs_scale"]
-    moved = np.any(scales[1:] != scales[:-1], axis=(1, 2))[::-1]
-    return int(np.argmax(moved)) if moved.any() else len(moved)
 
 
 def row_of_rung(state: Arrays) -> Metrics:

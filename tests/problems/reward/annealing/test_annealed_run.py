@@ -246,6 +246,17 @@ def test_islands_that_disagree_end_the_ladder():
     assert "raise pool_size" in run.stop.reason
 
 
+def test_an_objective_that_is_flat_for_its_noise_ends_the_ladder():
+    run, rows = run_locally(
+        tuning(upper_reward=lambda u: 0.05 * priced(u) + other(u), pool_size=1024),
+        RunConfig(seed=0, max_rounds=60),
+    )
+    assert run.stop.status is Status.STOPPED
+    assert "the objective is flat around best_params" in run.stop.reason
+    assert "raise pool_size" in run.stop.reason
+    assert len(rows) < 30
+
+
 def test_fewer_than_sixteen_islands_are_refused():
     with pytest.raises(InputError, match="islands is 8, but"):
         tuning(islands=8)
