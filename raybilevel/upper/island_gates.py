@@ -24,7 +24,8 @@ class IslandGates:
 
     Attributes
     ----------
-    min_overlap : share of effective samples that some rung has, of the prompt that has least.
+    min_overlap : share of effective samples that some rung has, of the prompt that has least. A
+        little less than where the next rung is drawn, whose samples are then inside.
     max_log_z_sd : standard deviation over islands of what each says of log Z.
     """
 
@@ -59,12 +60,7 @@ def examine_islands(
 
 def log_z_sd(p: TiltedWithin, islands: Islands) -> float:
     """Standard deviation of log Z over the islands of a prompt; of several the root mean square."""
-    log_weights = (p.tilt + p.log_base)[islands.order]
-    top = islands.largest(log_weights)
-    total = islands.island_sums(np.exp(log_weights - islands.each(top)))
-    with np.errstate(divide="ignore", invalid="ignore"):  # an island without any weight
-        log_z = np.log(total / islands.sizes)
-        units = islands.units
-        squares = (log_z - units.each(units.sums(log_z) / units.counts)) ** 2
-        variances = units.sums(squares) / (units.counts - 1)
-    return float(np.sqrt(units.shares @ variances))
+    log_z = islands.alone.log_means((p.tilt + p.log_base)[islands.order])
+    units = islands.units
+    squares = (log_z - units.each(units.sums(log_z) / units.counts)) ** 2
+    return float(np.sqrt(units.shares @ (units.sums(squares) / (units.counts - 1))))

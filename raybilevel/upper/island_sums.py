@@ -24,7 +24,7 @@ class IslandSums:
     def of(self, rows: np.ndarray) -> PromptSums:
         """Sums of `rows` (n, m)."""
         units = self._islands.units
-        of_islands = self._islands.island_sums(self._weights * rows)
+        of_islands = self._islands.alone.sums(self._weights * rows)
         without = _without_each(of_islands, units.counts)
         return PromptSums(units.sums(of_islands), without, self._top, units.each(self._top))
 

@@ -28,14 +28,20 @@ class Islands(Prompts):
     island: np.ndarray
 
     @cached_property
+    def alone(self) -> Prompts:
+        """Islands in place of prompts, each of which counts alike."""
+        count = int(self.island.max()) + 1
+        return Prompts(self.island, np.full(count, 1 / count))
+
+    @property
     def order(self) -> np.ndarray:
         """(n,) the samples island by island, and so prompt by prompt."""
-        return np.argsort(self.island, kind="stable")
+        return self.alone.order
 
-    @cached_property
+    @property
     def sizes(self) -> np.ndarray:
         """(I,) samples of each island."""
-        return np.bincount(self.island)
+        return self.alone.counts
 
     @cached_property
     def units(self) -> Prompts:
@@ -43,18 +49,6 @@ class Islands(Prompts):
         of = np.empty(len(self.sizes), dtype=np.int64)
         of[self.island] = self.of
         return Prompts(of, self.shares)
-
-    @cached_property
-    def _island_starts(self) -> np.ndarray:
-        return np.cumsum(self.sizes) - self.sizes
-
-    def island_sums(self, rows: np.ndarray) -> np.ndarray:
-        """(I, ...) of ordered rows (n, ...), within each island."""
-        return np.add.reduceat(rows, self._island_starts, axis=0)
-
-    def largest_of_islands(self, rows: np.ndarray) -> np.ndarray:
-        """(I,) of ordered rows (n,), within each island."""
-        return np.maximum.reduceat(rows, self._island_starts)
 
 
 def degrees_of_islands(units: Prompts) -> Degrees:

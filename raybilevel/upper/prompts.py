@@ -60,6 +60,11 @@ class Prompts:
         """(C,) of ordered rows (n,), within each prompt."""
         return np.maximum.reduceat(rows, self._starts)
 
+    def log_means(self, log_rows: np.ndarray) -> np.ndarray:
+        """(C,) log of the mean of exp of ordered rows (n,), within each prompt."""
+        top = self.largest(log_rows)
+        return np.asarray(top + np.log(self.sums(np.exp(log_rows - self.each(top))) / self.counts))
+
     def each(self, of_prompts: np.ndarray) -> np.ndarray:
         """(n, ...) ordered rows that have what their prompt has, (C, ...)."""
         return np.repeat(of_prompts, self.counts, axis=0)

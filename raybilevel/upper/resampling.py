@@ -6,20 +6,21 @@ import numpy as np
 
 
 def resample(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` rows of the pool, drawn from p_x.
-
-    Systematic resampling (Douc & Cappe 2005, arXiv cs/0507025, section 2.4): unbiased, and with
-    less noise than independent draws. Shuffled, so that any part is a sample too.
+    """`count` rows of the pool, drawn from p_x: shuffled, so that any part is a sample too.
 
     Parameters
     ----------
     weights : (n,), summing to one.
     """
-    return rng.permutation(resampled(weights, count, rng))
+    return rng.permutation(systematic(weights, count, rng))
 
 
-def resampled(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """The same in the order of the pool."""
+def systematic(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The same in the order of the pool.
+
+    Systematic resampling (Douc & Cappe 2005, arXiv cs/0507025, section 2.4): unbiased, and with
+    less noise than independent draws.
+    """
     positions = (np.arange(count) + rng.random()) / count
     chosen = np.searchsorted(np.cumsum(weights), positions, side="right")
     return np.minimum(chosen, len(weights) - 1)

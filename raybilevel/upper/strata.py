@@ -64,24 +64,25 @@ class Strata:
         """Which prompt and island each sample is of."""
         return Islands(self.prompts.of, self.prompts.shares, self.island)
 
+    @property
+    def last(self) -> np.ndarray:
+        """(n,) whether a sample is of its prompt's last rung that has any."""
+        return of_last_rung(self.prompts, self.rung)
+
     def overlaps(self, tilt: np.ndarray) -> np.ndarray:
         """(C,) of a tilt (n,): the most effective samples of a rung, over those that one has."""
-        counts = self._by_stratum.counts
-        log_weights = (tilt - self._own)[self.rung >= 0]
-        shares = _effective(self._by_stratum, log_weights[self._by_stratum.order])
-        shares = shares * counts / np.minimum(counts, self.size)
+        strata, prompts, rows = self._strata
+        shares = _effective(strata, (tilt - self._own)[rows])
         found = np.zeros(len(self.prompts.shares))
-        np.maximum.at(found, self._stratum_prompts, shares)
+        np.maximum.at(found, prompts, shares * strata.counts / np.minimum(strata.counts, self.size))
         return found
 
     def at(self, rows: np.ndarray, places: np.ndarray) -> Strata:
         """Some prompts alone, whose samples are `rows` (m,), prompt by prompt."""
-        j = self.log_z.shape[2]
-        of = np.repeat(np.arange(len(places)), self.prompts.counts[places])
-        shares = self.prompts.shares[places]
+        prompts, j = self.prompts.at(places), self.log_z.shape[2]
         return Strata(
-            Prompts(of, shares / shares.sum()),
-            of * j + self.island[rows] % j,
+            prompts,
+            prompts.of * j + self.island[rows] % j,
             self.rung[rows],
             self.scales[:, places],
             self.log_z[:, places],
@@ -112,15 +113,19 @@ class Strata:
         return np.asarray(places[self.rung >= 0])
 
     @cached_property
-    def _by_stratum(self) -> Prompts:
-        """Which rung and prompt each sample is of, of those that have any."""
+    def _strata(self) -> tuple[Prompts, np.ndarray, np.ndarray]:
+        """Rungs of each prompt that have samples; the prompt of each; their rows, in order."""
         used, of = np.unique(self._places, return_inverse=True)
-        return Prompts(of, np.full(len(used), 1 / len(used)))
+        strata = Prompts(of, np.full(len(used), 1 / len(used)))
+        rows = np.flatnonzero(self.rung >= 0)[strata.order]
+        return strata, used % len(self.prompts.shares), rows
 
-    @cached_property
-    def _stratum_prompts(self) -> np.ndarray:
-        """(S,) the prompt of each stratum."""
-        return np.unique(self._places) % len(self.prompts.shares)
+
+def of_last_rung(prompts: Prompts, rung: np.ndarray) -> np.ndarray:
+    """(n,) whether a sample, whose rung (n,) is given, is of its prompt's last that has any."""
+    last = np.zeros(len(prompts.shares), np.int64)
+    np.maximum.at(last, prompts.of, rung)
+    return np.asarray(rung == last[prompts.of])
 
 
 def _log_mean_exp(a: np.ndarray) -> np.ndarray:

@@ -108,16 +108,21 @@ def learning_problem(extractor):
     )  # fmt: skip
 
 
-def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
-    """One worker, which is killed, up to the first update; another driver goes on with two."""
-    problem = learning_problem(DyingPixels(tmp_path))
-    for workers, rounds in ((1, 7), (2, None)):
-        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
+def driven_twice(problem, tmp_path, rounds):
+    """By one worker, which is killed, for so many rounds; to the end by another driver with two."""
+    for workers, most in ((1, rounds), (2, None)):
+        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=most)
         drive(
             RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda progress: None
         )
         assert (tmp_path / "died").exists()
-    assert_same_bits(outcome(order(problem, tmp_path, 2)), locally(learning_problem(Pixels())))
+    return outcome(order(problem, tmp_path, 2))
+
+
+def test_bits_of_weights_and_schedule_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
+    """One worker, which is killed, up to the first update; another driver goes on with two."""
+    found = driven_twice(learning_problem(DyingPixels(tmp_path)), tmp_path, rounds=7)
+    assert_same_bits(found, locally(learning_problem(Pixels())))
 
 
 def ladder_problem(model):
@@ -130,14 +135,7 @@ def ladder_problem(model):
 
 def test_bits_of_a_ladder_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
     """One worker, which is killed, to the middle of the ladder; another driver goes on with two."""
-    problem = ladder_problem(DyingNoise(tmp_path))
-    for workers, rounds in ((1, 6), (2, None)):
-        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
-        drive(
-            RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda progress: None
-        )
-        assert (tmp_path / "died").exists()
-    found = outcome(order(problem, tmp_path, 2))
+    found = driven_twice(ladder_problem(DyingNoise(tmp_path)), tmp_path, rounds=6)
     assert_same_bits(found, locally(ladder_problem(DyingNoise())))
     assert len(found[0]["rungs_scale"]) > 3
 

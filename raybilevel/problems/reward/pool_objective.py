@@ -142,7 +142,11 @@ class PoolObjective:
         """Whether an estimate of this objective can be believed; perhaps by gates of size alone."""
         if self.strata is not None:
             return examine_islands(estimate_, self.strata)
-        return examine(estimate_, self.columns, self.gates.of_size if of_size else self.gates)
+        return self.examine_rows(estimate_, self.gates.of_size if of_size else self.gates)
+
+    def examine_rows(self, estimate_: Estimate, gates: Gates) -> Diagnostics:
+        """The same of independent samples, by gates that are given."""
+        return examine(estimate_, self.columns, gates)
 
     def score(self, estimate_: Estimate) -> tuple[float, float]:
         """What an estimate of F comes to, and its standard error."""

@@ -186,8 +186,7 @@ class RewardTuning(RewardSettings, Problem):
         """The state with the next rung."""
         lower = lower_of(self, state)
         prompts = of_one(prompts_of(self.prompt_list, state), len(lower))
-        heading = state["rungs_heading"]
-        return (yield from next_state(state, self.ladder_plan, prompts, lower, heading))
+        return (yield from next_state(state, self.ladder_plan, prompts, lower))
 
     def _solved(self, state: Arrays) -> tuple[PoolSolution, Stop | None]:
         """What the samples say, and why to end; a ladder that begins, or goes on, knows where to.
@@ -201,7 +200,7 @@ class RewardTuning(RewardSettings, Problem):
             prompts, lower = self.prompt_count or 1, len(self.lower_rewards)
             state |= begin(self.ladder_plan, prompts, lower)
         solution = solve(self.objective(state))
-        state["rungs_heading"] = heading(solution, state["rungs_scale"][-1])
+        state["rungs_heading"] = heading(solution)
         stop = stop_of_ladder(solution, self.size, int(state["rungs_arrived"]))
         state["rungs_arrived"] = state["rungs_arrived"] + (not is_beyond(solution))
         return solution, stop

@@ -19,10 +19,10 @@ _REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
 
 def next_state(
-    state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray, heading: np.ndarray
+    state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray
 ) -> Generator[Stage, Output, Arrays]:
     """Draw the next rung: arguments as for `next_rung`; returns the state with it."""
-    rung = next_rung(state, plan, prompts, lower, heading)
+    rung = next_rung(state, plan, prompts, lower)
     count = len(rung.chains)
     parts = np.split(np.arange(count), range(plan.shard_size, count, plan.shard_size))
     drawn = yield Stage(tuple(_shards(state, plan, rung, parts)))

@@ -1,4 +1,4 @@
-"""Where the ladder goes next: towards what a search was refused, or it moves on the spot."""
+"""Where the ladder goes next: towards what a search was refused, or to where it has ended."""
 
 from __future__ import annotations
 
@@ -17,19 +17,16 @@ _LENGTH = 1.0
 """Of what is looked ahead, in scaled coordinates: a rung goes as far of it as samples do."""
 
 
-def heading(solution: PoolSolution, last: np.ndarray) -> np.ndarray:
-    """The s (C, K) of each prompt to go towards.
-
-    Parameters
-    ----------
-    last : (C, K) of the last rung.
-    """
+def heading(solution: PoolSolution) -> np.ndarray:
+    """The s (C, K) of each prompt to go towards."""
     objective = solution.point.objective
-    found = last.copy()
+    strata = objective.strata
+    assert strata is not None, "samples are moved"
+    found = np.empty(strata.scales.shape[1:])
     if isinstance(solution, GroupedSolution) and isinstance(objective, GroupedObjective):
         of = np.array(objective.groups)
         for group, part in solution.parts.items():
-            found[of == group] = heading(part, last[of == group])
+            found[of == group] = heading(part)
         return found
     x = _beyond(solution)
     if isinstance(objective, JointObjective):
@@ -42,7 +39,7 @@ def heading(solution: PoolSolution, last: np.ndarray) -> np.ndarray:
 
 
 def _scales(coefficients: Coefficients, x: np.ndarray) -> np.ndarray:
-    """S = w / lambda (K,) at x (d,)."""
+    """Give s = w / lambda (K,) at x (d,)."""
     lambda_, *weights = coefficients.at(x)
     return np.array(weights) / lambda_
 

@@ -9,7 +9,7 @@ import numpy as np
 from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
-from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.prompts import Prompts, TiltedWithin
 from raybilevel.upper.strata import Strata
 
 OVER_SPREAD = "lambda_over_spread"
@@ -60,6 +60,5 @@ def spread_of_p0(strata: Strata, weights: np.ndarray) -> float:
     """Standard deviation of the weighted lower rewards under p0, within prompts."""
     rows = np.flatnonzero(strata.rung == 0)
     prompts = Prompts(strata.prompts.of[rows], strata.prompts.shares)
-    rewards = (strata.lower[rows] @ weights)[prompts.order]
-    centred = rewards - prompts.each(prompts.sums(rewards) / prompts.counts)
-    return float(np.sqrt(prompts.shares @ (prompts.sums(centred**2) / prompts.counts)))
+    p0, rewards = TiltedWithin(prompts, np.zeros(len(rows))), strata.lower[rows] @ weights
+    return float(np.sqrt(p0.mean(p0.centred(rewards) ** 2)))

@@ -26,7 +26,7 @@ class LadderPlan:
     Attributes
     ----------
     islands : of each prompt.
-    chains : of each island; all their states are the rung's samples.
+    chains : of each island; their last states are the rung's samples.
     shard_size : chains that a worker moves at once, at most.
     """
 

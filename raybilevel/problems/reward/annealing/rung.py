@@ -1,8 +1,8 @@
 """The next rung: how far it is, which samples go there, and how they are moved.
 
 All of it comes from the rungs before, so that what islands say of Z stays unbiased: adapted to its
-own moves a rung's would not be. All states of all chains are the rung's samples (waste-free: Dau &
-Chopin 2022, arXiv 2011.02328).
+own moves a rung's would not be. The last states of each chain are the rung's samples (waste-free:
+Dau & Chopin 2022, arXiv 2011.02328).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.annealing.plan import LadderPlan
-from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.resampling import resampled
-from raybilevel.upper.strata import next_steps
+from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.resampling import systematic
+from raybilevel.upper.strata import next_steps, of_last_rung
 
 _ACCEPTANCE = 0.65
 _GAIN = 2.0
@@ -46,18 +46,15 @@ class Rung:
     of: np.ndarray
 
 
-def next_rung(
-    state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray, heading: np.ndarray
-) -> Rung:
-    """The rung after a state's last.
+def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray) -> Rung:
+    """The rung after a state's last, towards its heading; prompts that are there wait for others.
 
     Parameters
     ----------
     prompts : which prompt each sample (n,) is of; lower : (n, K) their lower rewards.
-    heading : (C, K) the s to go towards; where all prompts are there, they move on the spot.
     """
     last = _LastRung.of(state, prompts, lower)
-    way = heading - last.scales
+    way = state["rungs_heading"] - last.scales
     shares = np.minimum(plan.samples_per_prompt / last.prompts.counts, 1.0)
     steps = next_steps(last.prompts, last.tilt(way), plan.effective * shares)
     moving = np.any(way != 0, axis=1)
@@ -93,9 +90,8 @@ class _LastRung:
     @classmethod
     def of(cls, state: Arrays, prompts: Prompts, lower: np.ndarray) -> _LastRung:
         """Of a state."""
-        last, log_z = np.zeros(len(prompts.shares), np.int64), state["rungs_log_z"][-1]
-        np.maximum.at(last, prompts.of, state["pool/rung"])
-        rows = np.flatnonzero(state["pool/rung"] == last[prompts.of])
+        log_z = state["rungs_log_z"][-1]
+        rows = np.flatnonzero(of_last_rung(prompts, state["pool/rung"]))
         return cls(
             rows,
             Prompts(prompts.of[rows], prompts.shares),
@@ -111,27 +107,20 @@ class _LastRung:
 
     def log_means(self, log_weights: np.ndarray) -> np.ndarray:
         """(C, J) log of each island's mean weight."""
-        islands, ordered = self.islands, log_weights[self.islands.order]
-        top = islands.largest(ordered)
-        total = islands.sums(np.exp(ordered - islands.each(top)))
-        return np.asarray(top + np.log(total / islands.counts)).reshape(self.log_z.shape)
+        of_islands = self.islands.log_means(log_weights[self.islands.order])
+        return of_islands.reshape(self.log_z.shape)
 
     def sds(self, tilt: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
         """(C,) standard deviation of a tilt (m,) under weights; islands count by their Z."""
-        prompts = self.prompts
-        ordered = (log_weights + self.log_z.reshape(-1)[self.islands.of])[prompts.order]
-        weights = np.exp(ordered - prompts.each(prompts.largest(ordered)))
-        weights /= prompts.each(prompts.sums(weights))
-        tilt = tilt[prompts.order]
-        mean = prompts.each(prompts.sums(weights * tilt))
-        return np.asarray(np.sqrt(prompts.sums(weights * (tilt - mean) ** 2)))
+        p = TiltedWithin(self.prompts, log_weights + self.log_z.ravel()[self.islands.of])
+        return np.sqrt(p.means(p.centred(tilt) ** 2))
 
     def chosen(
         self, log_weights: np.ndarray, moving: np.ndarray, count: int, rng: np.random.Generator
     ) -> np.ndarray:
         """Of each moving island (I,) so many samples, by their places, drawn by their weights."""
         return np.concatenate(
-            [own[resampled(w, count, rng)] for own, w in self._islands(log_weights, moving)]
+            [own[systematic(w, count, rng)] for own, w in self._islands(log_weights, moving)]
         )
 
     def _islands(

@@ -23,10 +23,6 @@ class TableModel(Model):
     def check(self) -> None:
         """The table was checked when it was read."""
 
-    def why_fixed(self) -> str:
-        """Nothing is drawn."""
-        return f"{self._named} is a table, whose samples are there already"
-
     def sampler(self, device: str) -> Sampler:
         """None: raises `InputError`."""
         raise InputError(

@@ -17,7 +17,6 @@ from raybilevel.problems.reward.drawing.lineages import ancestry
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.upper.resampling import resample
-from raybilevel.upper.strata import Strata
 from raybilevel.upper.variables import Variable
 
 _SHOWN, _COLUMNS = 8, 10
@@ -50,7 +49,7 @@ class Descendants:
         if strata is None:
             return None
         rng = np.random.default_rng([int(state["seed_base"]), _CHOICE])
-        weights = np.where(_at_the_end(strata), point.weights, 0.0)
+        weights = np.where(strata.last, point.weights, 0.0)
         chosen = resample(weights / weights.sum(), _SHOWN, rng)
         columns = _evenly(int(strata.rung[chosen].max()))
         rows = np.stack([_ancestors(state, row, columns) for row in chosen])
@@ -59,13 +58,6 @@ class Descendants:
         named = zip(prompts, scales, strict=True)
         lambdas = [_lambdas(_coefficients(point.objective, int(c)), s) for c, s in named]
         return cls(rows, rungs, np.stack(lambdas), prompts)
-
-
-def _at_the_end(strata: Strata) -> np.ndarray:
-    """(n,) whether a sample is of its prompt's last rung."""
-    last = np.zeros(len(strata.prompts.shares), np.int64)
-    np.maximum.at(last, strata.prompts.of, strata.rung)
-    return np.asarray(strata.rung == last[strata.prompts.of])
 
 
 def _evenly(last: int) -> np.ndarray:

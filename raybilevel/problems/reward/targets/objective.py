@@ -11,7 +11,6 @@ from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.diagnostics import Diagnostics, examine
 from raybilevel.upper.gates import GATES_OF_KL, Gates
 from raybilevel.upper.interval import Degrees, degrees_of_carriers
-from raybilevel.upper.island_gates import examine_islands
 from raybilevel.upper.kl import kl_estimate
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.within import EstimateWithin
@@ -51,11 +50,8 @@ class TargetObjective(PoolObjective):
             return GATES_OF_KL
         return replace(super().gates, tail_of_gradient=False)
 
-    def examine(self, estimate_: Estimate, *, of_size: bool = False) -> Diagnostics:
-        """Whether an estimate can be believed: its value, on which the interval rests."""
-        if self.strata is not None:
-            return examine_islands(estimate_, self.strata)
-        gates = self.gates.of_size if of_size else self.gates
+    def examine_rows(self, estimate_: Estimate, gates: Gates) -> Diagnostics:
+        """By its value, on which the interval rests."""
         return examine(equation(estimate_), [0], gates, of="estimate")
 
 

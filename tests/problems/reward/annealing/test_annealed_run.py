@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.annealing import replayed
+from raybilevel.lower.sampling.noise import normal_noise
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.drawing.lineages import ancestry, lineages_of
 from raybilevel.runtime.rounds import run_locally
@@ -21,25 +22,17 @@ BEST = 0.4
 MEANS = {"low": 0.0, "high": 1.0}
 
 
-class Images:
-    """Noise as it is, as images of one channel; perhaps moved by its prompt."""
-
-    noise_shape = (1, 2, 2)
-
-    def __call__(self, noise, prompts=None):
-        if prompts is None:
-            return noise
-        return noise + torch.tensor([MEANS[p] for p in prompts]).reshape(-1, 1, 1, 1)
+def images(noise):
+    """Noise as it is, as images of one channel."""
+    return noise
 
 
-class Prompted(Images):
-    def __call__(self, noise, prompts):
-        return super().__call__(noise, prompts)
+def prompted(noise, prompts):
+    """The same, moved by its prompt."""
+    return noise + torch.tensor([MEANS[p] for p in prompts]).reshape(-1, 1, 1, 1)
 
 
-class Unprompted(Images):
-    def __call__(self, noise):
-        return super().__call__(noise)
+images.noise_shape = prompted.noise_shape = (1, 2, 2)
 
 
 def value(images):
@@ -56,7 +49,7 @@ def priced(images):
 
 def tuning(**changes):
     given = {
-        "model": Unprompted(), "lower_reward": value, "upper_reward": priced,
+        "model": images, "lower_reward": value, "upper_reward": priced,
         "lambda_": Variable("lambda", 1.0, 0.05, 20.0, "log"), "estimator": "annealed",
     }  # fmt: skip
     return RewardTuning(**given | changes)
@@ -84,19 +77,11 @@ def test_an_optimum_far_below_p0s_reach_is_inside_its_interval(climbed):
 
 
 def test_each_row_is_what_its_lineage_draws(climbed):
-    state, model = climbed[0].state, Unprompted()
+    state = climbed[0].state
     rows = np.random.default_rng(0).choice(len(state["pool/seed"]), 200)
 
-    def noise(seeds):
-        return torch.stack(
-            [
-                torch.randn(model.noise_shape, generator=torch.Generator().manual_seed(s))
-                for s in seeds
-            ]
-        )
-
-    images = model(replayed(noise, lineages_of(state, rows)))
-    np.testing.assert_array_equal(value(images).numpy(), state["pool/lower.lower"][rows])
+    z = replayed(lambda seeds: normal_noise(seeds, images.noise_shape), lineages_of(state, rows))
+    np.testing.assert_array_equal(value(images(z)).numpy(), state["pool/lower.lower"][rows])
     rungs = [state["pool/rung"][ancestry(state, row)] for row in rows]
     assert all(path[0] == 0 for path in rungs)
     assert max(len(path) for path in rungs) > 100
@@ -205,7 +190,7 @@ def test_groups_of_prompts_go_down_ladders_of_their_own(tmp_path):
     table = tmp_path / "prompts.csv"
     table.write_text("prompt,group\nlow,a\nhigh,b\n")
     lambda_ = {g: Variable("lambda", 1.0, 0.05, 20.0, "log") for g in "ab"}
-    problem = tuning(model=Prompted(), prompts=str(table), lambda_=lambda_, samples_per_prompt=1024)
+    problem = tuning(model=prompted, prompts=str(table), lambda_=lambda_, samples_per_prompt=1024)
     run, rows = run_locally(problem, RunConfig(seed=10))
     assert run.stop.status is Status.CONVERGED
     last = rows[-1]
@@ -263,7 +248,7 @@ def test_fewer_than_sixteen_islands_are_refused():
 
 
 def test_a_pool_too_small_for_its_islands_stays_with_p0():
-    given = {"model": Prompted(), "prompts": ("low", "high"), "samples_per_prompt": 29}
+    given = {"model": prompted, "prompts": ("low", "high"), "samples_per_prompt": 29}
     run, rows = run_locally(tuning(estimator="auto", **given), RunConfig(seed=0))
     assert run.stop.status is Status.STOPPED
     assert "rung" not in rows[-1]
