@@ -42,6 +42,10 @@ class Lineage:
         """Whether it has left the noise that its first seed gives."""
         return bool(self.rhos)
 
+    def then(self, seed: int, rho: float) -> Lineage:
+        """Where it is after one more move."""
+        return Lineage((*self.seeds, seed), (*self.rhos, rho))
+
 
 def replayed(noise: Callable[[Sequence[int]], Tensor], lineages: Sequence[Lineage]) -> Tensor:
     """The noise (N, ...) of particles, to the bit as it was when they moved.
@@ -83,5 +87,9 @@ def accepts(tilts: np.ndarray, proposed_tilts: np.ndarray, seeds: Sequence[int])
     seeds : of the moves, which decide.
     """
     # -log of a uniform number is exponential, and never infinite as drawn here
-    thresholds = [np.random.default_rng([s, _ACCEPTANCE]).standard_exponential() for s in seeds]
+    # keyed, as hashing a seed would take as long again
+    thresholds = [
+        np.random.Generator(np.random.Philox(key=[seed, _ACCEPTANCE])).standard_exponential()
+        for seed in seeds
+    ]
     return np.asarray(proposed_tilts - tilts >= -np.array(thresholds))

@@ -11,6 +11,7 @@ import numpy as np
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.reward.drawing.checks import check_finite, naming
+from raybilevel.problems.reward.drawing.particles import Particles
 from raybilevel.problems.reward.models.base import DrawnSamples, Sampler
 from raybilevel.problems.reward.probe import said_of_prompts
 from raybilevel.problems.reward.prompts import PromptList
@@ -37,6 +38,7 @@ class Batches:
         self, sampler: Sampler, rewards: Mapping[str, Reward], prompts: PromptList | None
     ) -> None:
         self.sampler, self._rewards, self._prompts = sampler, rewards, prompts
+        self.particles = Particles(sampler.noise)
 
     def of_seeds(self, seeds: Sequence[int], places: Sequence[int] | None) -> DrawnSamples:
         """A sample a seed; `RunError` for one that is not finite."""

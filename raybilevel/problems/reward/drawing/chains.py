@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raybilevel.lower.sampling.annealing import accepts, proposed, replayed
+from raybilevel.lower.sampling.annealing import accepts, proposed
 from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.models.base import DrawnSamples
@@ -22,7 +23,7 @@ _LOWER = "pool/lower."
 
 def moved(batches: Batches, shard: MoveParticles) -> Output:
     """All states of a shard's particles, in the order (move, particle)."""
-    z = replayed(batches.sampler.noise, shard.lineages)
+    lineages, z = list(shard.lineages), batches.particles.at(shard.lineages)
     scales = np.array(shard.scales)
     values = {f"pool/{column}": np.array(row) for column, row in shard.rewards.items()}
     done = []
@@ -31,7 +32,10 @@ def moved(batches: Batches, shard: MoveParticles) -> Output:
         drawn = batches.of_noise(further, seeds, shard.prompts)
         output = batches.rewarded(drawn, seeds, shard.prompts)
         accepted = accepts(_tilts(values, scales), _tilts(output.rows, scales), seeds)
+        for i in np.flatnonzero(accepted):
+            lineages[i] = lineages[i].then(seeds[i], shard.rhos[i])
         z[accepted] = further[accepted]
+        batches.particles.remember(compress(lineages, accepted), further[accepted])
         values = {c: np.where(accepted, output.rows[c], before) for c, before in values.items()}
         rows = {**output.rows, **values, "pool/accepted": accepted}
         done.append(replace(output, rows=rows))
@@ -44,7 +48,7 @@ def samples_of(batches: Batches, shard: DrawSamples) -> DrawnSamples:
     moved_rows = [i for i, lineage in enumerate(lineages) if lineage.moved]
     if not moved_rows:
         return batches.of_seeds(shard.seeds, shard.prompts)
-    z = replayed(batches.sampler.noise, [lineages[i] for i in moved_rows])
+    z = batches.particles.at([lineages[i] for i in moved_rows])
     rows = [i for i, lineage in enumerate(lineages) if not lineage.moved]
     drawn = [batches.of_noise(z, seeds[moved_rows].tolist(), _at(shard.prompts, moved_rows))]
     if rows:
