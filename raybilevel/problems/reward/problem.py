@@ -26,7 +26,7 @@ from raybilevel.problems.base import (
     Update,
 )
 from raybilevel.problems.model_options import pinned_options
-from raybilevel.problems.reward.annealing.climb import next_state
+from raybilevel.problems.reward.annealing.climb import is_on_its_way, next_state
 from raybilevel.problems.reward.annealing.convergence import is_beyond, stop_of_ladder
 from raybilevel.problems.reward.annealing.heading import heading
 from raybilevel.problems.reward.annealing.rungs import (
@@ -183,7 +183,7 @@ class RewardTuning(RewardSettings, Problem):
         return grown(state, rows) | counted(state, drawn.sums)
 
     def _moved(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
-        """The state with the next rung."""
+        """The state with a rung's next moves."""
         lower = lower_of(self, state)
         prompts = of_one(prompts_of(self.prompt_list, state), len(lower))
         return (yield from next_state(state, self.ladder_plan, prompts, lower))
@@ -200,6 +200,8 @@ class RewardTuning(RewardSettings, Problem):
             prompts, lower = self.prompt_count or 1, len(self.lower_rewards)
             state |= begin(self.ladder_plan, prompts, lower)
         solution = solve(self.objective(state))
+        if is_on_its_way(state):
+            return solution, None
         state["rungs_heading"] = heading(solution)
         stop = stop_of_ladder(solution, self.size, int(state["rungs_arrived"]))
         state["rungs_arrived"] = state["rungs_arrived"] + (not is_beyond(solution))

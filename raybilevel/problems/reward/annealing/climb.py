@@ -1,4 +1,4 @@
-"""A round that moves a pool's samples to the next rung."""
+"""A round that moves a pool's samples: to the next rung, or further on it."""
 
 from __future__ import annotations
 
@@ -18,42 +18,85 @@ from raybilevel.upper.prompts import Prompts
 _REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
 
+def is_on_its_way(state: Arrays) -> bool:
+    """Whether moves of the last rung are left."""
+    return int(state["rungs_left"]) > 0
+
+
 def next_state(
     state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray
 ) -> Generator[Stage, Output, Arrays]:
-    """Draw the next rung: arguments as for `next_rung`; returns the state with it."""
-    rung = next_rung(state, plan, prompts, lower)
-    count = len(rung.chains)
-    parts = np.split(np.arange(count), range(plan.shard_size, count, plan.shard_size))
-    drawn = yield Stage(tuple(_shards(state, plan, rung, parts)))
+    """Move chains `plan.moves` times; arguments as for `next_rung`."""
+    if is_on_its_way(state):
+        chains = _last(state, plan)
+    else:
+        rung = next_rung(state, plan, prompts, lower)
+        state, chains = _with(state, rung), rung.chains
+    parts = _parts(plan, len(chains))
+    drawn = yield Stage(tuple(_shards(state, plan, chains, parts)))
     states = np.concatenate([np.tile(part, plan.moves) for part in parts])
+    numbers = _numbers(state, plan)
     rows = drawn.rows | {
-        "pool/rung": np.concatenate([_rungs(state, len(part), plan) for part in parts]),
-        "pool/island": state["pool/island"][rung.chains[states]],
-        "pool/parent": _parents(len(state["pool/seed"]), plan, rung, parts),
-        "pool/rho": rung.rhos[rung.of[states]],
+        "pool/rung": np.concatenate([np.repeat(numbers, len(part)) for part in parts]),
+        "pool/island": state["pool/island"][chains[states]],
+        "pool/parent": _parents(len(state["pool/seed"]), plan, chains, parts),
+        "pool/rho": state["rungs_rho"][-1][_prompts(state, plan, chains[states])],
     }
-    acceptance = _acceptance(state, rung.of[states], rows["pool/accepted"])
-    return _with(grown(state, rows) | counted(state, drawn.sums), rung, acceptance)
+    return _after(grown(state, rows) | counted(state, drawn.sums), plan, len(states))
+
+
+def _with(state: Arrays, rung: Rung) -> Arrays:
+    """The state with a rung of which nothing is drawn."""
+    new = {
+        "rungs_scale": rung.scales,
+        "rungs_log_z": rung.log_z,
+        "rungs_rho": rung.rhos,
+        "rungs_tilt_sd": rung.tilt_sds,
+        "rungs_acceptance": state["rungs_acceptance"][-1],
+    }
+    added = {name: np.concatenate([state[name], a[None]]) for name, a in new.items()}
+    counts = {"moves": rung.moves, "left": rung.moves, "apart": rung.apart}
+    counts["chains"] = len(rung.chains)
+    return {**state, **added, **{f"rungs_{name}": np.array(n) for name, n in counts.items()}}
+
+
+def _last(state: Arrays, plan: LadderPlan) -> np.ndarray:
+    """The row (m,) that each chain is at."""
+    count = int(state["rungs_chains"])
+    found, first = [], len(state["pool/seed"]) - plan.moves * count
+    for part in _parts(plan, count):
+        first += plan.moves * len(part)
+        found.append(np.arange(first - len(part), first))
+    return np.concatenate(found)
+
+
+def _parts(plan: LadderPlan, count: int) -> list[np.ndarray]:
+    """Which chains each shard moves."""
+    return np.split(np.arange(count), range(plan.shard_size, count, plan.shard_size))
+
+
+def _prompts(state: Arrays, plan: LadderPlan, rows: np.ndarray) -> np.ndarray:
+    """The prompt of some rows, by its place."""
+    return np.asarray(state["pool/island"][rows] // plan.islands)
 
 
 def _shards(
-    state: Arrays, plan: LadderPlan, rung: Rung, parts: Sequence[np.ndarray]
+    state: Arrays, plan: LadderPlan, chains: np.ndarray, parts: Sequence[np.ndarray]
 ) -> list[MoveParticles]:
     """Of some chains each; seeds are those of the rows that they become."""
     first, shards = len(state["pool/seed"]), []
     columns = [column for column in state if column.startswith(_REWARDS)]
     for part in parts:
-        chains, of = rung.chains[part], rung.of[part]
+        rows, of = chains[part], _prompts(state, plan, chains[part])
         last = first + len(part) * plan.moves
         seeds = sample_seeds(state["seed_base"], first, last)
-        prompts = state["pool/prompt"][chains].tolist() if "pool/prompt" in state else None
+        prompts = state["pool/prompt"][rows].tolist() if "pool/prompt" in state else None
         shards.append(
             MoveParticles(
-                lineages_of(state, chains),
-                {c.removeprefix("pool/"): tuple(state[c][chains].tolist()) for c in columns},
-                tuple(map(tuple, rung.scales[of].tolist())),
-                tuple(rung.rhos[of].tolist()),
+                lineages_of(state, rows),
+                {c.removeprefix("pool/"): tuple(state[c][rows].tolist()) for c in columns},
+                tuple(map(tuple, state["rungs_scale"][-1][of].tolist())),
+                tuple(state["rungs_rho"][-1][of].tolist()),
                 tuple(tuple(seeds[i : i + len(part)]) for i in range(0, len(seeds), len(part))),
                 None if prompts is None else tuple(prompts),
             )
@@ -62,38 +105,32 @@ def _shards(
     return shards
 
 
-def _rungs(state: Arrays, chains: int, plan: LadderPlan) -> np.ndarray:
-    """The new rung for the last states of some chains; none for those on the way."""
-    found = np.full((plan.moves, chains), -1)
-    found[-plan.kept :] = len(state["rungs_scale"])
-    return found.ravel()
+def _numbers(state: Arrays, plan: LadderPlan) -> np.ndarray:
+    """(moves,) the rung for states that count, in the last half of its moves; -1 for others."""
+    moves, left, apart = (int(state[f"rungs_{name}"]) for name in ("moves", "left", "apart"))
+    number = moves - left + 1 + np.arange(plan.moves)
+    counts = (number > moves // 2) & (number % apart == 0)
+    return np.where(counts, len(state["rungs_scale"]) - 1, -1)
 
 
-def _parents(first: int, plan: LadderPlan, rung: Rung, parts: Sequence[np.ndarray]) -> np.ndarray:
+def _parents(
+    first: int, plan: LadderPlan, chains: np.ndarray, parts: Sequence[np.ndarray]
+) -> np.ndarray:
     """The row that each drawn row comes from: its chain's before, or where that began."""
     found = []
     for part in parts:
         later = len(part) * (plan.moves - 1)
-        found += [rung.chains[part], np.arange(first, first + later)]
+        found += [chains[part], np.arange(first, first + later)]
         first += later + len(part)
     return np.concatenate(found)
 
 
-def _acceptance(state: Arrays, of: np.ndarray, accepted: np.ndarray) -> np.ndarray:
-    """(C,) share of accepted moves; of a prompt that did not move what it was before."""
-    before = state["rungs_acceptance"][-1]
-    moves = np.bincount(of, minlength=len(before))
-    hits = np.bincount(of, weights=accepted, minlength=len(before))
-    return np.where(moves > 0, hits / np.maximum(moves, 1), before)
-
-
-def _with(state: Arrays, rung: Rung, acceptance: np.ndarray) -> Arrays:
-    """The state with a rung that was drawn."""
-    new = {
-        "rungs_scale": rung.scales,
-        "rungs_log_z": rung.log_z,
-        "rungs_rho": rung.rhos,
-        "rungs_tilt_sd": rung.tilt_sds,
-        "rungs_acceptance": acceptance,
-    }
-    return {**state, **{name: np.concatenate([state[name], a[None]]) for name, a in new.items()}}
+def _after(state: Arrays, plan: LadderPlan, new: int) -> Arrays:
+    """The state once its last rows are drawn: what is left, and how many moves were accepted."""
+    of = _prompts(state, plan, np.arange(len(state["pool/seed"]) - new, len(state["pool/seed"])))
+    acceptance = state["rungs_acceptance"].copy()
+    moves = np.bincount(of, minlength=acceptance.shape[1])
+    hits = np.bincount(of, state["pool/accepted"][-new:], acceptance.shape[1])
+    acceptance[-1, moves > 0] = hits[moves > 0] / moves[moves > 0]
+    left = state["rungs_left"] - plan.moves
+    return {**state, "rungs_acceptance": acceptance, "rungs_left": np.asarray(left)}

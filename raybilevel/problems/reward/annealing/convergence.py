@@ -14,7 +14,7 @@ _BEYOND = (StopReason.FRONTIER, StopReason.NOWHERE)
 _LANDED = 0.98
 """Share of effective samples that a rung has where the ladder ends: it ends on one."""
 
-_MOST = 8
+_MOST = 4
 """Rungs that are drawn once nothing lies beyond: to land, and for a flat objective to show a
 curvature. An optimum that nobody knows moves from rung to rung, and would be followed for ever."""
 
@@ -40,7 +40,7 @@ def stop_of_ladder(solution: PoolSolution, size: int, arrived: int) -> Stop | No
             refused = ending.solution.refused
             assert refused is not None, "what was refused was looked at"
             return _disagreeing(refused)
-    settled = arrived >= _MOST or all(map(_settled, found.values()))
+    settled = arrived >= _MOST or (arrived and all(map(_settled, found.values())))
     if not settled:
         return None
     share = size / solution.n

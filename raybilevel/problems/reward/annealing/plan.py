@@ -16,6 +16,7 @@ FEWEST_ISLANDS = 16
 
 _IN_ALL = 30  # of several prompts
 _MOVES, _KEPT = 32, 16
+_MIXING, _MOST_APART = 12.0, 8
 _SHARDS = 4  # of a rung, that workers may share
 
 
@@ -35,10 +36,10 @@ class LadderPlan:
     shard_size: int
 
     moves: ClassVar[int] = _MOVES
-    """Of a chain at each rung: fewer lag behind the rung, and its errors are understated."""
+    """Of a chain at a rung, at least: fewer lag behind the rung, and its errors are understated."""
 
     kept: ClassVar[int] = _KEPT
-    """States of a chain that count for the rung: the last."""
+    """States of a chain that count for the rung, from the last half of its moves."""
 
     effective: ClassVar[float] = 0.9
     """Share of effective samples at which the next rung is."""
@@ -53,6 +54,10 @@ class LadderPlan:
         chains = max(size // (prompts * each * _MOVES), 1)
         shard = max(min(shard_size, prompts * each * chains // _SHARDS), 1)
         return cls(each, chains, shard)
+
+    def apart(self, rho: float) -> int:
+        """Moves between states that count, where moves go so far."""
+        return min(math.ceil(_MIXING / (self.moves * rho**2)), _MOST_APART)
 
     @property
     def samples_per_prompt(self) -> int:

@@ -18,7 +18,7 @@ from raybilevel.upper.prompts import Prompts, TiltedWithin
 from raybilevel.upper.resampling import systematic
 from raybilevel.upper.strata import next_steps, of_last_rung
 
-_ACCEPTANCE = 0.65
+_ACCEPTANCE = 0.44
 _GAIN = 2.0
 _FIRST_RHO = 1.0
 _LEAST_RHO = 1e-3
@@ -36,6 +36,7 @@ class Rung:
     rhos, tilt_sds : (C,) how far moves go, and the standard deviation of s.r2 there.
     chains : (m,) rows of the pool that are moved, island by island.
     of : (m,) the prompt of each.
+    moves : of each chain; in the last half of them every `apart`-th state counts.
     """
 
     scales: np.ndarray
@@ -44,6 +45,8 @@ class Rung:
     tilt_sds: np.ndarray
     chains: np.ndarray
     of: np.ndarray
+    moves: int
+    apart: int
 
 
 def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray) -> Rung:
@@ -65,8 +68,10 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     rng = np.random.default_rng([int(state["seed_base"]), len(state["rungs_scale"]), _RESAMPLING])
     chosen = last.chosen(log_weights, np.repeat(moving, plan.islands), plan.chains, rng)
     log_z = last.log_z + last.log_means(log_weights)
-    of = last.prompts.of[chosen]
-    return Rung(scales, log_z, _rhos(state, tilt_sds), tilt_sds, last.rows[chosen], of)
+    of, rhos = last.prompts.of[chosen], _rhos(state, tilt_sds)
+    apart = plan.apart(float(rhos[moving].min()))
+    moves = plan.moves * apart * 2 ** int(state["rungs_arrived"])
+    return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], of, moves, apart)
 
 
 @dataclass(frozen=True, eq=False)

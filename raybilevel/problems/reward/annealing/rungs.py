@@ -64,6 +64,7 @@ def begin(plan: LadderPlan, prompts: int, lower: int) -> Arrays:
         "rungs_tilt_sd": np.zeros((1, prompts)),
         "rungs_acceptance": np.full((1, prompts), np.nan),
         "rungs_arrived": np.array(0),
+        "rungs_left": np.array(0),
     }
 
 
