@@ -84,12 +84,8 @@ def accepts(tilts: np.ndarray, proposed_tilts: np.ndarray, seeds: Sequence[int])
     Parameters
     ----------
     tilts, proposed_tilts : (N,) s.r2 before and after.
-    seeds : of the moves, which decide.
+    seeds : of the moves, which no others share; the first of them decides on all.
     """
     # -log of a uniform number is exponential, and never infinite as drawn here
-    # keyed, as hashing a seed would take as long again
-    thresholds = [
-        np.random.Generator(np.random.Philox(key=[seed, _ACCEPTANCE])).standard_exponential()
-        for seed in seeds
-    ]
-    return np.asarray(proposed_tilts - tilts >= -np.array(thresholds))
+    thresholds = np.random.default_rng([seeds[0], _ACCEPTANCE]).standard_exponential(len(seeds))
+    return np.asarray(proposed_tilts - tilts >= -thresholds)

@@ -28,7 +28,7 @@ from raybilevel.problems.base import (
 from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.annealing.climb import is_on_its_way, next_state
 from raybilevel.problems.reward.annealing.convergence import is_beyond, stop_of_ladder
-from raybilevel.problems.reward.annealing.heading import heading
+from raybilevel.problems.reward.annealing.heading import heading, past
 from raybilevel.problems.reward.annealing.rungs import (
     COLUMNS,
     begin,
@@ -202,9 +202,11 @@ class RewardTuning(RewardSettings, Problem):
         solution = solve(self.objective(state))
         if is_on_its_way(state):
             return solution, None
-        state["rungs_heading"] = heading(solution)
-        stop = stop_of_ladder(solution, self.size, int(state["rungs_arrived"]))
-        state["rungs_arrived"] = state["rungs_arrived"] + (not is_beyond(solution))
+        arrived, beyond = int(state["rungs_arrived"]), is_beyond(solution)
+        first = not (arrived or beyond)
+        state["rungs_heading"] = past(solution) if first else heading(solution)
+        state["rungs_arrived"] = np.array(arrived + (not beyond))
+        stop = stop_of_ladder(solution, self.size, arrived)
         return solution, stop
 
     def _begins(self, state: Arrays, stop: Stop | None) -> bool:

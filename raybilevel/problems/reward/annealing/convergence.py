@@ -14,9 +14,10 @@ _BEYOND = (StopReason.FRONTIER, StopReason.NOWHERE)
 _LANDED = 0.98
 """Share of effective samples that a rung has where the ladder ends: it ends on one."""
 
-_MOST = 4
-"""Rungs that are drawn once nothing lies beyond: to land, and for a flat objective to show a
-curvature. An optimum that nobody knows moves from rung to rung, and would be followed for ever."""
+_FEWEST, _MOST = 2, 5
+"""Rungs that are drawn once nothing lies beyond: past the optimum, on it, and for a flat objective
+more of them, to show a curvature. An optimum that nobody knows moves from rung to rung, and would
+be followed for ever; one that is believed as soon as it may be is believed by chance."""
 
 _REMEDY = "raise pool_size"
 
@@ -32,7 +33,7 @@ def stop_of_ladder(solution: PoolSolution, size: int, arrived: int) -> Stop | No
     Parameters
     ----------
     size : of a rung, which is what a user may raise.
-    arrived : rungs before this one at which nothing lay beyond.
+    arrived : rungs that were drawn since nothing lay beyond for the first time.
     """
     found = endings(solution)
     for ending in found.values():
@@ -40,8 +41,7 @@ def stop_of_ladder(solution: PoolSolution, size: int, arrived: int) -> Stop | No
             refused = ending.solution.refused
             assert refused is not None, "what was refused was looked at"
             return _disagreeing(refused)
-    settled = arrived >= _MOST or (arrived and all(map(_settled, found.values())))
-    if not settled:
+    if arrived < _FEWEST or (arrived < _MOST and not all(map(_settled, found.values()))):
         return None
     share = size / solution.n
     return joined_stop(

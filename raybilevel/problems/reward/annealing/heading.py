@@ -16,6 +16,13 @@ from raybilevel.upper.variables import Box
 _LENGTH = 1.0
 """Of what is looked ahead, in scaled coordinates: a rung goes as far of it as samples do."""
 
+_PAST = 2.0  # more than a rung can be away
+
+
+def past(solution: PoolSolution) -> np.ndarray:
+    """As `heading`, but beyond an optimum, which is known better from both of its sides."""
+    return _PAST * heading(solution)
+
 
 def heading(solution: PoolSolution) -> np.ndarray:
     """The s (C, K) of each prompt to go towards."""

@@ -1,8 +1,8 @@
 """How particles go down a ladder: in which islands, by how many moves.
 
-Numbers were chosen on Gaussians and mixtures of 1 to 64 dimensions, where p0 keeps 1, 0.1 and
-0.01 % of its samples: few long chains, short rungs and two moves of three accepted are what makes
-stated errors true. `jobs/bench/annealed.py` prints it for others.
+Numbers were chosen on Gaussians, quadratics and mixtures of 1 to 64 dimensions, where p0 keeps 1,
+0.1 and 0.01 % of its samples: few long chains, short rungs, and moves until correlations fall are
+what makes stated errors true. `jobs/bench/annealed.py` prints it for others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ FEWEST_ISLANDS = 16
 
 _IN_ALL = 30  # of several prompts
 _MOVES, _KEPT = 32, 16
-_MIXING, _MOST_APART = 12.0, 8
+_MIXING = 12.0  # moves of a chain times rho^2: what a chain forgets of where it was
+_MOST_APART = 8
 _SHARDS = 4  # of a rung, that workers may share
 
 

@@ -2,7 +2,8 @@
 
 All of it comes from the rungs before, so that what islands say of Z stays unbiased: adapted to its
 own moves a rung's would not be. The last states of each chain are the rung's samples (waste-free:
-Dau & Chopin 2022, arXiv 2011.02328).
+Dau & Chopin 2022, arXiv 2011.02328). Where moves go less far there are more of them; and on an
+optimum twice as many from rung to rung, as what is said of it rests on those.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from raybilevel.upper.prompts import Prompts, TiltedWithin
 from raybilevel.upper.resampling import systematic
 from raybilevel.upper.strata import next_steps, of_last_rung
 
-_ACCEPTANCE = 0.44
+_ACCEPTANCE = 0.44  # the best of one dimension: Roberts & Rosenthal 2001, Stat. Sci. 16, 351-367
 _GAIN = 2.0
 _FIRST_RHO = 1.0
 _LEAST_RHO = 1e-3
@@ -70,8 +71,13 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     log_z = last.log_z + last.log_means(log_weights)
     of, rhos = last.prompts.of[chosen], _rhos(state, tilt_sds)
     apart = plan.apart(float(rhos[moving].min()))
-    moves = plan.moves * apart * 2 ** int(state["rungs_arrived"])
+    moves = plan.moves * apart * 2 ** _landed(state)
     return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], of, moves, apart)
+
+
+def _landed(state: Arrays) -> int:
+    """Which of the rungs on an optimum the next one is; the first is past it."""
+    return max(int(state["rungs_arrived"]) - 1, 0)
 
 
 @dataclass(frozen=True, eq=False)
