@@ -13,6 +13,7 @@ order alone, and a jackknife over islands may hold them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ from raybilevel.upper.islands import Islands
 from raybilevel.upper.prompts import Prompts
 
 _HALVINGS = 40
+_LEAST = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,22 +141,41 @@ def _effective(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
     return np.asarray(strata.sums(weights) ** 2 / (strata.counts * strata.sums(weights**2)))
 
 
-def next_steps(prompts: Prompts, tilt: np.ndarray, effective: np.ndarray) -> np.ndarray:
-    """(C,) how far along a tilt (n,) a prompt's samples stay effective: in [0, 1].
+def next_steps(
+    prompts: Prompts, tilt: np.ndarray, effective: np.ndarray, sds: np.ndarray
+) -> np.ndarray:
+    """(C,) how far along a tilt (n,) prompts' samples stay effective: in [0, 1].
 
-    The share of effective samples falls along it (its log-derivative is twice the difference of
-    two means of the tilt, the second under the square of the weights).
+    As far for all of them, in standard deviations of the tilt, as they are on average: each has few
+    chains, and a step as far as these happen to allow would bias what they say of Z. None goes so
+    far that less than `_LEAST` of the wanted share is left of its own.
 
     Parameters
     ----------
     prompts : of the samples of one rung.
     effective : (C,) the share of samples that has to be, in (0, 1).
+    sds : (C,) standard deviations of the tilt under p0; 0 of a prompt that stays where it is.
     """
-    ordered = tilt[prompts.order]
-    low, high = np.zeros(len(prompts.shares)), np.ones(len(prompts.shares))
-    whole = _effective(prompts, ordered) >= effective
+    ordered, moving = tilt[prompts.order], sds > 0
+    if not moving.any():
+        return np.ones(len(sds))
+
+    def shares(steps: np.ndarray) -> np.ndarray:
+        return _effective(prompts, prompts.each(steps) * ordered) / effective
+
+    def steps(reach: np.ndarray) -> np.ndarray:
+        return np.where(moving, np.minimum(reach, sds) / np.where(moving, sds, 1.0), 1.0)
+
+    reach = _farthest(lambda r: np.mean(shares(steps(r))[moving]) >= 1.0, sds.max())
+    return np.minimum(steps(reach), _farthest(lambda t: shares(t) >= _LEAST, np.ones(len(sds))))
+
+
+def _farthest(enough: Callable[[np.ndarray], np.ndarray], most: np.ndarray) -> np.ndarray:
+    """Largest numbers up to `most` that are enough, each by itself, where more are not."""
+    low, high = np.zeros_like(most), most
+    whole = enough(most)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        enough = _effective(prompts, prompts.each(middle) * ordered) >= effective
-        low, high = np.where(enough, middle, low), np.where(enough, high, middle)
-    return np.where(whole, 1.0, low)
+        near = enough(middle)
+        low, high = np.where(near, middle, low), np.where(near, high, middle)
+    return np.where(whole, most, low)

@@ -130,10 +130,30 @@ def test_some_prompts_alone_say_what_they_say_among_others():
 
 def test_the_next_rung_is_where_the_wanted_share_of_samples_is_effective():
     u = np.random.default_rng(0).standard_normal(4000)
-    (step,) = next_steps(of_all(4000), 3.0 * u, np.array([0.9]))
+    sds = np.array([np.std(3.0 * u)])
+    (step,) = next_steps(of_all(4000), 3.0 * u, np.array([0.9]), sds)
     w = np.exp(3.0 * step * u)
     assert w.sum() ** 2 / (w**2).sum() == pytest.approx(0.9 * 4000, rel=1e-6)
-    assert next_steps(of_all(4000), 0.01 * u, np.array([0.9]))[0] == 1.0
+    assert next_steps(of_all(4000), 0.01 * u, np.array([0.9]), sds / 300)[0] == 1.0
+
+
+def test_prompts_go_as_far_in_their_own_spreads_and_none_farther_than_its_samples_let_it():
+    rng, n, sds = np.random.default_rng(0), 400, np.append(0.0, np.linspace(1.0, 3.0, 20))
+    tilt = np.repeat(sds, n) * rng.standard_normal(21 * n)
+    prompts = Prompts(np.repeat(np.arange(21), n), np.full(21, 1 / 21))
+
+    def effective(steps):
+        w = np.exp(steps[prompts.of] * tilt).reshape(21, n)
+        return w.sum(1) ** 2 / (w**2).sum(1) / n
+
+    steps = next_steps(prompts, tilt, np.full(21, 0.9), sds)
+    assert steps[0] == 1.0
+    assert np.ptp(steps[1:] * sds[1:]) < 1e-12
+    assert np.mean(effective(steps)[1:]) == pytest.approx(0.9)
+    tilt[n] = 60.0  # it would weigh all that its prompt has
+    steps = next_steps(prompts, tilt, np.full(21, 0.9), sds)
+    assert effective(steps)[1] == pytest.approx(0.54)
+    assert steps[1] * sds[1] < 0.5 * steps[2] * sds[2]
 
 
 def test_gates_refuse_what_no_rung_reaches_and_islands_that_disagree():

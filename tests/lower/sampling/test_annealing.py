@@ -34,7 +34,7 @@ def test_moves_are_accepted_with_the_probability_of_metropolis_decided_by_their_
     down = accepts(np.zeros(n), np.full(n, lower), seeds)
     assert up.all()
     assert abs(down.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / n)
-    again, others = (accepts(np.zeros(n), np.full(n, lower), s) for s in (seeds, seeds[1:] + [n]))
+    again, others = (accepts(np.zeros(n), np.full(n, lower), s) for s in (seeds, [*seeds[1:], n]))
     np.testing.assert_array_equal(down, again)
     assert abs(np.mean(down & others) - 0.09) < 4 * np.sqrt(0.09 * 0.91 / n)
 

@@ -60,7 +60,8 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     last = _LastRung.of(state, prompts, lower)
     way = state["rungs_heading"] - last.scales
     shares = np.minimum(plan.samples_per_prompt / last.prompts.counts, 1.0)
-    steps = next_steps(last.prompts, last.tilt(way), plan.effective * shares)
+    sds = _sds_of_p0(state, prompts, lower, way)
+    steps = next_steps(last.prompts, last.tilt(way), plan.effective * shares, sds)
     moving = np.any(way != 0, axis=1)
     moving = moving if moving.any() else ~moving
     scales = last.scales + np.where(moving, steps, 0.0)[:, None] * way
@@ -73,6 +74,14 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     apart = plan.apart(float(rhos[moving].min()))
     moves = plan.moves * apart * 2 ** _landed(state)
     return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], of, moves, apart)
+
+
+def _sds_of_p0(state: Arrays, prompts: Prompts, lower: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """(C,) standard deviation of what a way (C, K) adds to s.r2, under p0."""
+    rows = np.flatnonzero(state["pool/rung"] == 0)
+    of_p0 = Prompts(prompts.of[rows], prompts.shares)
+    p0 = TiltedWithin(of_p0, np.zeros(len(rows)))
+    return np.sqrt(p0.means(p0.centred(np.sum(lower[rows] * way[of_p0.of], 1)) ** 2))
 
 
 def _landed(state: Arrays) -> int:
