@@ -92,7 +92,8 @@ class RewardSettings(Settings):
         and the samples can be moved.
     islands
         Groups of particles that never meet, by which estimates from moved samples know their
-        error: of one prompt, 16 at least. Several prompts have two each at least, and 30 in all.
+        error: of one prompt, 16 at least. Several prompts have as many each as there are chains,
+        up to this; two at least, and 30 in all.
     gamma
         Penalty constant; inf gives the exact gradient.
     pool_size, max_pool_size

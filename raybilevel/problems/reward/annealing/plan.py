@@ -14,7 +14,7 @@ from typing import ClassVar
 FEWEST_ISLANDS = 16
 """Of one prompt: fewer do not tell how sure an estimate is."""
 
-_IN_ALL = 30  # of several prompts
+_IN_ALL = 30  # of several prompts, at least
 _MOVES, _KEPT = 32, 16
 _MIXING = 12.0  # moves of a chain times rho^2: what a chain forgets of where it was
 _MOST_APART = 8
@@ -49,10 +49,12 @@ class LadderPlan:
     def of(cls, islands: int, size: int, shard_size: int, prompts: int) -> LadderPlan:
         """For about `size` samples a rung, of so many prompts.
 
-        Several prompts have two islands each at least, and 30 in all.
+        Several prompts have as many islands each as they have chains, but no more than one prompt
+        has: what each says is corrected by leaving one out. Two they have at least, and 30 in all.
         """
-        each = islands if prompts == 1 else max(2, math.ceil(max(islands, _IN_ALL) / prompts))
-        chains = max(size // (prompts * each * _MOVES), 1)
+        of_each, least = size // (prompts * _MOVES), max(2, math.ceil(_IN_ALL / prompts))
+        each = islands if prompts == 1 else max(min(of_each, islands), least)
+        chains = max(of_each // each, 1)
         shard = max(min(shard_size, prompts * each * chains // _SHARDS), 1)
         return cls(each, chains, shard)
 
