@@ -23,7 +23,7 @@ from raybilevel.upper.islands import Islands
 from raybilevel.upper.prompts import Prompts
 
 _HALVINGS = 40
-_LEAST = 0.6
+_LEAST = 0.72  # then halfway between two rungs 0.89 of their samples are effective
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,8 @@ class Strata:
     scales : (R, C, K) the s of each rung and prompt, zero at rung 0.
     log_z : (R, C, J) the estimate of each island.
     lower : (n, K) the lower rewards.
-    size : samples that a rung of a prompt has; p0's, which are independent, may be more.
+    size : samples that a rung of a prompt has at least; of p0's, which are independent, more may
+        be drawn for more to be effective.
     """
 
     prompts: Prompts
@@ -73,10 +74,12 @@ class Strata:
 
     def overlaps(self, tilt: np.ndarray) -> np.ndarray:
         """(C,) of a tilt (n,): the most effective samples of a rung, over those that one has."""
-        strata, prompts, rows = self._strata
+        strata, used, rows = self._strata
         shares = _effective(strata, (tilt - self._own)[rows])
+        of_p0 = used < len(self.prompts.shares)
+        shares[of_p0] *= np.maximum(strata.counts[of_p0] / self.size, 1.0)
         found = np.zeros(len(self.prompts.shares))
-        np.maximum.at(found, prompts, shares * strata.counts / np.minimum(strata.counts, self.size))
+        np.maximum.at(found, used % len(found), shares)
         return found
 
     def at(self, rows: np.ndarray, places: np.ndarray) -> Strata:
@@ -116,11 +119,11 @@ class Strata:
 
     @cached_property
     def _strata(self) -> tuple[Prompts, np.ndarray, np.ndarray]:
-        """Rungs of each prompt that have samples; the prompt of each; their rows, in order."""
+        """Rungs of each prompt that have samples; which of all they are; their rows, in order."""
         used, of = np.unique(self._places, return_inverse=True)
         strata = Prompts(of, np.full(len(used), 1 / len(used)))
         rows = np.flatnonzero(self.rung >= 0)[strata.order]
-        return strata, used % len(self.prompts.shares), rows
+        return strata, used, rows
 
 
 def of_last_rung(prompts: Prompts, rung: np.ndarray) -> np.ndarray:
@@ -166,7 +169,12 @@ def next_steps(
     def steps(reach: np.ndarray) -> np.ndarray:
         return np.where(moving, np.minimum(reach, sds) / np.where(moving, sds, 1.0), 1.0)
 
-    reach = _farthest(lambda r: np.mean(shares(steps(r))[moving]) >= 1.0, sds.max())
+    def enough(reach: np.ndarray) -> np.ndarray:
+        there, own = steps(reach) == 1.0, shares(steps(reach))
+        going = own[moving & ~(there & (own >= 1.0))]
+        return np.asarray(going.mean() >= 1.0 if going.size else True)
+
+    reach = _farthest(enough, sds.max())
     return np.minimum(steps(reach), _farthest(lambda t: shares(t) >= _LEAST, np.ones(len(sds))))
 
 

@@ -152,7 +152,7 @@ def test_prompts_go_as_far_in_their_own_spreads_and_none_farther_than_its_sample
     assert np.mean(effective(steps)[1:]) == pytest.approx(0.9)
     tilt[n] = 60.0  # it would weigh all that its prompt has
     steps = next_steps(prompts, tilt, np.full(21, 0.9), sds)
-    assert effective(steps)[1] == pytest.approx(0.54)
+    assert effective(steps)[1] == pytest.approx(0.9 * 0.72)
     assert steps[1] * sds[1] < 0.5 * steps[2] * sds[2]
 
 

@@ -28,7 +28,7 @@ from raybilevel.problems.base import (
 from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.annealing.climb import is_on_its_way, next_state
 from raybilevel.problems.reward.annealing.convergence import is_beyond, stop_of_ladder
-from raybilevel.problems.reward.annealing.heading import heading, past
+from raybilevel.problems.reward.annealing.heading import heading
 from raybilevel.problems.reward.annealing.rungs import (
     COLUMNS,
     begin,
@@ -203,8 +203,8 @@ class RewardTuning(RewardSettings, Problem):
         if is_on_its_way(state):
             return solution, None
         arrived, beyond = int(state["rungs_arrived"]), is_beyond(solution)
-        first = not (arrived or beyond)
-        state["rungs_heading"] = past(solution) if first else heading(solution)
+        state["rungs_heading"] = heading(solution, past=not (arrived or beyond))
+        state["rungs_times"] = np.array(1 if beyond else 2**arrived)
         state["rungs_arrived"] = np.array(arrived + (not beyond))
         stop = stop_of_ladder(solution, self.size, arrived)
         return solution, stop

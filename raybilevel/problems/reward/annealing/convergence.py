@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from raybilevel.problems.base import Status, Stop
-from raybilevel.problems.reward.convergence import Ending, StopReason, endings, joined_stop
+from raybilevel.problems.reward.convergence import StopReason, endings, joined_stop
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.island_gates import IslandGates
 
 _BEYOND = (StopReason.FRONTIER, StopReason.NOWHERE)
-_LANDED = 0.98
-"""Share of effective samples that a rung has where the ladder ends: it ends on one."""
-
 _FEWEST, _MOST = 2, 5
 """Rungs that are drawn once nothing lies beyond: past the optimum, on it, and for a flat objective
 more of them, to show a curvature. An optimum that nobody knows moves from rung to rung, and would
@@ -41,18 +38,15 @@ def stop_of_ladder(solution: PoolSolution, size: int, arrived: int) -> Stop | No
             refused = ending.solution.refused
             assert refused is not None, "what was refused was looked at"
             return _disagreeing(refused)
-    if arrived < _FEWEST or (arrived < _MOST and not all(map(_settled, found.values()))):
+    if arrived < _FEWEST or (
+        arrived < _MOST and any(ending.reason is StopReason.FLAT for ending in found.values())
+    ):
         return None
     share = size / solution.n
     return joined_stop(
         {group: replace(ending, times=share * ending.times) for group, ending in found.items()},
         _REMEDY,
     )
-
-
-def _settled(ending: Ending) -> bool:
-    overlap = ending.solution.point.diagnostics.overlap
-    return ending.reason is not StopReason.FLAT and overlap >= _LANDED
 
 
 def _disagreeing(refused: Diagnostics) -> Stop | None:

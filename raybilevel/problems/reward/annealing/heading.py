@@ -19,13 +19,13 @@ _LENGTH = 1.0
 _PAST = 2.0  # more than a rung can be away
 
 
-def past(solution: PoolSolution) -> np.ndarray:
-    """As `heading`, but beyond an optimum, which is known better from both of its sides."""
-    return _PAST * heading(solution)
+def heading(solution: PoolSolution, past: bool = False) -> np.ndarray:
+    """The s (C, K) of each prompt to go towards.
 
-
-def heading(solution: PoolSolution) -> np.ndarray:
-    """The s (C, K) of each prompt to go towards."""
+    Parameters
+    ----------
+    past : beyond an optimum inside the box, which is known better from both of its sides.
+    """
     objective = solution.point.objective
     strata = objective.strata
     assert strata is not None, "samples are moved"
@@ -33,15 +33,16 @@ def heading(solution: PoolSolution) -> np.ndarray:
     if isinstance(solution, GroupedSolution) and isinstance(objective, GroupedObjective):
         of = np.array(objective.groups)
         for group, part in solution.parts.items():
-            found[of == group] = heading(part)
+            found[of == group] = heading(part, past)
         return found
     x = _beyond(solution)
+    times = _PAST if past and solution.termination is Termination.INTERIOR else 1.0
     if isinstance(objective, JointObjective):
         of = np.array(objective.groups)
         for group, places in objective.coefficients.places.items():
-            found[of == group] = _scales(objective.coefficients.parts[group], x[places])
+            found[of == group] = times * _scales(objective.coefficients.parts[group], x[places])
         return found
-    found[:] = _scales(objective.coefficients, x)
+    found[:] = times * _scales(objective.coefficients, x)
     return found
 
 

@@ -54,7 +54,7 @@ class LadderPlan:
         """
         of_each, least = size // (prompts * _MOVES), max(2, math.ceil(_IN_ALL / prompts))
         each = islands if prompts == 1 else max(min(of_each, islands), least)
-        chains = max(of_each // each, 1)
+        chains = max(round(of_each / each), 1)
         shard = max(min(shard_size, prompts * each * chains // _SHARDS), 1)
         return cls(each, chains, shard)
 
@@ -64,5 +64,5 @@ class LadderPlan:
 
     @property
     def samples_per_prompt(self) -> int:
-        """That a rung has: the last states of every chain."""
+        """That a rung has at least: of the last half of every chain."""
         return self.islands * self.chains * self.kept

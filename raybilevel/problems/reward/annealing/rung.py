@@ -36,7 +36,6 @@ class Rung:
     log_z : (C, J) what each island says of Z there.
     rhos, tilt_sds : (C,) how far moves go, and the standard deviation of s.r2 there.
     chains : (m,) rows of the pool that are moved, island by island.
-    of : (m,) the prompt of each.
     moves : of each chain; in the last half of them every `apart`-th state counts.
     """
 
@@ -45,7 +44,6 @@ class Rung:
     rhos: np.ndarray
     tilt_sds: np.ndarray
     chains: np.ndarray
-    of: np.ndarray
     moves: int
     apart: int
 
@@ -60,6 +58,7 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     last = _LastRung.of(state, prompts, lower)
     way = state["rungs_heading"] - last.scales
     shares = np.minimum(plan.samples_per_prompt / last.prompts.counts, 1.0)
+    shares[last.numbers > 0] = 1.0
     sds = _sds_of_p0(state, prompts, lower, way)
     steps = next_steps(last.prompts, last.tilt(way), plan.effective * shares, sds)
     moving = np.any(way != 0, axis=1)
@@ -70,10 +69,10 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     rng = np.random.default_rng([int(state["seed_base"]), len(state["rungs_scale"]), _RESAMPLING])
     chosen = last.chosen(log_weights, np.repeat(moving, plan.islands), plan.chains, rng)
     log_z = last.log_z + last.log_means(log_weights)
-    of, rhos = last.prompts.of[chosen], _rhos(state, tilt_sds)
+    rhos = _rhos(state, tilt_sds, moving)
     apart = plan.apart(float(rhos[moving].min()))
-    moves = plan.moves * apart * 2 ** _landed(state)
-    return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], of, moves, apart)
+    moves = plan.moves * apart * int(state["rungs_times"])
+    return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], moves, apart)
 
 
 def _sds_of_p0(state: Arrays, prompts: Prompts, lower: np.ndarray, way: np.ndarray) -> np.ndarray:
@@ -84,11 +83,6 @@ def _sds_of_p0(state: Arrays, prompts: Prompts, lower: np.ndarray, way: np.ndarr
     return np.sqrt(p0.means(p0.centred(np.sum(lower[rows] * way[of_p0.of], 1)) ** 2))
 
 
-def _landed(state: Arrays) -> int:
-    """Which of the rungs on an optimum the next one is; the first is past it."""
-    return max(int(state["rungs_arrived"]) - 1, 0)
-
-
 @dataclass(frozen=True, eq=False)
 class _LastRung:
     """The samples of each prompt's last rung that has any.
@@ -97,12 +91,14 @@ class _LastRung:
     ----------
     rows : (m,) of the pool.
     prompts, islands : which of each a sample is of; lower : (m, K).
+    numbers : (C,) of the rung.
     scales : (C, K), log_z : (C, J)
     """
 
     rows: np.ndarray
     prompts: Prompts
     islands: Prompts
+    numbers: np.ndarray
     lower: np.ndarray
     scales: np.ndarray
     log_z: np.ndarray
@@ -112,10 +108,13 @@ class _LastRung:
         """Of a state."""
         log_z = state["rungs_log_z"][-1]
         rows = np.flatnonzero(of_last_rung(prompts, state["pool/rung"]))
+        numbers = np.zeros(len(prompts.shares), np.int64)
+        numbers[prompts.of[rows]] = state["pool/rung"][rows]
         return cls(
             rows,
             Prompts(prompts.of[rows], prompts.shares),
             Prompts(state["pool/island"][rows], np.full(log_z.size, 1 / log_z.size)),
+            numbers,
             lower[rows],
             state["rungs_scale"][-1],
             log_z,
@@ -159,14 +158,16 @@ class _LastRung:
         return np.append(0, np.cumsum(self.islands.counts))
 
 
-def _rhos(state: Arrays, tilt_sds: np.ndarray) -> np.ndarray:
+def _rhos(state: Arrays, tilt_sds: np.ndarray, moving: np.ndarray) -> np.ndarray:
     """(C,) for as many accepted moves as wanted, from those of the rung before.
 
-    What a move changes of the tilt is about rho times its standard deviation.
+    What a move changes of the tilt is about rho times its standard deviation. A prompt that waits
+    keeps its own.
     """
     before, acceptance = state["rungs_rho"][-1], state["rungs_acceptance"][-1]
-    known = np.isfinite(acceptance) & (tilt_sds > 0)
+    known = np.isfinite(acceptance) & (tilt_sds > 0) & (state["rungs_tilt_sd"][-1] > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         wanted = before * np.exp(_GAIN * (acceptance - _ACCEPTANCE))
         wanted *= state["rungs_tilt_sd"][-1] / tilt_sds
-    return np.clip(np.where(known, wanted, _FIRST_RHO), _LEAST_RHO, 1.0)
+    rhos = np.clip(np.where(known, wanted, _FIRST_RHO), _LEAST_RHO, 1.0)
+    return np.where(moving, rhos, before)

@@ -44,7 +44,8 @@ class Particles:
         """Keep where particles are: z (N, ...)."""
         for lineage, row in zip(lineages, z, strict=True):
             if row.nbytes <= MOST_BYTES:
-                self._known[lineage.seeds[-1]] = lineage, row
+                # a copy: a view would keep all of its batch
+                self._known[lineage.seeds[-1]] = lineage, row.clone()
 
     def _remembered(self, lineage: Lineage) -> Tensor | None:
         # by the last seed, which is hashed faster than hundreds of numbers, and held against all
