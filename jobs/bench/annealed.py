@@ -92,7 +92,10 @@ def replicate(name: str, level: float, seed: int) -> Replicate:
     found, errors, covered = np.full(4, np.nan), np.full(4, np.nan), np.full(4, np.nan)
     point, known = objective.at(np.array([best])), priced.answers(best)
     if point.diagnostics.ok:
-        e, kl = point.exact, kl_estimate(objective.pool, objective.prompts, best, np.ones(1))
+        e, kl = (
+            point.exact,
+            kl_estimate(objective.pool, objective.prompts, best, np.ones(1), objective.strata),
+        )
         found[:3] = e.value, e.gradient[0], kl.value
         errors[:3] = e.value_se, e.gradient_se[0], kl.value_se
         quantile = stdtrit(float(np.sum(objective.prompts.units.counts - 1)), 0.975)

@@ -48,8 +48,14 @@ def check_reads(reward: Callable[..., Any], where: str, prompts: bool, metadata:
         Where its parameter has no default, or where it takes no images, or more than rewards get.
     """
     signature = _signature(reward)
-    if signature is None:
-        return
+    if signature is not None:
+        _check(reward, signature, where, prompts, metadata)
+
+
+def _check(
+    reward: Callable[..., Any], signature: Signature, where: str, prompts: bool, metadata: bool
+) -> dict[str, Parameter]:
+    """What `check_reads` does; gives which parameter takes what."""
     takers = _takers(reward, signature)
     _check_takers(reward, signature, takers, where)
     if not prompts and _is_required(takers.get("prompts")):
@@ -62,6 +68,7 @@ def check_reads(reward: Callable[..., Any], where: str, prompts: bool, metadata:
             f"{where} reads metadata, but the model draws from no prompts that could have any; "
             "give a reward of images alone, or a model that draws from prompts"
         )
+    return takers
 
 
 def call(
@@ -81,10 +88,10 @@ def call(
     signature = _signature(reward)
     if signature is None:
         return reward(images)
-    check_reads(reward, where, prompts is not None, metadata is not None)
+    takers = _check(reward, signature, where, prompts is not None, metadata is not None)
     given = {"images": images, "prompts": prompts, "metadata": metadata}
     bound = inspect.BoundArguments(signature, OrderedDict())
-    for what, parameter in _takers(reward, signature).items():
+    for what, parameter in takers.items():
         if (value := given[what]) is not None:
             several = parameter.kind is Parameter.VAR_POSITIONAL
             bound.arguments[parameter.name] = (value,) if several else value

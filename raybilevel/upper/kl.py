@@ -7,7 +7,7 @@ With the tilt t = sum_k s_k h_k, s = w / lambda, h_k = r2_k, and Z = E_{p0}[exp 
 (Xiao et al. 2025, arXiv 2502.08808, section 3.1, for p_x): it falls with lambda, so that one lambda
 has a KL that is asked for. Over prompts it is the average of theirs by shares. A pool's own is too
 small, by some z^2 / 2 with z the relative standard error of Z: the jackknife corrects it, of one
-prompt too.
+prompt too. What a ladder's rungs say of their Z is estimated anew without each island.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from raybilevel.upper.jackknife import jackknife
 from raybilevel.upper.natural import Coordinates
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.strata import Strata
 from raybilevel.upper.within import EstimateWithin, over_prompts
 
 
 def kl_estimate(
-    pool: Pool, prompts: Prompts | None, lambda_: float, weights: np.ndarray
+    pool: Pool,
+    prompts: Prompts | None,
+    lambda_: float,
+    weights: np.ndarray,
+    strata: Strata | None = None,
 ) -> EstimateWithin:
     """KL(p_x || p0) in nats at (lambda, weights), with its gradient.
 
@@ -32,6 +37,7 @@ def kl_estimate(
     prompts : each with two samples at least; None where all are of one.
     lambda_ : KL strength, above 0.
     weights : (K,) weights of the lower rewards.
+    strata : the rungs of moved samples, which lie in islands; None of p0's.
     """
     if prompts is None:
         prompts = Prompts(np.zeros(pool.n, dtype=np.int64), np.ones(1))
@@ -41,7 +47,9 @@ def kl_estimate(
     t = h @ weights / lambda_  # as far from its mean as h: a KL knows no constant
     rows = np.column_stack([np.ones(p.n), t, h, t[:, None] * h])
     base = np.broadcast_to(pool.base, p.n)[prompts.order]
-    sums, counts, units = tilted_sums(prompts, t + base).of(rows), prompts.counts, prompts.units
+    changes = None if strata is None else strata.without_islands[:, prompts.order]
+    sums = tilted_sums(prompts, t + base, changes).of(rows)
+    counts, units = prompts.counts, prompts.units
     left = units.each(counts) - prompts.sizes
     found = jackknife(
         units,

@@ -13,17 +13,13 @@ order alone, and a jackknife over islands may hold them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from raybilevel.upper.islands import Islands
-from raybilevel.upper.prompts import Prompts
-
-_HALVINGS = 40
-_LEAST = 0.72  # then halfway between two rungs 0.89 of their samples are effective
+from raybilevel.upper.prompts import Prompts, TiltedWithin
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +30,7 @@ class Strata:
     ----------
     prompts : which prompt each sample (n,) is of.
     island : (n,) the sample's, in [0, C J), J of each prompt, counted prompt by prompt.
-    rung : (n,) in [0, R), 0 is p0; -1 of what counts for nothing, as it is on its way there.
+    rung : (n,) in [0, R), 0 is p0.
     scales : (R, C, K) the s of each rung and prompt, zero at rung 0.
     log_z : (R, C, J) the estimate of each island.
     lower : (n, K) the lower rewards.
@@ -53,14 +49,24 @@ class Strata:
     @cached_property
     def log_base(self) -> np.ndarray:
         """(n,) log p0 / q of the mixture of all rungs."""
-        of, counts, a = self.prompts.of, self._counts, _log_mean_exp(self.log_z)
-        with np.errstate(divide="ignore"):  # of a rung that a prompt had no use for
-            log_shares = np.log(counts / self.prompts.counts) - a
-        mixture = np.full(len(of), -np.inf)
-        for log_share, tilt in zip(log_shares, self._tilts, strict=True):
-            np.logaddexp(mixture, log_share[of] + tilt, out=mixture)
-        own = self.log_z[self.rung, of, self.island % self.log_z.shape[2]] - a[self.rung, of]
-        return np.where(self.rung >= 0, own - mixture, -np.inf)
+        of, island = self.prompts.of, self.island % self.log_z.shape[2]
+        own = self.log_z[self.rung, of, island] - _log_mean_exp(self.log_z)[self.rung, of]
+        return np.asarray(own - np.logaddexp.reduce(self._log_parts, axis=0))
+
+    @cached_property
+    def without_islands(self) -> np.ndarray:
+        """(J, n) what weights are multiplied by where a_k does without each prompt's j-th island.
+
+        Errors of a_k are of second order in an estimate; but so is the bias of a KL.
+        """
+        of, a, j = self.prompts.of, _log_mean_exp(self.log_z), self.log_z.shape[2]
+        shares = np.exp(self._log_parts - np.logaddexp.reduce(self._log_parts, axis=0))
+        found = np.empty((j, len(of)))
+        for island, row in enumerate(found):
+            less = _log_mean_exp(np.delete(self.log_z, island, axis=2))
+            factors = np.exp(a - less)[:, of]
+            row[:] = factors[self.rung, np.arange(len(of))] / np.sum(shares * factors, axis=0)
+        return found
 
     @cached_property
     def islands(self) -> Islands:
@@ -74,8 +80,8 @@ class Strata:
 
     def overlaps(self, tilt: np.ndarray) -> np.ndarray:
         """(C,) of a tilt (n,): the most effective samples of a rung, over those that one has."""
-        strata, used, rows = self._strata
-        shares = _effective(strata, (tilt - self._own)[rows])
+        strata, used = self._strata
+        shares = effective_shares(strata, (tilt - self._own)[strata.order])
         of_p0 = used < len(self.prompts.shares)
         shares[of_p0] *= np.maximum(strata.counts[of_p0] / self.size, 1.0)
         found = np.zeros(len(self.prompts.shares))
@@ -96,6 +102,13 @@ class Strata:
         )
 
     @cached_property
+    def _log_parts(self) -> np.ndarray:
+        """(R, n) what each rung adds to the mixture where a sample is."""
+        with np.errstate(divide="ignore"):  # of a rung that a prompt had no use for
+            shares = np.log(self._counts / self.prompts.counts) - _log_mean_exp(self.log_z)
+        return np.asarray(shares[:, self.prompts.of] + self._tilts)
+
+    @cached_property
     def _tilts(self) -> np.ndarray:
         """(R, n) each sample's under every rung."""
         return np.stack([np.sum(self.lower * s[self.prompts.of], 1) for s in self.scales])
@@ -113,17 +126,14 @@ class Strata:
 
     @cached_property
     def _places(self) -> np.ndarray:
-        """(m,) which of all rungs and prompts each sample that counts is of."""
-        places = self.rung * len(self.prompts.shares) + self.prompts.of
-        return np.asarray(places[self.rung >= 0])
+        """(n,) which of all rungs and prompts each sample is of."""
+        return np.asarray(self.rung * len(self.prompts.shares) + self.prompts.of)
 
     @cached_property
-    def _strata(self) -> tuple[Prompts, np.ndarray, np.ndarray]:
-        """Rungs of each prompt that have samples; which of all they are; their rows, in order."""
+    def _strata(self) -> tuple[Prompts, np.ndarray]:
+        """Rungs of each prompt that have samples, and which of all they are."""
         used, of = np.unique(self._places, return_inverse=True)
-        strata = Prompts(of, np.full(len(used), 1 / len(used)))
-        rows = np.flatnonzero(self.rung >= 0)[strata.order]
-        return strata, used, rows
+        return Prompts(of, np.full(len(used), 1 / len(used))), used
 
 
 def of_last_rung(prompts: Prompts, rung: np.ndarray) -> np.ndarray:
@@ -133,57 +143,19 @@ def of_last_rung(prompts: Prompts, rung: np.ndarray) -> np.ndarray:
     return np.asarray(rung == last[prompts.of])
 
 
+def sds_of_p0(prompts: Prompts, rung: np.ndarray, tilt: np.ndarray) -> np.ndarray:
+    """(C,) standard deviation of a tilt (n,) under p0, within each prompt."""
+    rows = np.flatnonzero(rung == 0)
+    p0 = TiltedWithin(Prompts(prompts.of[rows], prompts.shares), np.zeros(len(rows)))
+    return np.asarray(np.sqrt(p0.means(p0.centred(tilt[rows]) ** 2)))
+
+
 def _log_mean_exp(a: np.ndarray) -> np.ndarray:
     top = a.max(-1, keepdims=True)
     return np.asarray(top[..., 0] + np.log(np.mean(np.exp(a - top), axis=-1)))
 
 
-def _effective(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
+def effective_shares(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
     """(S,) Kish's effective share of ordered log-weights (n,) within each stratum."""
     weights = np.exp(log_weights - strata.each(strata.largest(log_weights)))
     return np.asarray(strata.sums(weights) ** 2 / (strata.counts * strata.sums(weights**2)))
-
-
-def next_steps(
-    prompts: Prompts, tilt: np.ndarray, effective: np.ndarray, sds: np.ndarray
-) -> np.ndarray:
-    """(C,) how far along a tilt (n,) prompts' samples stay effective: in [0, 1].
-
-    As far for all of them, in standard deviations of the tilt, as they are on average: each has few
-    chains, and a step as far as these happen to allow would bias what they say of Z. None goes so
-    far that less than `_LEAST` of the wanted share is left of its own.
-
-    Parameters
-    ----------
-    prompts : of the samples of one rung.
-    effective : (C,) the share of samples that has to be, in (0, 1).
-    sds : (C,) standard deviations of the tilt under p0; 0 of a prompt that stays where it is.
-    """
-    ordered, moving = tilt[prompts.order], sds > 0
-    if not moving.any():
-        return np.ones(len(sds))
-
-    def shares(steps: np.ndarray) -> np.ndarray:
-        return _effective(prompts, prompts.each(steps) * ordered) / effective
-
-    def steps(reach: np.ndarray) -> np.ndarray:
-        return np.where(moving, np.minimum(reach, sds) / np.where(moving, sds, 1.0), 1.0)
-
-    def enough(reach: np.ndarray) -> np.ndarray:
-        there, own = steps(reach) == 1.0, shares(steps(reach))
-        going = own[moving & ~(there & (own >= 1.0))]
-        return np.asarray(going.mean() >= 1.0 if going.size else True)
-
-    reach = _farthest(enough, sds.max())
-    return np.minimum(steps(reach), _farthest(lambda t: shares(t) >= _LEAST, np.ones(len(sds))))
-
-
-def _farthest(enough: Callable[[np.ndarray], np.ndarray], most: np.ndarray) -> np.ndarray:
-    """Largest numbers up to `most` that are enough, each by itself, where more are not."""
-    low, high = np.zeros_like(most), most
-    whole = enough(most)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        near = enough(middle)
-        low, high = np.where(near, middle, low), np.where(near, high, middle)
-    return np.where(whole, most, low)

@@ -15,7 +15,8 @@ from raybilevel.upper.islands import Islands, degrees_of_islands
 from raybilevel.upper.kl import kl_estimate
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.strata import Strata, next_steps
+from raybilevel.upper.steps import next_steps
+from raybilevel.upper.strata import Strata
 
 SCALES = (0.0, 0.5, 1.0, 1.5)
 ISLANDS, EACH = 16, 40
@@ -56,7 +57,7 @@ def test_estimates_are_unbiased_and_know_their_errors():
     for seed in range(60):
         found = strata(np.random.default_rng(seed), wobble=0.2)
         e = estimate(found).estimate
-        kl = kl_estimate(pool_of(found), found.islands, LAMBDA, np.ones(1))
+        kl = kl_estimate(pool_of(found), found.islands, LAMBDA, np.ones(1), found)
         errors.append(np.array([e.value, e.gradient[0], kl.value]) - truth)
         stated.append([e.value_se, e.gradient_se[0], kl.value_se])
     errors, stated = np.array(errors), np.array(stated)
@@ -92,22 +93,27 @@ def test_without_an_island_sums_are_those_of_the_others_however_small():
         np.testing.assert_allclose(found.without[i] * np.exp(found.without_scale[i]), alone)
 
 
-def test_samples_on_the_way_to_a_rung_count_for_nothing():
-    found = strata(np.random.default_rng(1))
-    more = np.random.default_rng(2).standard_normal((100, 1)) + 9.0
-    longer = Strata(
-        of_all(len(found.rung) + 100),
-        np.append(found.island, np.arange(100) % ISLANDS),
-        np.append(found.rung, np.full(100, -1)),
-        found.scales, found.log_z, np.concatenate([found.lower, more]), found.size,
-    )  # fmt: skip
-    one, other = estimate(found).estimate, estimate(longer).estimate
-    assert other.value == pytest.approx(one.value, rel=1e-12)
-    np.testing.assert_allclose(other.gradient_se, one.gradient_se, rtol=1e-12)
-    assert other.tilts[0].kl == pytest.approx(one.tilts[0].kl, rel=1e-12)
-    np.testing.assert_allclose(
-        longer.overlaps(longer.lower[:, 0]), found.overlaps(found.lower[:, 0])
-    )
+def test_a_kl_is_jackknifed_with_all_that_islands_say_of_the_rungs():
+    """Leaving one out is to have drawn without it: with Z of each rung from the others alone."""
+    found = strata(np.random.default_rng(4), wobble=0.5)
+    without = []
+    for island in range(ISLANDS):
+        kept = found.island != island
+        others = Strata(
+            of_all(kept.sum()),
+            found.island[kept] - (found.island[kept] > island),
+            found.rung[kept],
+            found.scales,
+            np.delete(found.log_z, island, axis=2),
+            found.lower[kept],
+            found.size,
+        )
+        without.append(estimate(others).estimate.tilts[0].kl)
+    whole = estimate(found).estimate.tilts[0].kl
+    kl = kl_estimate(pool_of(found), found.islands, LAMBDA, np.ones(1), found)
+    assert kl.value == pytest.approx(ISLANDS * whole - (ISLANDS - 1) * np.mean(without), rel=1e-10)
+    squares = np.sum((without - np.mean(without)) ** 2)
+    assert kl.value_se == pytest.approx(np.sqrt(squares * (ISLANDS - 1) / ISLANDS), rel=1e-8)
 
 
 def test_some_prompts_alone_say_what_they_say_among_others():

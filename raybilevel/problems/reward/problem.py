@@ -33,6 +33,8 @@ from raybilevel.problems.reward.annealing.rungs import (
     COLUMNS,
     begin,
     columns_of_p0,
+    counting,
+    counting_rows,
     is_annealing,
     row_of_rung,
 )
@@ -167,7 +169,7 @@ class RewardTuning(RewardSettings, Problem):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
         solution, stop = self._solved(state)
         state["x"] = solution.x
-        metrics = row(solution, state.get("pool/held_out")) | row_of_rung(state)
+        metrics = row(solution, counting(state).get("pool/held_out")) | row_of_rung(state)
         if stop is None or self.table is not None:
             return Update(state, metrics, stop)
         shown = ShownRows.of(state, solution.point, self.prompt_count)
@@ -184,8 +186,9 @@ class RewardTuning(RewardSettings, Problem):
 
     def _moved(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
         """The state with a rung's next moves."""
-        lower = lower_of(self, state)
-        prompts = of_one(prompts_of(self.prompt_list, state), len(lower))
+        samples = counting(state)
+        lower = lower_of(self, samples)
+        prompts = of_one(prompts_of(self.prompt_list, samples), len(lower))
         return (yield from next_state(state, self.ladder_plan, prompts, lower))
 
     def _solved(self, state: Arrays) -> tuple[PoolSolution, Stop | None]:
@@ -275,7 +278,8 @@ class RewardTuning(RewardSettings, Problem):
         write_curve(objective, state["x"], directory)
         prompts = drawn_prompts(self.prompt_list, state)
         if prompts is not None and objective.several is not None:
-            write_parts(objective, state["x"], prompts, state.get("pool/held_out"), directory)
+            held_out = counting(state).get("pool/held_out")
+            write_parts(objective, state["x"], prompts, held_out, directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
         """`n` samples of p_x: the pool's seeds drawn with its weights, and sampled again.
@@ -286,7 +290,7 @@ class RewardTuning(RewardSettings, Problem):
 
         batches = Batches(self.source.sampler(device), {}, self.prompt_list)
         weights = self.objective(state).at(state["x"]).weights
-        rows = resample(weights, n, np.random.default_rng(seed))
+        rows = counting_rows(state)[resample(weights, n, np.random.default_rng(seed))]
         shards = self.pool_plan.shown(state, rows)
         return torch.cat([samples_of(batches, shard).samples for shard in shards])
 

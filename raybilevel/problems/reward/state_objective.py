@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.reward.annealing.rungs import is_annealing, strata_of
+from raybilevel.problems.reward.annealing.rungs import counting, is_annealing, strata_of
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
@@ -19,7 +19,7 @@ from raybilevel.upper.prompts import Prompts
 
 
 def objective_of(settings: RewardSettings, state: Arrays) -> PoolObjective:
-    """The upper objective on a state's pool.
+    """The upper objective on those of a state's samples that count.
 
     Raises
     ------
@@ -28,6 +28,7 @@ def objective_of(settings: RewardSettings, state: Arrays) -> PoolObjective:
     """
     if settings.table is not None:
         settings.table.check_same(state["table_digest"])
+    state = counting(state)
     lower, coefficients = lower_of(settings, state), settings.coefficients
     prompts, strata = prompts_of(settings.prompt_list, state), None
     if is_annealing(state):

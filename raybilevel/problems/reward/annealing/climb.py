@@ -9,6 +9,7 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.reward.annealing.plan import LadderPlan
 from raybilevel.problems.reward.annealing.rung import Rung, next_rung
+from raybilevel.problems.reward.annealing.rungs import counting, counting_rows
 from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.pool_plan import counted, grown
 from raybilevel.problems.reward.shards import MoveParticles
@@ -30,8 +31,8 @@ def next_state(
     if is_on_its_way(state):
         chains = _last(state, plan)
     else:
-        rung = next_rung(state, plan, prompts, lower)
-        state, chains = _with(state, rung), rung.chains
+        rung = next_rung(counting(state), plan, prompts, lower)
+        state, chains = _with(state, rung), counting_rows(state)[rung.chains]
     parts = _parts(plan, len(chains))
     drawn = yield Stage(tuple(_shards(state, plan, chains, parts)))
     states = np.concatenate([np.tile(part, plan.moves) for part in parts])

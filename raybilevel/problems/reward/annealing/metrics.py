@@ -9,8 +9,7 @@ import numpy as np
 from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
-from raybilevel.upper.prompts import Prompts, TiltedWithin
-from raybilevel.upper.strata import Strata
+from raybilevel.upper.strata import sds_of_p0
 
 OVER_SPREAD = "lambda_over_spread"
 """Lambda over the lower rewards' spread under p0, nan of a reward that has none; groups of prompts
@@ -37,8 +36,7 @@ def nearest_rung(point: PoolPoint) -> int | None:
     strata = point.objective.strata
     if strata is None:
         return None
-    counted = strata.rung >= 0
-    return int(np.argmax(np.bincount(strata.rung[counted], point.weights[counted])))
+    return int(np.argmax(np.bincount(strata.rung, point.weights)))
 
 
 def _over_spread(point: PoolPoint) -> Metrics:
@@ -52,13 +50,7 @@ def _over_spread(point: PoolPoint) -> Metrics:
 def _lambda_over_spread(objective: PoolObjective, x: np.ndarray) -> float:
     lambda_, *weights = objective.coefficients.at(x)
     assert objective.strata is not None, "samples are moved"
-    spread = spread_of_p0(objective.strata, np.array(weights))
+    prompts, rung = objective.strata.prompts, objective.strata.rung
+    sds = sds_of_p0(prompts, rung, objective.strata.lower @ np.array(weights))
+    spread = np.sqrt(prompts.shares @ sds**2)
     return float(lambda_ / spread) if spread > 0 else math.nan
-
-
-def spread_of_p0(strata: Strata, weights: np.ndarray) -> float:
-    """Standard deviation of the weighted lower rewards under p0, within prompts."""
-    rows = np.flatnonzero(strata.rung == 0)
-    prompts = Prompts(strata.prompts.of[rows], strata.prompts.shares)
-    p0, rewards = TiltedWithin(prompts, np.zeros(len(rows))), strata.lower[rows] @ weights
-    return float(np.sqrt(p0.mean(p0.centred(rewards) ** 2)))

@@ -15,7 +15,7 @@ FEWEST_ISLANDS = 16
 """Of one prompt: fewer do not tell how sure an estimate is."""
 
 _IN_ALL = 30  # of several prompts, at least
-_MOVES, _KEPT = 32, 16
+_MOVES = 32
 _MIXING = 12.0  # moves of a chain times rho^2: what a chain forgets of where it was
 _MOST_APART = 8
 _SHARDS = 4  # of a rung, that workers may share
@@ -28,7 +28,7 @@ class LadderPlan:
     Attributes
     ----------
     islands : of each prompt.
-    chains : of each island; their last states are the rung's samples.
+    chains : of each island.
     shard_size : chains that a worker moves at once, at most.
     """
 
@@ -39,7 +39,7 @@ class LadderPlan:
     moves: ClassVar[int] = _MOVES
     """Of a chain at a rung, at least: fewer lag behind the rung, and its errors are understated."""
 
-    kept: ClassVar[int] = _KEPT
+    kept: ClassVar[int] = _MOVES // 2
     """States of a chain that count for the rung, from the last half of its moves."""
 
     effective: ClassVar[float] = 0.9

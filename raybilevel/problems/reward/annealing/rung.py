@@ -1,9 +1,9 @@
 """The next rung: how far it is, which samples go there, and how they are moved.
 
 All of it comes from the rungs before, so that what islands say of Z stays unbiased: adapted to its
-own moves a rung's would not be. The last states of each chain are the rung's samples (waste-free:
-Dau & Chopin 2022, arXiv 2011.02328). Where moves go less far there are more of them; and on an
-optimum twice as many from rung to rung, as what is said of it rests on those.
+own moves a rung's would not be. Its samples are states from the last half of each chain's moves
+(waste-free: Dau & Chopin 2022, arXiv 2011.02328). Where moves go less far there are more of them;
+and on an optimum twice as many from rung to rung, as what is said of it rests on those.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.annealing.plan import LadderPlan
 from raybilevel.upper.prompts import Prompts, TiltedWithin
 from raybilevel.upper.resampling import systematic
-from raybilevel.upper.strata import next_steps, of_last_rung
+from raybilevel.upper.steps import next_steps
+from raybilevel.upper.strata import of_last_rung, sds_of_p0
 
 _ACCEPTANCE = 0.44  # the best of one dimension: Roberts & Rosenthal 2001, Stat. Sci. 16, 351-367
 _GAIN = 2.0
@@ -35,7 +36,7 @@ class Rung:
     scales : (C, K) the s of each prompt.
     log_z : (C, J) what each island says of Z there.
     rhos, tilt_sds : (C,) how far moves go, and the standard deviation of s.r2 there.
-    chains : (m,) rows of the pool that are moved, island by island.
+    chains : (m,) which of the samples are moved, island by island.
     moves : of each chain; in the last half of them every `apart`-th state counts.
     """
 
@@ -53,13 +54,14 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
 
     Parameters
     ----------
-    prompts : which prompt each sample (n,) is of; lower : (n, K) their lower rewards.
+    state : of samples that count alone.
+    prompts : which prompt each of them (n,) is of; lower : (n, K) their lower rewards.
     """
     last = _LastRung.of(state, prompts, lower)
     way = state["rungs_heading"] - last.scales
     shares = np.minimum(plan.samples_per_prompt / last.prompts.counts, 1.0)
     shares[last.numbers > 0] = 1.0
-    sds = _sds_of_p0(state, prompts, lower, way)
+    sds = sds_of_p0(prompts, state["pool/rung"], np.sum(lower * way[prompts.of], 1))
     steps = next_steps(last.prompts, last.tilt(way), plan.effective * shares, sds)
     moving = np.any(way != 0, axis=1)
     moving = moving if moving.any() else ~moving
@@ -75,21 +77,13 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], moves, apart)
 
 
-def _sds_of_p0(state: Arrays, prompts: Prompts, lower: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """(C,) standard deviation of what a way (C, K) adds to s.r2, under p0."""
-    rows = np.flatnonzero(state["pool/rung"] == 0)
-    of_p0 = Prompts(prompts.of[rows], prompts.shares)
-    p0 = TiltedWithin(of_p0, np.zeros(len(rows)))
-    return np.sqrt(p0.means(p0.centred(np.sum(lower[rows] * way[of_p0.of], 1)) ** 2))
-
-
 @dataclass(frozen=True, eq=False)
 class _LastRung:
     """The samples of each prompt's last rung that has any.
 
     Attributes
     ----------
-    rows : (m,) of the pool.
+    rows : (m,) which of all samples.
     prompts, islands : which of each a sample is of; lower : (m, K).
     numbers : (C,) of the rung.
     scales : (C, K), log_z : (C, J)

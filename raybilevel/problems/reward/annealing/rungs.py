@@ -6,6 +6,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Metrics
 from raybilevel.problems.reward.annealing.plan import LadderPlan
+from raybilevel.problems.reward.pool_plan import size_of
 from raybilevel.upper.prompts import Prompts
 from raybilevel.upper.strata import Strata
 
@@ -16,14 +17,27 @@ COLUMNS: dict[str, np.ndarray] = {
     "pool/accepted": np.empty(0, bool),
     "pool/rho": np.empty(0),
 }
-"""What rows of a pool have beside where its samples may be moved: the rung; the island, counted
-prompt by prompt; the row that it was moved from, -1 of p0; whether that move was accepted, and
-how far it went."""
+"""What rows of a pool have beside where its samples may be moved: the rung, -1 on the way there;
+the island, counted prompt by prompt; the row that it was moved from, -1 of p0; whether that move
+was accepted, and how far it went."""
 
 
 def is_annealing(state: Arrays) -> bool:
     """Whether a state's samples are moved down a ladder already."""
     return "rungs_scale" in state
+
+
+def counting_rows(state: Arrays) -> np.ndarray:
+    """Rows (m,) of a pool that estimates rest on: all but states on their way to a rung."""
+    if "pool/rung" not in state:
+        return np.arange(size_of(state))
+    return np.flatnonzero(state["pool/rung"] >= 0)
+
+
+def counting(state: Arrays) -> Arrays:
+    """The state with these rows alone."""
+    rows = counting_rows(state)
+    return {name: a[rows] if name.startswith("pool/") else a for name, a in state.items()}
 
 
 def columns_of_p0(state: Arrays, rows: Arrays, plan: LadderPlan) -> Arrays:

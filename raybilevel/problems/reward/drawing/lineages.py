@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from raybilevel.lower.sampling.annealing import Lineage
@@ -18,12 +16,21 @@ def ancestry(state: Arrays, row: int) -> list[int]:
     return found[::-1]
 
 
-def lineages_of(state: Arrays, rows: Iterable[int]) -> tuple[Lineage, ...]:
+def lineages_of(state: Arrays, rows: np.ndarray) -> tuple[Lineage, ...]:
     """Of some rows (m,): a rejected move leaves a particle where it was."""
-    return tuple(_lineage(state, ancestry(state, row)) for row in rows)
+    return tuple(_lineage(state, path[path >= 0]) for path in _paths(state["pool/parent"], rows))
 
 
-def _lineage(state: Arrays, path: list[int]) -> Lineage:
-    moves = np.array([row for row in path[1:] if state["pool/accepted"][row]], dtype=np.int64)
-    seeds = state["pool/seed"][[path[0], *moves]]
+def _paths(parents: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(m, A) where rows come from, p0's first, themselves last; -1 before."""
+    found = []
+    while np.any(rows >= 0):
+        found.append(rows)
+        rows = np.where(rows >= 0, parents[rows], -1)
+    return np.stack(found[::-1], axis=1)
+
+
+def _lineage(state: Arrays, path: np.ndarray) -> Lineage:
+    moves = path[1:][state["pool/accepted"][path[1:]]]
+    seeds = state["pool/seed"][np.append(path[:1], moves)]
     return Lineage(tuple(seeds.tolist()), tuple(state["pool/rho"][moves].tolist()))

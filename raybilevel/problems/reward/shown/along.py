@@ -30,7 +30,7 @@ class AlongLambda:
     ----------
     prompts : (P,) which of the prompts that are drawn from.
     lambdas : (P, L) falling from infinity, where p is p0; each is its prompt's group's.
-    rows : (P, L) of the pool.
+    rows : (P, L) of the objective's pool.
     """
 
     END: ClassVar[int] = 1 + len(_ABOVE)

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.annealing.rungs import counting_rows
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.drawing.lineages import ancestry
 from raybilevel.problems.reward.groups.objective import GroupedObjective
@@ -52,8 +53,9 @@ class Descendants:
         weights = np.where(strata.last, point.weights, 0.0)
         chosen = resample(weights / weights.sum(), _SHOWN, rng)
         columns = _evenly(int(strata.rung[chosen].max()))
-        rows = np.stack([_ancestors(state, row, columns) for row in chosen])
-        rungs, prompts = strata.rung[rows], strata.prompts.of[chosen]
+        particles = counting_rows(state)[chosen]
+        rows = np.stack([_ancestors(state, row, columns) for row in particles])
+        rungs, prompts = state["pool/rung"][rows], strata.prompts.of[chosen]
         scales = strata.scales[rungs, prompts[:, None]]
         named = zip(prompts, scales, strict=True)
         lambdas = [_lambdas(_coefficients(point.objective, int(c)), s) for c, s in named]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.annealing.rungs import counting, counting_rows
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import prompt_places
 from raybilevel.problems.reward.shown.along import AlongLambda
@@ -42,12 +43,16 @@ class ShownRows:
         ----------
         prompts : how many there are, each with as many samples; None without prompts.
         """
-        seed = int(state["seed_base"])
+        seed, of_pool = int(state["seed_base"]), counting_rows(state)
         rng, descendants = np.random.default_rng(seed), Descendants.of(state, point)
         if prompts is None:
-            return cls(*_rows(point.weights, rng), None, descendants)
+            before, after = _rows(point.weights, rng)
+            return cls(of_pool[before], of_pool[after], None, descendants)
+        before, after = _rows_by_prompt(counting(state), point.weights, prompts, rng)
         along = AlongLambda.of(point.objective, point.x, seed, shown_prompts(prompts))
-        return cls(*_rows_by_prompt(state, point.weights, prompts, rng), along, descendants)
+        if along is not None:
+            along = replace(along, rows=of_pool[along.rows])
+        return cls(of_pool[before], of_pool[after], along, descendants)
 
     @cached_property
     def grids(self) -> np.ndarray:

@@ -32,7 +32,7 @@ class TargetObjective(PoolObjective):
         """What is reached at `x` (1,), and its gradient."""
         if self.target.kl is None:
             return super().estimate(x)
-        return kl_estimate(self.pool, self.prompts, *self._at(x))
+        return kl_estimate(self.pool, self.prompts, *self._at(x), self.strata)
 
     def score(self, estimate_: Estimate) -> tuple[float, float]:
         """How far from the target an estimate is, and its standard error."""

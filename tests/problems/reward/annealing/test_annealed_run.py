@@ -87,6 +87,17 @@ def test_each_row_is_what_its_lineage_draws(climbed):
     assert max(len(path) for path in rungs) > 100
 
 
+def test_states_on_the_way_to_a_rung_count_for_nothing(climbed):
+    state = climbed[0].state
+    on_their_way = state["pool/rung"] < 0
+    assert on_their_way.sum() > 1000
+    columns = ("pool/upper", "pool/lower.lower")
+    spoilt = {**state, **{c: np.where(on_their_way, np.nan, state[c]) for c in columns}}
+    one, other = (tuning().objective(s).at(state["x"]).estimate for s in (state, spoilt))
+    assert (other.value, other.value_se) == (one.value, one.value_se)
+    assert tuning().objective(state).pool.n == np.sum(~on_their_way)
+
+
 def test_particles_stay_in_their_islands(climbed):
     state = climbed[0].state
     moved = np.flatnonzero(state["pool/parent"] >= 0)

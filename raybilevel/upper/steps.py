@@ -1,0 +1,58 @@
+"""How far from one rung the next may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.strata import effective_shares
+
+_HALVINGS = 40
+_LEAST = 0.72  # then halfway between two rungs 0.89 of their samples are effective
+
+
+def next_steps(
+    prompts: Prompts, tilt: np.ndarray, effective: np.ndarray, sds: np.ndarray
+) -> np.ndarray:
+    """(C,) how far along a tilt (n,) prompts' samples stay effective: in [0, 1].
+
+    As far for all of them, in standard deviations of the tilt, as they are on average: each has few
+    chains, and a step as far as these happen to allow would bias what they say of Z. None goes so
+    far that less than `_LEAST` of the wanted share is left of its own.
+
+    Parameters
+    ----------
+    prompts : of the samples of one rung.
+    effective : (C,) the share of samples that has to be, in (0, 1).
+    sds : (C,) standard deviations of the tilt under p0; 0 of a prompt that stays where it is.
+    """
+    ordered, moving = tilt[prompts.order], sds > 0
+    if not moving.any():
+        return np.ones(len(sds))
+
+    def shares(steps: np.ndarray) -> np.ndarray:
+        return effective_shares(prompts, prompts.each(steps) * ordered) / effective
+
+    def steps(reach: np.ndarray) -> np.ndarray:
+        return np.where(moving, np.minimum(reach, sds) / np.where(moving, sds, 1.0), 1.0)
+
+    def enough(reach: np.ndarray) -> np.ndarray:
+        there, own = steps(reach) == 1.0, shares(steps(reach))
+        going = own[moving & ~(there & (own >= 1.0))]
+        return np.asarray(going.mean() >= 1.0 if going.size else True)
+
+    reach = _farthest(enough, sds.max())
+    return np.minimum(steps(reach), _farthest(lambda t: shares(t) >= _LEAST, np.ones(len(sds))))
+
+
+def _farthest(enough: Callable[[np.ndarray], np.ndarray], most: np.ndarray) -> np.ndarray:
+    """Largest numbers up to `most` that are enough, each by itself, where more are not."""
+    low, high = np.zeros_like(most), most
+    whole = enough(most)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        near = enough(middle)
+        low, high = np.where(near, middle, low), np.where(near, high, middle)
+    return np.where(whole, most, low)
