@@ -22,6 +22,7 @@ from scipy.special import gammaln
 
 from raybilevel.config_file import read
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.annealing.rungs import counting
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.problem import RewardTuning
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -55,9 +56,7 @@ def best_of(n: int, proxy: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(log_mass) @ values[order[n - 1 :]])
 
 
-def best_of_n(
-    n: int, state: Arrays, found: dict[str, np.ndarray]
-) -> dict[str, tuple[float, float]]:
+def best_of_n(n: int, state: Arrays, found: Rewards) -> Means:
     """Each reward's mean over prompts of the best of n, and its standard error."""
     values, p0 = np.column_stack(list(found.values())), state["pool/rung"] == 0
     means, variances = [], []
@@ -77,7 +76,8 @@ def tuned(kl: float, objective: PoolObjective) -> float | None:
     (v,) = objective.variables
 
     def excess(z: float) -> float:
-        return kl_estimate(objective.pool, objective.prompts, math.exp(z), np.ones(1)).value - kl
+        pool, prompts, strata = objective.pool, objective.prompts, objective.strata
+        return kl_estimate(pool, prompts, math.exp(z), np.ones(1), strata).value - kl
 
     low, high = math.log(v.low), math.log(v.high)
     grid = np.linspace(high, low, 60)
@@ -110,7 +110,7 @@ def main(
     problem = read(config).problem
     checkpoint = Checkpoints(RunDirectory.at(str(run))).read()
     assert isinstance(problem, RewardTuning) and checkpoint is not None, "a run of the config"
-    state = checkpoint.state
+    state = counting(checkpoint.state)
     found, objective = rewards(problem, state), problem.objective(state)
     (v,) = objective.variables
     print(f"p0            {line(under(1e6 * v.high, objective, found))}")
