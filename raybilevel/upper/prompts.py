@@ -133,9 +133,13 @@ class TiltedWithin(Tilt):
 
     @cached_property
     def kl_of_size(self) -> float:
-        """Log sum_c (pi_c n / n_c) exp(KL_c): where each prompt has enough, all have."""
+        """Log sum_c (pi_c n / n_c) exp(KL_c): where each prompt has enough, all have.
+
+        KL_c is KL(p_c || q_c), of what drew the samples.
+        """
         scale = self.prompts.shares * self.n / self.prompts.counts
-        return float(np.logaddexp.reduce(np.log(scale) + self.kls))
+        kls = np.maximum(self.means(self.tilt + self.log_base) - self._ordered[1], 0.0)
+        return float(np.logaddexp.reduce(np.log(scale) + kls))
 
     def means(self, h: np.ndarray) -> np.ndarray:
         """E_{p_c}[h] of every prompt, (C,) or (C, k), for h (n,) or (n, k)."""

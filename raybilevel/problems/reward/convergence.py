@@ -164,9 +164,10 @@ def endings(solution: PoolSolution) -> dict[str, Ending]:
 
 def stop_blackened(state: Arrays) -> Stop | None:
     """The end of a run whose model blackens images: their rewards say nothing of what it draws."""
-    blackened, count = int(state.get("blackened", 0)), len(state["pool/seed"])
+    blackened = int(state.get("blackened", 0))
     if not blackened:
         return None
+    count = len(state["pool/seed"])
     return Stop(
         Status.STOPPED,
         f"the pipeline's safety checker has blackened {blackened:,} of {count:,} samples, whose "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Update
 from raybilevel.problems.evaluation import Evaluation, evaluated
-from raybilevel.problems.reward.annealing.rungs import COLUMNS
 from raybilevel.problems.reward.history import evaluated_row
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import PoolPlan, grown, size_of
@@ -20,6 +19,7 @@ class RewardEvaluation(Evaluation):
     problem, ends : as for `Evaluation`.
     pool_plan : how the pool is drawn; its size is its limit.
     objective : what gives the objective on a state's pool.
+    beside : what a state's pool has beside where its samples are not p0's.
     """
 
     def __init__(
@@ -28,13 +28,14 @@ class RewardEvaluation(Evaluation):
         ends: Sequence[Arrays],
         pool_plan: PoolPlan,
         objective: Callable[[Arrays], PoolObjective],
+        beside: Collection[str],
     ) -> None:
         super().__init__(problem, ends)
-        self.pool_plan, self.objective = pool_plan, objective
+        self.pool_plan, self.objective, self._beside = pool_plan, objective, beside
 
     def init(self, seed: int) -> Arrays:
         """An empty pool, and the x of the end that the history's rows are about: the last."""
-        begin = {k: v for k, v in self.problem.init(seed).items() if k not in COLUMNS}
+        begin = {k: v for k, v in self.problem.init(seed).items() if k not in self._beside}
         return {**begin, "x": self.ends[-1]["x"]}  # its samples are p0's
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:

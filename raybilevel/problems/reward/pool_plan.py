@@ -11,6 +11,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.reward.drawing.lineages import lineages_of
+from raybilevel.problems.reward.drawing.paths import guides_of, is_guided
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
@@ -60,7 +61,11 @@ class PoolPlan:
     def draw(self, state: Arrays) -> Stage:
         """The next slice of the pool; a stage of no shards once it has reached its limit."""
         have = len(state["pool/seed"])
-        seeds = sample_seeds(state["seed_base"], have, self.after(have))
+        return Stage(self.of_samples(state, have, self.after(have)))
+
+    def of_samples(self, state: Arrays, first: int, until: int) -> tuple[DrawRewards, ...]:
+        """The run's samples `first` to `until` (exclusive), of each prompt as many."""
+        seeds = sample_seeds(state["seed_base"], first, until)
         if self.prompts is None:
             return self._over(seeds, None)
         each = len(seeds) // self.prompts  # together, since one prompt may be all of a call
@@ -86,8 +91,10 @@ class PoolPlan:
         for start in range(0, len(rows), self.shard_size):
             part = rows[start : start + self.shard_size]
             prompts = None if self.prompts is None else tuple(state["pool/prompt"][part].tolist())
+            seeds = tuple(state["pool/seed"][part].tolist())
             lineages = lineages_of(state, part) if "pool/parent" in state else None
-            yield DrawSamples(tuple(state["pool/seed"][part].tolist()), prompts, lineages)
+            guided = guides_of(state, part) if is_guided(state) else None
+            yield DrawSamples(seeds, prompts, lineages, guided)
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it.
@@ -101,11 +108,11 @@ class PoolPlan:
             drawn, count = have if drawn < have < then else then, count + 1
         return count
 
-    def _over(self, seeds: Sequence[int], prompts: Sequence[int] | None) -> Stage:
+    def _over(self, seeds: Sequence[int], prompts: Sequence[int] | None) -> tuple[DrawRewards, ...]:
         parts = [slice(a, a + self.shard_size) for a in range(0, len(seeds), self.shard_size)]
         if prompts is None:
-            return Stage(tuple(DrawRewards(tuple(seeds[part])) for part in parts))
-        return Stage(tuple(DrawRewards(tuple(seeds[p]), tuple(prompts[p])) for p in parts))
+            return tuple(DrawRewards(tuple(seeds[part])) for part in parts)
+        return tuple(DrawRewards(tuple(seeds[p]), tuple(prompts[p])) for p in parts)
 
 
 class TablePlan(PoolPlan):

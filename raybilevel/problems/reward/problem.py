@@ -26,9 +26,6 @@ from raybilevel.problems.base import (
     Update,
 )
 from raybilevel.problems.model_options import pinned_options
-from raybilevel.problems.reward.annealing.climb import is_on_its_way, next_state
-from raybilevel.problems.reward.annealing.convergence import is_beyond, stop_of_ladder
-from raybilevel.problems.reward.annealing.heading import heading
 from raybilevel.problems.reward.annealing.rungs import (
     COLUMNS,
     begin,
@@ -41,6 +38,9 @@ from raybilevel.problems.reward.annealing.rungs import (
 from raybilevel.problems.reward.convergence import solve_round, stop_blackened
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import samples_of
+from raybilevel.problems.reward.drawing.paths import columns as guided_columns
+from raybilevel.problems.reward.estimators.guided import guided, solved_on_paths
+from raybilevel.problems.reward.estimators.ladder import moved, solved_on_rungs
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
     dtype_drawn,
@@ -48,6 +48,7 @@ from raybilevel.problems.reward.export import (
     write_samples,
     write_weights,
 )
+from raybilevel.problems.reward.guiding.strata import stop_without_gradient
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
@@ -57,16 +58,12 @@ from raybilevel.problems.reward.pool_plan import (
     size_of,
 )
 from raybilevel.problems.reward.pool_solution import PoolSolution
-from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.shown.rows import ShownRows
 from raybilevel.problems.reward.state_objective import (
     drawn_prompts,
-    lower_of,
     objective_of,
-    of_one,
-    prompts_of,
 )
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
@@ -98,6 +95,8 @@ class RewardTuning(RewardSettings, Problem):
             raise InputError(
                 "nothing is tuned: lambda_ and all weights are numbers; give one as a Variable"
             )
+        if self.guides:
+            self.source.check_guided()
         if self.estimator == "annealed" and (why := self.source.why_fixed()):
             raise InputError(f"estimator is 'annealed', but {why}; or give estimator: pool")
         if self.table is not None:
@@ -133,11 +132,14 @@ class RewardTuning(RewardSettings, Problem):
         sampler = self.source.sampler(device)
         report = sampler.probe()
         rewards = self._rewards(device)
-        if report is None:
-            return RewardWorker(sampler, rewards, self.prompt_list)
-        check_rewards(rewards, probe_of(report, self.prompt_list), self.prompt_list)
-        remarks = said_of_load(self.source.named, report, self.pool_plan.size, peak_bytes())
-        return RewardWorker(sampler, rewards, self.prompt_list, remarks)
+        remarks: tuple[str, ...] = ()
+        if report is not None:
+            check_rewards(rewards, probe_of(report, self.prompt_list), self.prompt_list)
+            remarks = said_of_load(self.source.named, report, self.pool_plan.size, peak_bytes())
+        worker = RewardWorker(sampler, rewards, self.prompt_list, remarks)
+        if self.guides:
+            worker.try_guiding()
+        return worker
 
     def init(self, seed: int) -> Arrays:
         """An empty pool; of a table all of it."""
@@ -149,8 +151,15 @@ class RewardTuning(RewardSettings, Problem):
             "pool/seed": np.empty(0, dtype=np.int64),
             **self._prompt_arrays(seed),
             **{f"pool/{name}": np.empty(0) for name in self.columns},
-            **(COLUMNS if self.may_move else {}),
+            **self._columns_beside,
         }
+
+    @property
+    def _columns_beside(self) -> Arrays:
+        """What rows of the pool have beside where they may not be p0's."""
+        if self.guides:
+            return guided_columns(len(self.lower_rewards))
+        return COLUMNS if self.may_move else {}
 
     def _prompt_arrays(self, seed: int) -> Arrays:
         """What the state has beside where there are prompts."""
@@ -164,8 +173,8 @@ class RewardTuning(RewardSettings, Problem):
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
-        state = yield from self._moved(state) if is_annealing(state) else self._drawn(state)
-        if "blackened" in state and (stop := stop_blackened(state)):
+        state = yield from self._advanced(state)
+        if stop := stop_blackened(state) or stop_without_gradient(state, [*self.lower_rewards]):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
         solution, stop = self._solved(state)
         state["x"] = solution.x
@@ -176,6 +185,12 @@ class RewardTuning(RewardSettings, Problem):
         drawn = yield self.pool_plan.again(state, shown.grids, shown.more)
         return Update({**state, **shown.samples(drawn.rows["samples"])}, metrics, stop)
 
+    def _advanced(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
+        """The state with a round's samples."""
+        if self.guides:
+            return guided(self, state)
+        return moved(self, state) if is_annealing(state) else self._drawn(state)
+
     def _drawn(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
         """The state with the next slice of p0's pool."""
         drawn = yield self.pool_plan.draw(state)
@@ -184,32 +199,19 @@ class RewardTuning(RewardSettings, Problem):
             rows = columns_of_p0(state, rows, self.ladder_plan)
         return grown(state, rows) | counted(state, drawn.sums)
 
-    def _moved(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
-        """The state with a rung's next moves."""
-        samples = counting(state)
-        lower = lower_of(self, samples)
-        prompts = of_one(prompts_of(self.prompt_list, samples), len(lower))
-        return (yield from next_state(state, self.ladder_plan, prompts, lower))
-
     def _solved(self, state: Arrays) -> tuple[PoolSolution, Stop | None]:
-        """What the samples say, and why to end; a ladder that begins, or goes on, knows where to.
+        """What the samples say, and why to end; a state that goes on knows where to.
 
         Samples are moved where a pool of p0 says too little, or at once if that is asked for.
         """
-        if not is_annealing(state):
+        if not self.guides and not is_annealing(state):
             solution, stop = solve_round(self.objective(state), self.pool_plan)
             if not self._begins(state, stop):
                 return solution, stop
             prompts, lower = self.prompt_count or 1, len(self.lower_rewards)
             state |= begin(self.ladder_plan, prompts, lower)
-        solution = solve(self.objective(state))
-        if is_on_its_way(state):
-            return solution, None
-        arrived, beyond = int(state["rungs_arrived"]), is_beyond(solution)
-        state["rungs_heading"] = heading(solution, past=not (arrived or beyond))
-        state["rungs_times"] = np.array(1 if beyond else 2**arrived)
-        state["rungs_arrived"] = np.array(arrived + (not beyond))
-        stop = stop_of_ladder(solution, self.size, arrived)
+        solution, stop, onwards = (solved_on_paths if self.guides else solved_on_rungs)(self, state)
+        state |= onwards
         return solution, stop
 
     def _begins(self, state: Arrays, stop: Stop | None) -> bool:
@@ -239,7 +241,7 @@ class RewardTuning(RewardSettings, Problem):
         rounds : to draw the pool in; after each F is known at the last end, on what there is.
         """
         if self.table is not None:
-            return RewardEvaluation(self, ends, self.pool_plan, self.objective)
+            return RewardEvaluation(self, ends, self.pool_plan, self.objective, ())
         size = self.size if samples is None else samples
         if self.prompt_count is not None and size < self.fewest:
             raise InputError(
@@ -247,11 +249,14 @@ class RewardTuning(RewardSettings, Problem):
                 "are; give two of each at least"
             )
         plan = self.plan_of(size, size, math.ceil(size / rounds))
-        return RewardEvaluation(self, ends, plan, self.objective)
+        return RewardEvaluation(self, ends, plan, self.objective, self._columns_beside)
 
     @property
     def least_nfe(self) -> int:
-        """Of the pool and the first rung, where samples are moved at once."""
+        """Of guided paths; of the pool and the first rung, where samples are moved at once."""
+        if self.guides:
+            paths = self.pool_plan.size * (1 + 2 * len(self.lower_rewards))
+            return paths * self.source.least_nfe_per_sample
         if self.estimator != "annealed":
             return 0
         plan, prompts = self.ladder_plan, self.prompt_count or 1
@@ -288,7 +293,8 @@ class RewardTuning(RewardSettings, Problem):
         """
         import torch
 
-        batches = Batches(self.source.sampler(device), {}, self.prompt_list)
+        rewards = self._rewards(device) if self.guides else {}
+        batches = Batches(self.source.sampler(device), rewards, self.prompt_list)
         weights = self.objective(state).at(state["x"]).weights
         rows = counting_rows(state)[resample(weights, n, np.random.default_rng(seed))]
         shards = self.pool_plan.shown(state, rows)
@@ -296,6 +302,6 @@ class RewardTuning(RewardSettings, Problem):
 
     def planned_rounds(self, state: Arrays) -> int | None:
         """Rounds to `pool_size`, or to the limit once the pool is beyond it; unknown of rungs."""
-        if is_annealing(state):
+        if self.guides or is_annealing(state):
             return None
         return self.pool_plan.rounds(size_of(state))

@@ -30,7 +30,7 @@ from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
 
-EstimatorName = Literal["pool", "annealed", "auto"]
+EstimatorName = Literal["pool", "annealed", "guided", "auto"]
 _OF_MODELS = (
     "prompts", "max_prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size",
     "round_size", "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler",
@@ -88,8 +88,10 @@ class RewardSettings(Settings):
         together. A `Variable` that is not by group is shared by all groups.
     estimator
         "pool" reweights samples of p0. "annealed" moves them down a ladder of lambdas towards p_x,
-        in islands, wherever the optimum lies. "auto" does so where a pool of p0 says too little,
-        and the samples can be moved.
+        in islands, wherever the optimum lies. "guided" draws paths that are pushed along the lower
+        rewards' gradients, with their exact weights: of Stable Diffusion, SDXL and unconditional
+        pixel-space pipelines with a stochastic DDIM or DDPM scheduler. "auto" is annealed where a
+        pool of p0 says too little, and the samples can be moved.
     islands
         Groups of particles that never meet, by which estimates from moved samples know their
         error: of one prompt, 16 at least. Several prompts have as many each as there are chains,
@@ -280,10 +282,10 @@ class RewardSettings(Settings):
                 f"islands is {self.islands}, but an estimate from moved samples knows its error by "
                 f"{FEWEST_ISLANDS} islands at least"
             )
-        if self.estimator == "annealed" and self.table is not None:
+        if self.estimator in ("annealed", "guided") and self.table is not None:
             raise InputError(
-                f"estimator is 'annealed', but {self.table.named} holds samples, which cannot be "
-                "moved; give a model, or estimator: pool"
+                f"estimator is '{self.estimator}', but {self.table.named} holds samples, which "
+                "cannot be drawn anew; give a model, or estimator: pool"
             )
         if self.estimator == "annealed" and self.size < self._fewest_to_move:
             raise InputError(
@@ -374,7 +376,13 @@ class RewardSettings(Settings):
     def may_move(self) -> bool:
         """Whether samples are to be moved where p0 says too little, as far as can be told."""
         enough = self.size >= self._fewest_to_move
-        return self.estimator != "pool" and enough and self.source.why_fixed() is None
+        moves = self.estimator in ("annealed", "auto")
+        return moves and enough and self.source.why_fixed() is None
+
+    @property
+    def guides(self) -> bool:
+        """Whether samples are guided paths."""
+        return self.estimator == "guided"
 
     @property
     def _fewest_to_move(self) -> int:
@@ -394,6 +402,7 @@ class RewardSettings(Settings):
         return choose_model(
             self.model, self._pipeline_settings, self.prompt_list, batch_size=self.batch_size,
             may_halve=self.halve_batches, export_weights=self.export_weights,
+            by_call=self.guides,
         )  # fmt: skip
 
     @property

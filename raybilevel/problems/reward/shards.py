@@ -49,6 +49,26 @@ class MoveParticles(Shard):
 
 
 @dataclass(frozen=True)
+class GuidePaths(Shard):
+    """Draws samples of `seeds` whose noise is pushed along the lower rewards' gradients.
+
+    Attributes
+    ----------
+    scales : s of each sample, a number for each lower reward; zero is p0.
+    strata : of each sample.
+    taus : of each step; None where no schedule is known, and nothing is pushed: rows then have what
+        `PathTerms` has of each step.
+    prompts : as for `DrawRewards`.
+    """
+
+    seeds: tuple[int, ...]
+    scales: tuple[tuple[float, ...], ...]
+    strata: tuple[int, ...]
+    taus: tuple[float, ...] | None = None
+    prompts: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class DrawSamples(Shard):
     """Draws the samples of `seeds`, and returns them.
 
@@ -56,8 +76,10 @@ class DrawSamples(Shard):
     ----------
     prompts : as for `DrawRewards`.
     lineages : of each sample, which is drawn where it leads; None where none was ever moved.
+    guided : the same samples where they are guided paths; None where they are not.
     """
 
     seeds: tuple[int, ...]
     prompts: tuple[int, ...] | None = None
     lineages: tuple[Lineage, ...] | None = None
+    guided: GuidePaths | None = None

@@ -6,6 +6,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.annealing.rungs import counting, is_annealing, strata_of
+from raybilevel.problems.reward.drawing.paths import is_guided, paths_of
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
@@ -30,11 +31,13 @@ def objective_of(settings: RewardSettings, state: Arrays) -> PoolObjective:
         settings.table.check_same(state["table_digest"])
     state = counting(state)
     lower, coefficients = lower_of(settings, state), settings.coefficients
-    prompts, strata = prompts_of(settings.prompt_list, state), None
+    prompts, strata, base = prompts_of(settings.prompt_list, state), None, None
     if is_annealing(state):
         strata = strata_of(state, of_one(prompts, len(lower)), lower, settings.ladder_plan)
-        prompts = strata.islands
-    base = None if strata is None else strata.log_base
+        prompts, base = strata.islands, strata.log_base
+    if is_guided(state):
+        prompts = of_one(prompts, len(lower))
+        base = paths_of(state, prompts).log_base
     if settings.target is not None:
         column = settings.target.column(settings.lower_rewards)
         upper = np.zeros(len(lower)) if column is None else -state[f"pool/{column}"]

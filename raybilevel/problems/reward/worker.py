@@ -9,14 +9,15 @@ import numpy as np
 from raybilevel.problems.base import Output, Shard
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import moved, samples_of
+from raybilevel.problems.reward.drawing.guided import guided_paths
 from raybilevel.problems.reward.models.base import Sampler
 from raybilevel.problems.reward.prompts import PromptList
-from raybilevel.problems.reward.shards import DrawRewards, DrawSamples, MoveParticles
+from raybilevel.problems.reward.shards import DrawRewards, DrawSamples, GuidePaths, MoveParticles
 from raybilevel.rewards import Reward
 
 
 class RewardWorker:
-    """Runs `DrawRewards`, `MoveParticles` and `DrawSamples`.
+    """Runs `DrawRewards`, `MoveParticles`, `GuidePaths` and `DrawSamples`.
 
     Parameters
     ----------
@@ -36,9 +37,15 @@ class RewardWorker:
         self._batches = Batches(sampler, rewards, prompts)
         self.remarks = tuple(remarks)
 
+    def try_guiding(self) -> None:
+        """Draw a guided path, to see whether there can be any: `InputError` where not."""
+        lower = sum(column.startswith("lower.") for column in self._batches.rewards)
+        prompts = None if self._batches.prompts is None else (0,)
+        guided_paths(self._batches, GuidePaths((0,), ((0.0,) * lower,), (0,), None, prompts))
+
     def run(
         self,
-        shard: DrawRewards | MoveParticles | DrawSamples,
+        shard: DrawRewards | MoveParticles | GuidePaths | DrawSamples,
         broadcast: Mapping[str, np.ndarray],
         key: int,
     ) -> Output:
@@ -49,6 +56,8 @@ class RewardWorker:
                 return self._batches.rewarded(drawn, shard.seeds, shard.prompts)
             case MoveParticles():
                 return moved(self._batches, shard)
+            case GuidePaths():
+                return guided_paths(self._batches, shard)
             case DrawSamples():
                 drawn = samples_of(self._batches, shard)
                 rows = {"samples": drawn.samples.numpy()}

@@ -56,7 +56,7 @@ class BatchedSampler:
         """Draw one image a seed, or a row of noise, as `PipelineSampler.draw` does."""
         size = self._batch_size or len(given)
         parts = [slice(start, start + size) for start in range(0, len(given), size)]
-        return _joined(
+        return joined(
             [self._batch(given[p], None if conditions is None else conditions[p]) for p in parts]
         )
 
@@ -71,7 +71,7 @@ class BatchedSampler:
     def _halves(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn:
         middle = len(given) // 2
         halves = [slice(0, middle), slice(middle, None)]
-        return _joined(
+        return joined(
             [self._batch(given[h], None if conditions is None else conditions[h]) for h in halves]
         )
 
@@ -99,7 +99,8 @@ class BatchedSampler:
         )
 
 
-def _joined(parts: Sequence[Drawn]) -> Drawn:
+def joined(parts: Sequence[Drawn]) -> Drawn:
+    """Batches as one."""
     if len(parts) == 1:
         return parts[0]
     return Drawn(

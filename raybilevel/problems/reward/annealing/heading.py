@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raybilevel.problems.reward.coefficients import Coefficients
-from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
+from raybilevel.problems.reward.groups.scales import scales_at
 from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
@@ -27,29 +26,15 @@ def heading(solution: PoolSolution, past: bool = False) -> np.ndarray:
     past : beyond an optimum inside the box, which is known better from both of its sides.
     """
     objective = solution.point.objective
-    strata = objective.strata
-    assert strata is not None, "samples are moved"
-    found = np.empty(strata.scales.shape[1:])
-    if isinstance(solution, GroupedSolution) and isinstance(objective, GroupedObjective):
-        of = np.array(objective.groups)
-        for group, part in solution.parts.items():
-            found[of == group] = heading(part, past)
-        return found
-    x = _beyond(solution)
+    assert objective.prompts is not None, "samples are moved or guided, one prompt's too"
+    count, groups = len(objective.prompts.shares), None
+    if isinstance(objective, GroupedObjective):
+        groups = objective.groups
+        if isinstance(solution, GroupedSolution):
+            found = {group: heading(part, past)[0] for group, part in solution.parts.items()}
+            return np.stack([found[group] for group in groups])
     times = _PAST if past and solution.termination is Termination.INTERIOR else 1.0
-    if isinstance(objective, JointObjective):
-        of = np.array(objective.groups)
-        for group, places in objective.coefficients.places.items():
-            found[of == group] = times * _scales(objective.coefficients.parts[group], x[places])
-        return found
-    found[:] = times * _scales(objective.coefficients, x)
-    return found
-
-
-def _scales(coefficients: Coefficients, x: np.ndarray) -> np.ndarray:
-    """Give s = w / lambda (K,) at x (d,)."""
-    lambda_, *weights = coefficients.at(x)
-    return np.array(weights) / lambda_
+    return times * scales_at(objective.coefficients, _beyond(solution), count, groups)
 
 
 def _beyond(solution: PoolSolution) -> np.ndarray:

@@ -20,6 +20,8 @@ from raybilevel.rewards import Reward, evaluate
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from raybilevel.lower.sampling.pipelines.guidance import Guide, PathTerms
+
 DRAWN_IN = "drawn_in_"
 """How keys of a state begin that count samples by the dtype that workers drew them in."""
 
@@ -37,7 +39,7 @@ class Batches:
     def __init__(
         self, sampler: Sampler, rewards: Mapping[str, Reward], prompts: PromptList | None
     ) -> None:
-        self.sampler, self._rewards, self._prompts = sampler, rewards, prompts
+        self.sampler, self.rewards, self.prompts = sampler, rewards, prompts
         self.particles = Particles(sampler.noise)
 
     def of_seeds(self, seeds: Sequence[int], places: Sequence[int] | None) -> DrawnSamples:
@@ -50,19 +52,30 @@ class Batches:
         """A sample a row of noise, which sentences name by its seed."""
         return self._drawn(lambda told: self.sampler.draw_noise(noise, told), seeds, places)
 
+    def guided(
+        self, seeds: Sequence[int], places: Sequence[int] | None, guide: Guide
+    ) -> tuple[DrawnSamples, PathTerms]:
+        """A guided path a seed, and what its density is made of."""
+        with naming("the model, guided,", seeds):
+            drawn, terms = self.sampler.draw_guided(seeds, self._told(places), guide)
+        check_finite(drawn.samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
+        return drawn, terms
+
     def _drawn(
         self,
         draw: Callable[[Conditions], DrawnSamples],
         seeds: Sequence[int],
         places: Sequence[int] | None,
     ) -> DrawnSamples:
-        told = None
-        if self._prompts is not None and places is not None:
-            told = [self._prompts.conditions[c] for c in places]
         with naming("the model", seeds):
-            drawn = draw(told)
+            drawn = draw(self._told(places))
         check_finite(drawn.samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
         return drawn
+
+    def _told(self, places: Sequence[int] | None) -> Conditions:
+        if self.prompts is None or places is None:
+            return None
+        return [self.prompts.conditions[c] for c in places]
 
     def rewarded(
         self, drawn: DrawnSamples, seeds: Sequence[int], places: Sequence[int] | None
@@ -79,8 +92,8 @@ class Batches:
     def _values(
         self, samples: Tensor, seeds: Sequence[int], places: Sequence[int] | None
     ) -> Arrays:
-        values, said = {}, said_of_prompts(self._prompts, places)
-        for column, reward in self._rewards.items():
+        values, said = {}, said_of_prompts(self.prompts, places)
+        for column, reward in self.rewards.items():
             with naming(f"reward '{column}'", seeds):
                 asked = evaluate(reward, samples, f"reward '{column}'", **said)
             check_finite(asked, seeds, f"reward '{column}'")

@@ -12,6 +12,7 @@ import numpy as np
 from raybilevel.lower.sampling.annealing import accepts, proposed
 from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.reward.drawing.batch import Batches
+from raybilevel.problems.reward.drawing.guided import guided_samples
 from raybilevel.problems.reward.models.base import DrawnSamples
 from raybilevel.problems.reward.shards import DrawSamples, MoveParticles
 
@@ -44,6 +45,8 @@ def moved(batches: Batches, shard: MoveParticles) -> Output:
 
 def samples_of(batches: Batches, shard: DrawSamples) -> DrawnSamples:
     """The samples that a shard asks for: those that were never moved are drawn by their seeds."""
+    if shard.guided is not None:
+        return guided_samples(batches, shard.guided)
     lineages, seeds = shard.lineages or (), np.array(shard.seeds)
     moved_rows = [i for i, lineage in enumerate(lineages) if lineage.moved]
     if not moved_rows:

@@ -15,6 +15,7 @@ from raybilevel.problems.reward.prompts import PromptList
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from raybilevel.lower.sampling.pipelines.guidance import Guide, PathTerms
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
 
 
@@ -82,6 +83,34 @@ class Sampler(Protocol):
         """A sample a row of noise: of `noise(seeds)` the same as `draw` gives for those seeds."""
         ...
 
+    def draw_guided(
+        self, seeds: Sequence[int], conditions: Conditions, guide: Guide
+    ) -> tuple[DrawnSamples, PathTerms]:
+        """A sample a seed, its noise pushed along rewards' gradients.
+
+        Raises
+        ------
+        InputError
+            Where this model's cannot be.
+        """
+        ...
+
+
+_NO_PIPELINE = (
+    "estimator is 'guided', but the model is no pipeline, whose steps could be guided; give one, "
+    "or estimator: annealed"
+)
+
+
+class UnguidedSampler:
+    """What a sampler is whose steps cannot be guided."""
+
+    def draw_guided(
+        self, seeds: Sequence[int], conditions: Conditions, guide: Guide
+    ) -> tuple[DrawnSamples, PathTerms]:
+        """None: raises `InputError`."""
+        raise InputError(_NO_PIPELINE)
+
 
 class FixedSampler:
     """What a sampler is whose samples cannot be drawn from given noise."""
@@ -136,6 +165,16 @@ class Model(ABC):
         The middle of a sentence; None where they can, or where only a loaded one can tell.
         """
         return None
+
+    def check_guided(self) -> None:
+        """Refuse what is known, before it is loaded, to have no steps that could be guided.
+
+        Raises
+        ------
+        InputError
+            Saying what can be: pipelines, whose own method says more.
+        """
+        raise InputError(_NO_PIPELINE)
 
     @abstractmethod
     def sampler(self, device: str) -> Sampler:

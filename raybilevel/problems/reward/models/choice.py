@@ -27,6 +27,8 @@ def choose_model(
     spec: str | Callable[..., Any],
     settings: PipelineSettings,
     prompts: PromptList | None,
+    *,
+    by_call: bool = False,
     **drawing: Any,
 ) -> Model:
     """The model that `spec` names.
@@ -36,6 +38,8 @@ def choose_model(
     spec : a pipeline directory, a name of what comes along or of the hub, an import path, or a
         callable.
     settings : how a pipeline is loaded and called.
+    by_call : whether a pixel-space pipeline is drawn from by its own call too, as all others are,
+        and as it is where a scheduler or options of the call are given.
     drawing : further arguments of `PipelineModel`.
 
     Raises
@@ -55,7 +59,8 @@ def choose_model(
     if not on_hub:
         reason = "only a model of the Hugging Face hub has revisions"
         refuse_options({"revision": settings.revision}, reason)
-    if not _is_pixel_space(spec, on_hub, settings):
+    by_call = by_call or settings.scheduler is not None or bool(settings.call_options)
+    if by_call or not _is_pixel_space(spec, on_hub, settings):
         return PipelineModel(spec, settings, prompts, **drawing, on_hub=on_hub)
     own = {"sampling_steps", "dtype"}  # and what ModelOptions says of files
     of_others = {k: v for k, v in _of_pipelines(settings, drawing).items() if k not in own}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.problems.reward.models.base import DrawnSamples, FixedSampler
+from raybilevel.problems.reward.models.base import DrawnSamples, FixedSampler, UnguidedSampler
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class FunctionDraws(FixedSampler):
+class FunctionDraws(FixedSampler, UnguidedSampler):
     """A function of seeds."""
 
     function: Callable[..., Any]
@@ -46,7 +46,7 @@ class FunctionDraws(FixedSampler):
 
 
 @dataclass(frozen=True)
-class NoiseFunctionDraws:
+class NoiseFunctionDraws(UnguidedSampler):
     """A function of noise (N, *shape)."""
 
     function: Callable[..., Any]

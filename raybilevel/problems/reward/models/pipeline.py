@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from raybilevel.lower.sampling.noise import NoiseDraws
+    from raybilevel.lower.sampling.pipelines.guidance import Guide, PathTerms
+    from raybilevel.lower.sampling.pipelines.guided_sampler import GuidedSampler
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
     from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
 
@@ -62,6 +64,17 @@ class PipelineModel(Model):
         if self._files is None:
             check_is_function(self._function, self.named)
         self.remarks()
+
+    def check_guided(self) -> None:
+        """By its class and its scheduler's, which its files name."""
+        from raybilevel.lower.sampling.pipelines.guided_sampler import check_classes
+        from raybilevel.lower.sampling.pipelines.source import describe_source
+
+        if self._files is not None:
+            described = describe_source(self._files, self.settings)
+            own = {"class": described.parts.get("scheduler", "")}
+            scheduler = (self.settings.scheduler or own)["class"]
+            check_classes(described.made.__name__, scheduler, self.named)
 
     @property
     def _function(self) -> Any:
@@ -144,6 +157,7 @@ class PipelineDraws:
         from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
 
         self._model, self._dtype, self.remarks = model, dtype, tuple(remarks)
+        self._sampler = sampler
         self.why_fixed: str | None = None
         self._batches = BatchedSampler(
             sampler, model.named, model.batch_size, may_halve=model.may_halve
@@ -169,6 +183,23 @@ class PipelineDraws:
     def draw_noise(self, noise: Tensor, conditions: Conditions) -> DrawnSamples:
         """An image a row."""
         return self._of(self._batches.draw(noise, conditions))
+
+    def draw_guided(
+        self, seeds: Sequence[int], conditions: Conditions, guide: Guide
+    ) -> tuple[DrawnSamples, PathTerms]:
+        """A guided image a seed."""
+        drawn, terms = self._guided.draw(seeds, conditions, guide)
+        return self._of(drawn), terms
+
+    @cached_property
+    def _guided(self) -> GuidedSampler:
+        """Tried on one image."""
+        from raybilevel.lower.sampling.pipelines.guided_sampler import GuidedSampler
+
+        made = GuidedSampler(self._sampler, self._model.named, self._model.batch_size)
+        conditions = self._model.conditions
+        made.check(None if conditions is None else conditions[:1])
+        return made
 
     @property
     def _draws(self) -> NoiseDraws:

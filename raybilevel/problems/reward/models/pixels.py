@@ -16,7 +16,7 @@ from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.hub import fetch
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
-from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe
+from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe, UnguidedSampler
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class PixelModel(Model):
 
 
 @dataclass(frozen=True)
-class PixelDraws:
+class PixelDraws(UnguidedSampler):
     """A pixel-space pipeline that is loaded."""
 
     sampler: PixelSampler

@@ -1,0 +1,231 @@
+"""Reward-guided sampling through a pipeline's own call, with what it costs in weight.
+
+An ancestral sampler steps x_{t-1} = m_t(x_t) + s_t eps. Guidance adds s_t^2 g_t to the mean, with
+
+    g_t = tau_t sum_k s_k grad_{x_t} r_k(x0_hat(x_t))     s = w / lambda
+
+(Xiao et al. 2025, arXiv 2502.08808, algorithms 2 and 5), which is to give the step the noise
+eps' = eps + s_t g_t in place of eps. So a guided path is one of the sampler itself, and its density
+under any s is known from what its noise did along the gradients: log q_s / p0 is
+
+    sum_t tau_t s.u_t - tau_t^2 s.v_t.s / 2
+
+with u_tk = s_t grad_k . eps' and v_tkl = s_t^2 grad_k . grad_l.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+ANCESTRAL = ("DDIMScheduler", "DDPMScheduler")
+"""Schedulers whose steps are m_t + s_t eps and depend on no step before; DDIM with eta above 0."""
+
+Scores = Callable[[Tensor, range], Tensor]
+"""Maps predicted clean images (N, C, H, W) in [0, 1], and which of a shard's samples they are, to
+rewards (N, K) with a gradient."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """How strongly a shard's samples are guided.
+
+    Attributes
+    ----------
+    scores : the rewards.
+    scales : s (N, K) of each sample; zero is p0.
+    taus : (T,) of each step; None for zeros.
+    first : of the shard's samples that these are.
+    """
+
+    scores: Scores
+    scales: Tensor
+    taus: Sequence[float] | None = None
+    first: int = 0
+
+    def at(self, part: slice) -> Guide:
+        """For some of the samples alone."""
+        return replace(self, scales=self.scales[part], first=self.first + part.start)
+
+    def asked(self, images: Tensor) -> Tensor:
+        """The rewards (N, K) of the samples' images."""
+        return self.scores(images, range(self.first, self.first + len(images)))
+
+
+@dataclass(frozen=True)
+class PathTerms:
+    """What log q / p0 of N paths of T steps is made of, float64 on the CPU.
+
+    Attributes
+    ----------
+    u : (N, T, K), v : (N, T, K, K), as above.
+    finite : (N, T, K) bool, where a gradient was; elsewhere nothing was pushed.
+    alphas_cumprod : (T,) of the steps.
+    """
+
+    u: Tensor
+    v: Tensor
+    finite: Tensor
+    alphas_cumprod: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of several batches."""
+        u, v, finite = (
+            torch.cat([getattr(p, name) for p in parts]) for name in ("u", "v", "finite")
+        )
+        return cls(u, v, finite, parts[0].alphas_cumprod)
+
+
+class GuidedCall:
+    """Guides calls of a pipeline that are made while it is entered.
+
+    Nothing else of the call is changed: classifier-free guidance, prompts and decoder are its own,
+    and unguided it draws what it draws anyway.
+
+    Parameters
+    ----------
+    pipeline : loaded, with a scheduler of `ANCESTRAL`.
+    network : its denoiser.
+    decode : maps predicted clean samples, latents or pixels, to images (N, C, H, W) in [0, 1].
+    """
+
+    def __init__(
+        self, pipeline: Any, network: torch.nn.Module, decode: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._scheduler, self._network, self._decode = pipeline.scheduler, network, decode
+        self._inputs: list[Tensor] = []
+        self._terms: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._levels: list[float] = []
+        self.end: Tensor | None = None
+        """Where the last step led: what the pipeline decodes."""
+
+    @contextmanager
+    def by(self, guide: Guide) -> Iterator[None]:
+        """Guide one call."""
+        self._inputs, self._terms, self._levels = [], [], []
+        step = self._scheduler.step
+
+        @functools.wraps(step)  # pipelines look at its signature
+        def guided(output: Tensor, t: Any, sample: Tensor, **options: Any) -> Any:
+            as_object = options.pop("return_dict", True)
+            own = functools.partial(step, **options)
+            pushed = self._pushed(own, output, t, sample, guide)
+            return pushed if as_object else tuple(pushed.values())
+
+        hook = self._network.register_forward_pre_hook(self._before, with_kwargs=True)
+        self._scheduler.step = guided
+        try:
+            yield
+        finally:
+            del self._scheduler.step
+            hook.remove()
+
+    @property
+    def terms(self) -> PathTerms:
+        """Of the call that was guided last."""
+        u, v, finite = (torch.stack(parts, 1) for parts in zip(*self._terms, strict=True))
+        return PathTerms(u, v, finite, np.array(self._levels))
+
+    def _before(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record all from here to the scheduler's step, back to what the network was given."""
+        torch.set_grad_enabled(True)
+        x, *others = args
+        self._inputs.append(x.detach().requires_grad_())
+        return (self._inputs[-1], *others), kwargs
+
+    def _pushed(
+        self, step: Callable[..., Any], output: Tensor, t: Any, sample: Tensor, guide: Guide
+    ) -> Any:
+        """What the scheduler's step gives, with its noise pushed along the gradient."""
+        x, inputs, self._inputs = sample.detach().requires_grad_(), self._inputs, []
+        with _NotedNormal() as noise:
+            done = step(output, t, x)
+        gradients = self._gradients(done.pred_original_sample, [x, *inputs], guide.asked)
+        torch.set_grad_enabled(False)  # as it is in a pipeline's call
+        s = _noise_scale(step, output, t, sample)
+        finite = gradients.isfinite().flatten(2).all(2)
+        reach = s[:, None].double() * torch.where(_beside(finite, gradients), gradients, 0).double()
+        tau = 0.0 if guide.taus is None else guide.taus[len(self._terms)]
+        push = tau * (_beside(guide.scales, reach) * reach).sum(1)
+        self._note(reach.flatten(2), (noise.like(sample).double() + push).flatten(1), finite)
+        self._levels.append(float(self._scheduler.alphas_cumprod[int(t)]))
+        self.end = done.prev_sample = done.prev_sample.detach() + s * push.to(s)
+        done.pred_original_sample = done.pred_original_sample.detach()
+        return done
+
+    def _gradients(
+        self, clean: Tensor, inputs: Sequence[Tensor], scores: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """(N, K, ...) of each reward with respect to the sample that is stepped from."""
+        asked = scores(self._decode(clean))
+        rows: list[Tensor] = []
+        for k, column in enumerate(asked.T):
+            parts = torch.autograd.grad(column.sum(), inputs, retain_graph=k + 1 < asked.shape[1])
+            rows.append(torch.stack([_of_samples(part, len(clean)) for part in parts]).sum(0))
+        return torch.stack(rows, 1)
+
+    def _note(self, reach: Tensor, noise: Tensor, finite: Tensor) -> None:
+        u = (reach @ noise[:, :, None])[..., 0]
+        self._terms.append((u.cpu(), (reach @ reach.transpose(1, 2)).cpu(), finite.cpu()))
+
+
+class _NotedNormal(TorchFunctionMode):
+    """Keeps what generators give by `torch.randn` while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[Tensor] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call the function, and keep what it makes of a generator."""
+        made = func(*args, **(kwargs or {}))
+        if func is torch.randn and kwargs and kwargs.get("generator") is not None:
+            self._made.append(made)
+        return made
+
+    def like(self, sample: Tensor) -> Tensor:
+        """All of it, a row a sample; zeros where nothing was asked for."""
+        return torch.cat(self._made).to(sample) if self._made else torch.zeros_like(sample)
+
+
+class _Ones(TorchFunctionMode):
+    """Gives ones in place of noise while it is entered."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call the function, or give ones of its shape."""
+        kwargs = kwargs or {}
+        if func is not torch.randn or kwargs.get("generator") is None:
+            return func(*args, **kwargs)
+        return torch.ones(*args, **{k: v for k, v in kwargs.items() if k != "generator"})
+
+
+def _noise_scale(step: Callable[..., Any], output: Tensor, t: Any, sample: Tensor) -> Tensor:
+    """What a step's noise is multiplied by, like the sample: its step of nothing, with ones."""
+    nothing = output.detach().clone()
+    nothing[:, : sample.shape[1]] = 0.0  # beside it some networks predict their variance
+    with _Ones():
+        scale: Tensor = step(nothing, t, torch.zeros_like(sample)).prev_sample
+    return scale
+
+
+def _of_samples(gradient: Tensor, count: int) -> Tensor:
+    """With classifier-free guidance a network is given all samples twice."""
+    return gradient.reshape(-1, count, *gradient.shape[1:]).sum(0)
+
+
+def _beside(of_rewards: Tensor, rows: Tensor) -> Tensor:
+    """Numbers (N, K), to be held against rows (N, K, ...)."""
+    return of_rewards.reshape(*of_rewards.shape, *[1] * (rows.dim() - 2)).to(rows.device)

@@ -1,0 +1,123 @@
+"""Drawing guided samples from a pipeline, in batches: images, and what log q / p0 is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.pipelines.batches import joined
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.lower.sampling.pipelines.decoding import CLEAN_IMAGES
+from raybilevel.lower.sampling.pipelines.guidance import ANCESTRAL, Guide, GuidedCall, PathTerms
+from raybilevel.lower.sampling.pipelines.meter import parts_of
+from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
+
+_SAME = 1e-3  # of pixels: what the pipeline decodes, and what rewards are asked on
+
+
+class GuidedSampler:
+    """Draws images whose noise is pushed along rewards' gradients.
+
+    Parameters
+    ----------
+    sampler : draws a batch of the pipeline.
+    named : what sentences call that.
+    batch_size : images at once; None for all of them.
+
+    Raises
+    ------
+    InputError
+        Of a pipeline that cannot be guided.
+    """
+
+    def __init__(self, sampler: PipelineSampler, named: str, batch_size: int | None = None) -> None:
+        made, scheduler = sampler.pipeline, getattr(sampler.pipeline, "scheduler", None)
+        check_classes(type(made).__name__, type(scheduler).__name__, named)
+        self._sampler, self._named, self._batch_size = sampler, named, batch_size
+        (network,) = parts_of(sampler.pipeline.components)["denoiser"]
+        self._decode = CLEAN_IMAGES[type(sampler.pipeline).__name__](sampler.pipeline)
+        self._call = GuidedCall(sampler.pipeline, network, self._decode)
+
+    def draw(
+        self, seeds: Sequence[int], conditions: Conditions, guide: Guide
+    ) -> tuple[Drawn, PathTerms]:
+        """One image a seed; an evaluation a step, and two more for each reward's gradient.
+
+        Parameters
+        ----------
+        guide : whose scores are of all these images.
+        """
+        size = self._batch_size or len(seeds)
+        parts = [slice(start, start + size) for start in range(0, len(seeds), size)]
+        found = [
+            self._batch(seeds[p], None if conditions is None else conditions[p], guide.at(p))
+            for p in parts
+        ]
+        images, terms = zip(*found, strict=True)
+        return joined(images), PathTerms.joined(terms)
+
+    def _batch(
+        self, seeds: Sequence[int], conditions: Conditions, guide: Guide
+    ) -> tuple[Drawn, PathTerms]:
+        try:
+            with self._call.by(guide):
+                drawn = self._sampler.draw(seeds, conditions)
+        except torch.OutOfMemoryError as error:
+            self._sampler.forget()
+            raise InputError(_does_not_fit(self._named, len(seeds))) from error
+        drawn.cost.nfe *= 1 + 2 * guide.scales.shape[1]
+        return drawn, self._call.terms
+
+    def check(self, conditions: Conditions) -> None:
+        """Refuse a pipeline that decodes other images than rewards would be asked on.
+
+        Parameters
+        ----------
+        conditions : of one sample.
+        """
+        drawn, terms = self.draw([0], conditions, Guide(_brightness, torch.zeros(1, 1)))
+        assert self._call.end is not None, "a step was made"
+        with torch.no_grad():
+            moved = float((self._decode(self._call.end).cpu() - drawn.images).abs().max())
+        if moved > _SAME:
+            raise InputError(
+                f"estimator is 'guided', but {self._named} decodes an image that is {moved:.2g} "
+                "from the one that rewards would guide it by; annealed needs no gradient"
+            )
+        if not terms.v.any():
+            raise InputError(
+                f"estimator is 'guided', but {self._named} draws no noise at its steps; give "
+                "call_options: {eta: 1.0}, a stochastic scheduler, or estimator: annealed"
+            )
+
+
+def check_classes(made: str, scheduler: str, named: str) -> None:
+    """Refuse a pipeline by the names of its class and its scheduler's: `InputError`."""
+    if made not in CLEAN_IMAGES:
+        raise InputError(
+            f"estimator is 'guided', but {named} is a {made}, and {', '.join(CLEAN_IMAGES)} are "
+            "what can be guided; annealed may do"
+        )
+    if scheduler not in ANCESTRAL:
+        raise InputError(
+            f"estimator is 'guided', but {named} has a {scheduler}, and guidance is for "
+            f"{' and '.join(ANCESTRAL)}, which add noise at every step; give "
+            "scheduler: {class: DDIMScheduler} and call_options: {eta: 1.0}"
+        )
+
+
+def _does_not_fit(named: str, count: int) -> str:
+    said = f"{named} ran out of memory with {count} guided image{'s'[: count > 1]} at once"
+    if count > 1:
+        return f"{said}; give a smaller batch_size, such as {max(count // 4, 1)}"
+    return (
+        f"{said}; smaller images (call_options) or 16 bits (dtype) take less, and estimator: "
+        "annealed keeps nothing for gradients"
+    )
+
+
+def _brightness(images: Tensor, rows: range) -> Tensor:
+    return images.flatten(1).mean(1)[:, None]

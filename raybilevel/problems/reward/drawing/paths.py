@@ -1,0 +1,86 @@
+"""What a state knows of guided paths: their strata, and what their densities are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.shards import GuidePaths
+from raybilevel.upper.guided_paths import GuidedPaths
+from raybilevel.upper.prompts import Prompts
+
+
+def is_guided(state: Arrays) -> bool:
+    """Whether a state's samples are guided paths."""
+    return "guided_scales" in state
+
+
+def columns(lower: int) -> Arrays:
+    """What rows of a pool have beside, where there are so many lower rewards.
+
+    The stratum; `u.k` and `v.k.l`, as `GuidedPaths` has them.
+    """
+    places = range(lower)
+    return {
+        "pool/stratum": np.empty(0, np.int64),
+        **{f"pool/u.{k}": np.empty(0) for k in places},
+        **{f"pool/v.{k}.{m}": np.empty(0) for k in places for m in places},
+    }
+
+
+def rows_of(strata: Sequence[int], u: np.ndarray, v: np.ndarray) -> Arrays:
+    """These columns of drawn paths, with u (n, K) and v (n, K, K)."""
+    places = range(u.shape[1])
+    return {
+        "pool/stratum": np.array(strata),
+        **{f"pool/u.{k}": u[:, k] for k in places},
+        **{f"pool/v.{k}.{m}": v[:, k, m] for k in places for m in places},
+    }
+
+
+def begin(alphas_cumprod: np.ndarray, taus: np.ndarray, prompts: int, lower: int) -> Arrays:
+    """What a state has beside once the schedule is known: stratum 0, which is p0.
+
+    Parameters
+    ----------
+    alphas_cumprod, taus : (T,) of each step.
+    """
+    return {
+        "guided_alphas_cumprod": alphas_cumprod,
+        "guided_taus": taus,
+        "guided_scales": np.zeros((1, prompts, lower)),
+    }
+
+
+def paths_of(state: Arrays, prompts: Prompts) -> GuidedPaths:
+    """The strata that a state's paths are of."""
+    scales = state["guided_scales"]
+    places = range(scales.shape[2])
+    u = np.column_stack([state[f"pool/u.{k}"] for k in places])
+    v = np.stack([[state[f"pool/v.{k}.{m}"] for m in places] for k in places])
+    return GuidedPaths(prompts, state["pool/stratum"], scales, u, np.moveaxis(v, 2, 0))
+
+
+def guides_of(state: Arrays, rows: np.ndarray) -> GuidePaths:
+    """What draws the paths of some rows (m,) of the pool."""
+    prompts = state["pool/prompt"][rows] if "pool/prompt" in state else None
+    return guided(state, state["pool/seed"][rows], prompts, state["pool/stratum"][rows])
+
+
+def guided(
+    state: Arrays, seeds: np.ndarray, prompts: np.ndarray | None, strata: np.ndarray
+) -> GuidePaths:
+    """What draws paths of some seeds (m,), prompts, and strata."""
+    scales = state["guided_scales"]
+    of = np.zeros(len(seeds), np.int64)
+    if prompts is not None:
+        of = np.searchsorted(state.get("prompts_drawn", np.arange(scales.shape[1])), prompts)
+    return GuidePaths(
+        tuple(seeds.tolist()),
+        tuple(map(tuple, scales[strata, of].tolist())),
+        tuple(strata.tolist()),
+        tuple(state["guided_taus"].tolist()),
+        None if prompts is None else tuple(prompts.tolist()),
+    )

@@ -1,0 +1,1 @@
+"""Paths that are pushed along rewards' gradients, in strata of several strengths."""

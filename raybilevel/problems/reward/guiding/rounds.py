@@ -1,0 +1,66 @@
+"""A round that draws guided paths: at first a few of p0, then stratum by stratum to the optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Output, Stage
+from raybilevel.problems.reward.drawing.paths import begin, guided, is_guided
+from raybilevel.problems.reward.pool_plan import PoolPlan, counted, grown, size_of
+from raybilevel.problems.reward.shards import DrawRewards, GuidePaths
+from raybilevel.upper.guidance_schedule import choose_schedule
+from raybilevel.upper.prompts import Prompts
+
+_PILOT = 256
+"""Paths that the schedule is chosen on, and nothing else."""
+
+_APART = 2**31  # no pool comes so far
+
+
+def next_state(
+    state: Arrays, plan: PoolPlan, shares: np.ndarray, towards: np.ndarray
+) -> Generator[Stage, Output, Arrays]:
+    """The state with a slice more, of its last stratum; before the first one comes the pilot.
+
+    Parameters
+    ----------
+    shares : (C,) what each prompt counts.
+    towards : (C, K) the s that the schedule of guidance is chosen for.
+    """
+    if not is_guided(state):
+        state = yield from _piloted(state, plan, shares, towards)
+    have = size_of(state)
+    slices = plan.of_samples(state, have, min(have + plan.round_size, plan.limit))
+    drawn = yield Stage(tuple(_of_last_stratum(state, shard) for shard in slices))
+    return grown(state, drawn.rows) | counted(state, drawn.sums)
+
+
+def _of_last_stratum(state: Arrays, shard: DrawRewards) -> GuidePaths:
+    strata = np.full(len(shard.seeds), len(state["guided_scales"]) - 1)
+    prompts = None if shard.prompts is None else np.array(shard.prompts)
+    return guided(state, np.array(shard.seeds), prompts, strata)
+
+
+def _piloted(
+    state: Arrays, plan: PoolPlan, shares: np.ndarray, towards: np.ndarray
+) -> Generator[Stage, Output, Arrays]:
+    """The state with a schedule, chosen on paths of p0 that are in no pool."""
+    prompts, lower = towards.shape
+    each = max(_PILOT // prompts, 2)
+    slices = plan.of_samples(state, _APART, _APART + each * prompts)
+    drawn = yield Stage(tuple(_of_pilot(shard, lower) for shard in slices))
+    of = Prompts(np.repeat(np.arange(prompts), each), shares)
+    s, rows = towards[of.of], drawn.rows
+    rewards = np.column_stack([rows[c] for c in rows if c.startswith("pool/lower.")])
+    u = np.einsum("nk,ntk->nt", s, rows["u"])
+    v = np.einsum("nk,ntkl,nl->nt", s, rows["v"], s)
+    levels = rows["alphas_cumprod"][0]
+    taus = choose_schedule(of, levels, np.sum(s * rewards, 1), u, v)
+    return {**state, **counted(state, drawn.sums), **begin(levels, taus, prompts, lower)}
+
+
+def _of_pilot(shard: DrawRewards, lower: int) -> GuidePaths:
+    n = len(shard.seeds)
+    return GuidePaths(shard.seeds, ((0.0,) * lower,) * n, (0,) * n, None, shard.prompts)

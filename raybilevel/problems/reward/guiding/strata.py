@@ -1,0 +1,75 @@
+"""Which stratum of guided paths comes next, and when there are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Status, Stop
+from raybilevel.problems.reward.convergence import StopReason, endings, joined_stop
+from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.upper.guided_paths import GuidedPaths
+
+_REACH = 0.3
+"""Effective paths of a prompt, over those that a round draws, where a stratum is drawn: it covers
+what is there, and something beyond."""
+
+_HALVINGS = 30
+_UNFINISHED = (StopReason.FRONTIER, StopReason.NOWHERE, StopReason.FLAT)
+
+
+def next_scales(
+    paths: GuidedPaths, lower: np.ndarray, towards: np.ndarray, drawn: float
+) -> np.ndarray:
+    """The s (C, K) of the next stratum: from that of the last one as far as paths lead.
+
+    Parameters
+    ----------
+    lower : (n, K) lower rewards of the paths.
+    towards : (C, K) where a stratum is wanted.
+    drawn : how many paths of a prompt a round draws.
+    """
+    last = paths.scales[-1]
+
+    def enough(step: float) -> bool:
+        effective = paths.effective(lower, last + step * (towards - last))
+        return bool(np.min(effective) >= _REACH * drawn)
+
+    return np.asarray(last + _farthest(enough) * (towards - last))
+
+
+def _farthest(enough: Callable[[float], bool]) -> float:
+    """The largest step in [0, 1] that is enough, where larger ones are not."""
+    if enough(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return low
+
+
+def stop_of_strata(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
+    """Why to end with the paths that there are; None where more should be drawn."""
+    found = endings(solution)
+    settled = all(ending.reason not in _UNFINISHED for ending in found.values())
+    if solution.n < plan.size or (solution.n < plan.limit and not settled):
+        return None
+    return joined_stop(found, plan.remedy)
+
+
+def stop_without_gradient(state: Arrays, names: Sequence[str]) -> Stop | None:
+    """The end of a run where a lower reward's gradient is no finite number; None where all are."""
+    lost = state.get("without_gradient")
+    if lost is None or not lost.any():
+        return None
+    step, reward = np.argwhere(lost)[0]
+    return Stop(
+        Status.STOPPED,
+        f"the gradient of reward 'lower.{names[reward]}' is not finite for {lost[step, reward]} "
+        f"samples at the noise level where alphas_cumprod is "
+        f"{state['guided_alphas_cumprod'][step]:.3g}; give a reward that has one everywhere, or "
+        "estimator: annealed",
+    )

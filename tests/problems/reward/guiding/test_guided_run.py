@@ -1,0 +1,158 @@
+"""Runs on guided paths, of a stock pipeline whose samples' law is known.
+
+Under p_x the first pixel is N(m, V) with m = V / lambda, V as `variance` says; r1 = u - 0.2 u^2 is
+best at m = 2.5, where the KL is 2.5^2 / (2 V) = 6 nats: no pool of p0 says anything there.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel.errors import InputError
+from raybilevel.problems.base import Status
+from raybilevel.problems.reward.shards import DrawRewards
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
+
+STEPS = 20
+V = variance(STEPS)
+
+
+def other(images):
+    return pixel(images, 1)
+
+
+def priced(images):
+    return pixel(images) - 0.2 * pixel(images) ** 2
+
+
+def black_box(images):
+    return pixel(images).numpy()
+
+
+def broken(images):
+    """Its gradient is infinite where the pixel is black, and nowhere else."""
+    u = pixel(images)
+    return u + torch.where(u > -1e9, 0.0, u) + (u * 0).abs().sqrt()
+
+
+def tuning(**changes):
+    given = {
+        "model": gaussian_pipeline, "lower_reward": pixel, "upper_reward": priced,
+        "lambda_": Variable("lambda", 2.0, 0.05, 20.0, "log"), "estimator": "guided",
+        "sampling_steps": STEPS, "call_options": {"eta": 1.0}, "pool_size": 1024,
+    }  # fmt: skip
+    return RewardTuning(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def guided():
+    return run_locally(tuning(), RunConfig(seed=1))
+
+
+def test_an_optimum_six_nats_from_p0_is_inside_its_interval(guided):
+    run, rows = guided
+    last = rows[-1]
+    assert run.stop.status is Status.CONVERGED
+    width = np.log(last["interval_high/lambda"] / last["interval_low/lambda"])
+    assert width < 0.1
+    assert abs(np.log(last["config/lambda"] / (V / 2.5))) < width  # four standard errors
+    assert last["kl"] == pytest.approx(2.5**2 / (2 * V), rel=0.05)
+    assert last["ess"] > 400
+    pool, pilot, shown = len(run.state["pool/seed"]), 256, 64
+    assert last["nfe_total"] == (pool + pilot + shown) * STEPS * 3
+
+
+def test_strata_go_from_p0_to_the_optimum(guided):
+    state = guided[0].state
+    scales = state["guided_scales"].ravel()
+    assert scales[0] == 0
+    assert scales[-1] > 2.5 / V  # s = 1 / lambda
+    assert len(np.unique(state["pool/stratum"])) == len(scales)
+    assert state["guided_taus"].shape == (STEPS,)
+    assert state["guided_taus"].max() > 0.5
+
+
+def test_samples_of_p_x_are_drawn_as_their_paths_were(guided):
+    state, problem = guided[0].state, tuning()
+    before, after = (pixel(torch.tensor(state[f"samples_{n}"])) for n in ("before", "after"))
+    assert abs(float(before.mean())) < 1
+    assert float(after.mean()) == pytest.approx(2.5, abs=0.7)
+    drawn = pixel(problem.samples(state, 300, 0, "cpu")).numpy()
+    known = state["pool/lower.lower"]
+    assert np.abs(drawn[:, None] - known).min(1).max() < 1e-4
+    assert drawn.mean() == pytest.approx(2.5, abs=0.3)
+
+
+def test_a_pool_of_p0_has_the_same_law_and_says_nothing_there():
+    run, _ = run_locally(tuning(estimator="pool", max_pool_size=1024), RunConfig(seed=1))
+    assert run.stop.status is Status.STOPPED
+    assert "pool/stratum" not in run.state
+    assert np.var(run.state["pool/lower.lower"]) == pytest.approx(V, rel=0.15)
+
+
+def test_two_weights_are_guided_by_a_gradient_each():
+    best = {"one": 2.0, "two": 1.0}
+    problem = tuning(
+        lower_reward={"one": pixel, "two": other}, lambda_=0.4,
+        weights={name: Variable(name, 0.1, 0.0, 8.0) for name in best},
+        upper_reward=lambda images: -((pixel(images) - 2) ** 2) - (other(images) - 1) ** 2,
+    )  # fmt: skip
+    run, rows = run_locally(problem, RunConfig(seed=0, max_nfe=600_000))
+    assert run.stop.status is Status.CONVERGED
+    for name, mean in best.items():
+        low, high = (rows[-1][f"interval_{end}/{name}"] for end in ("low", "high"))
+        assert low < mean * 0.4 / V < high
+    assert rows[-1]["nfe_total"] % (STEPS * 5) == 0
+
+
+def test_a_kl_is_reached_by_guided_paths():
+    problem = tuning(upper_reward=None, target={"kl": 4.0})
+    run, rows = run_locally(problem, RunConfig(seed=0))
+    assert run.stop.status is Status.CONVERGED
+    lambda_ = np.sqrt(V / 8)  # KL = V / (2 lambda^2)
+    assert rows[-1]["interval_low/lambda"] < lambda_ < rows[-1]["interval_high/lambda"]
+
+
+def test_a_finite_gamma_has_its_own_optimum_on_the_same_paths(guided):
+    state = guided[0].state
+    exact, penalised = (
+        tuning(gamma=g).objective(state).estimate(state["x"]) for g in (np.inf, 50.0)
+    )
+    assert penalised.value < exact.value
+    assert penalised.value == pytest.approx(exact.value, abs=0.1)
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run():
+    run, _ = run_locally(tuning(lower_reward=broken), RunConfig(seed=0))
+    assert run.stop.status is Status.STOPPED
+    assert "gradient of reward 'lower.lower' is not finite for 512 samples" in run.stop.reason
+    assert "alphas_cumprod" in run.stop.reason
+
+
+def test_a_reward_without_a_gradient_is_refused():
+    with pytest.raises(InputError, match=r"'lower.lower' has no gradient .* annealed works"):
+        tuning(lower_reward=black_box).worker("cpu")
+
+
+def test_a_deterministic_sampler_is_refused():
+    with pytest.raises(InputError, match=r"draws no noise at its steps; give call_options"):
+        tuning(call_options={}).worker("cpu")
+
+
+def test_what_is_no_pipeline_is_refused():
+    def images(seeds):
+        return torch.zeros(len(seeds), 1, 2, 2)
+
+    problem = tuning(model=images, sampling_steps=None, call_options={})
+    with pytest.raises(InputError, match="the model is no pipeline"):
+        problem.check()
+
+
+def test_evaluations_are_of_p0s_pool(guided):
+    evaluation = tuning().evaluation([guided[0].state], 256)
+    state = evaluation.init(3)
+    (first, *_) = next(evaluation.run_round(0, state)).shards
+    assert isinstance(first, DrawRewards)
+    assert "pool/u.0" not in state
