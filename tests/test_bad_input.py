@@ -493,7 +493,7 @@ def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said)
         ({}, "estimator is 'annealed', but model 'toys:gaussian' is a function of seeds, whose sa"),
         (
             {"model": "moved_code:noisy", "pool_size": 512, "run": "{max_nfe: 900}"},
-            "run.max_nfe is 900, but a run says nothing before 1,024 NFE, its pool and first rung",
+            "run.max_nfe is 900, but a run says nothing before 1,024 NFE; give more, or a smaller ",
         ),
     ],
     ids=["islands", "seeds", "budget"],
@@ -501,6 +501,28 @@ def test_users_code_that_fails_on_a_probe(refused, run_in, argument, name, said)
 def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
     (run_in / "moved_code.py").write_text("def noisy(z): return z\nnoisy.noise_shape = (2,)\n")
     write(run_in, yaml_of(estimator="annealed", **changes))
+    assert refused().startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "estimator is 'guided', but the model is no pipeline, whose steps could be guided; "),
+        ({"model": "digits"}, "estimator is 'guided', but model 'digits' draws no noise at its st"),
+        (
+            {"model": "digits", "scheduler": "{class: DEISMultistepScheduler}"},
+            "estimator is 'guided', but model 'digits' has a DEISMultistepScheduler, and guidance",
+        ),
+        (
+            {"model": "digits", "call_options": "{eta: 1.0}", "run": "{max_nfe: 100}"},
+            "run.max_nfe is 100, but a run says nothing before 192 NFE; give more, or a smaller ",
+        ),
+    ],
+    ids=["seeds", "deterministic", "scheduler", "budget"],
+)
+def test_samples_that_cannot_be_guided_as_asked(refused, run_in, changes, said):
+    rewards = {"lower_reward": "legibility", "upper_reward": "novelty"}
+    write(run_in, yaml_of(estimator="guided", **rewards if changes else {}, **changes))
     assert refused().startswith(said)
 
 

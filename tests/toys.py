@@ -395,6 +395,31 @@ class DyingNoise:
         return noise
 
 
+class DyingPixel:
+    """A reward of guided paths; the process is killed when it is asked the hundredth time, once."""
+
+    def __init__(self, folder=None):
+        self.marker = f"{folder}/died"
+        self.mortal = folder is not None
+        self.asked = 0
+
+    def __call__(self, images):
+        from raybilevel.testing.gaussian_pipeline import pixel
+
+        self.asked += 1
+        if self.mortal and self.asked == 100 and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            os.kill(os.getpid(), KILL)
+        return pixel(images)
+
+
+def near_bright(images):
+    """Upper reward, best where the first pixel is one standard deviation brighter than p0's."""
+    from raybilevel.testing.gaussian_pipeline import pixel
+
+    return -((pixel(images) - 1.0) ** 2)
+
+
 def near_three(samples):
     """Upper reward, best where the mean is about 3: with `first` below, lambda* is near 1/3."""
     import torch

@@ -12,12 +12,14 @@ from toys import (
     Descent,
     DyingGaussian,
     DyingNoise,
+    DyingPixel,
     Held,
     Once,
     die,
     first,
     gaussian,
     nap,
+    near_bright,
     near_one,
     near_three,
 )
@@ -138,6 +140,22 @@ def test_bits_of_a_ladder_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
     found = driven_twice(ladder_problem(DyingNoise(tmp_path)), tmp_path, rounds=6)
     assert_same_bits(found, locally(ladder_problem(DyingNoise())))
     assert len(found[0]["rungs_scale"]) > 3
+
+
+def guided_problem(reward):
+    """Paths that are pushed along a reward's gradient, in several strata of eight shards each."""
+    return RewardTuning(
+        model="raybilevel.testing.gaussian_pipeline:gaussian_pipeline", lower_reward=reward,
+        upper_reward=near_bright, estimator="guided", sampling_steps=8, call_options={"eta": 1.0},
+        pool_size=1024, max_pool_size=2048, shard_size=32,
+    )  # fmt: skip
+
+
+def test_bits_of_guided_paths_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
+    """One worker, which is killed, for two rounds; another driver goes on with two."""
+    found = driven_twice(guided_problem(DyingPixel(tmp_path)), tmp_path, rounds=2)
+    assert_same_bits(found, locally(guided_problem(DyingPixel())))
+    assert len(found[0]["guided_scales"]) > 2
 
 
 def test_bits_survive_a_worker_killed_in_mid_shard(tmp_path):

@@ -88,10 +88,7 @@ class GuidedSampler:
                 "from the one that rewards would guide it by; annealed needs no gradient"
             )
         if not terms.v.any():
-            raise InputError(
-                f"estimator is 'guided', but {self._named} draws no noise at its steps; give "
-                "call_options: {eta: 1.0}, a stochastic scheduler, or estimator: annealed"
-            )
+            raise InputError(without_noise(self._named))
 
 
 def check_classes(made: str, scheduler: str, named: str) -> None:
@@ -107,6 +104,14 @@ def check_classes(made: str, scheduler: str, named: str) -> None:
             f"{' and '.join(ANCESTRAL)}, which add noise at every step; give "
             "scheduler: {class: DDIMScheduler} and call_options: {eta: 1.0}"
         )
+
+
+def without_noise(named: str) -> str:
+    """What is said of a sampler that is deterministic."""
+    return (
+        f"estimator is 'guided', but {named} draws no noise at its steps; give "
+        "call_options: {eta: 1.0}, scheduler: {class: DDPMScheduler}, or estimator: annealed"
+    )
 
 
 def _does_not_fit(named: str, count: int) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.errors import InputError
 from raybilevel.imports import resolve
 from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
@@ -67,7 +68,7 @@ class PipelineModel(Model):
 
     def check_guided(self) -> None:
         """By its class and its scheduler's, which its files name."""
-        from raybilevel.lower.sampling.pipelines.guided_sampler import check_classes
+        from raybilevel.lower.sampling.pipelines.guided_sampler import check_classes, without_noise
         from raybilevel.lower.sampling.pipelines.source import describe_source
 
         if self._files is not None:
@@ -75,6 +76,8 @@ class PipelineModel(Model):
             own = {"class": described.parts.get("scheduler", "")}
             scheduler = (self.settings.scheduler or own)["class"]
             check_classes(described.made.__name__, scheduler, self.named)
+            if scheduler == "DDIMScheduler" and not self.settings.call_options.get("eta"):
+                raise InputError(without_noise(self.named))
 
     @property
     def _function(self) -> Any:
