@@ -193,8 +193,8 @@ def _check_budget(config: Config) -> None:
     most, least = config.run.max_nfe, config.problem.least_nfe
     if most is not None and most < least:
         raise InputError(
-            f"run.max_nfe is {most:,}, but a run says nothing before {least:,} NFE; give more, or a "
-            "smaller pool_size"
+            f"run.max_nfe is {most:,}, but a run says nothing before {least:,} NFE; give more, or "
+            "a smaller pool_size"
         )
 
 

@@ -15,25 +15,21 @@ were not looked at before the defaults, the families and the lambdas were fixed.
 from __future__ import annotations
 
 import math
-import multiprocessing
-import multiprocessing.pool
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Annotated
 
 import numpy as np
 import typer
+from replicates import Replicate, processes, replicate, show
 
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.problems.base import Status
-from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.annealed_models import ReadReward
 from raybilevel.testing.annealed_oracle import AnnealedOracle, PricedOracle
 from raybilevel.testing.annealed_oracles import ANNEALED_ORACLES, LEVELS, rarer_mode
-from raybilevel.upper.kl import kl_estimate
 
 COUNTS = (0.8, 4.0, 12.0, 41.0, 123.0)
 RARE_LEVEL = 0.001
@@ -41,10 +37,6 @@ CASES = {o.name: o for o in (*ANNEALED_ORACLES, *map(rarer_mode, COUNTS))}  # as
 MOST = 400_000  # evaluations: a ladder that takes more does not answer
 BUDGETS = {100_000: 4096, 1_000_000: 16_384}  # and samples a rung
 ESS = 400  # that a pool of p0 must have
-FEWEST = 10  # replicates that say anything
-PROCESSES = 2
-
-QUANTITIES = ("F", "dF/dlambda", "KL", "log lambda*")
 
 Replicates = Annotated[int, typer.Option(min=1)]
 SeedFrom = Annotated[int, typer.Option(min=0, help="The first; those below 1000 are for trying.")]
@@ -54,81 +46,15 @@ Only = Annotated[str, typer.Option(help="Oracles whose name holds this.")]
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
 
 
-@dataclass(frozen=True)
-class Replicate:
-    """What one ladder says.
-
-    Attributes
-    ----------
-    found : (4,) estimates of `QUANTITIES`, nan where none is given; errors : standard errors.
-    covered : (4,) whether the interval of each holds what is true.
-    """
-
-    found: np.ndarray
-    errors: np.ndarray
-    covered: np.ndarray
-    nfe: float
-
-
 @cache
 def priced_at(name: str, level: float) -> PricedOracle:
     """Looked for once in a process."""
     return CASES[name].at(level)
 
 
-def replicate(name: str, level: float, seed: int) -> Replicate:
-    """Run a ladder to the optimum of an oracle, and look at lambda*."""
-    from scipy.special import stdtrit
-
-    oracle = CASES[name]
-    priced = priced_at(name, level)
-    problem = RewardTuning(
-        model=oracle.model, prompts=oracle.prompts, lower_reward=priced.lower_reward,
-        upper_reward=priced.upper_reward, lambda_=priced.variable, estimator="annealed",
-    )  # fmt: skip
-    run, rows = run_locally(problem, RunConfig(seed=seed, max_nfe=MOST))
-    objective, best = problem.objective(run.state), priced.lambda_
-    assert objective.prompts is not None, "moved samples lie in islands"
-    found, errors, covered = np.full(4, np.nan), np.full(4, np.nan), np.full(4, np.nan)
-    point, known = objective.at(np.array([best])), priced.answers(best)
-    if point.diagnostics.ok:
-        e, kl = (
-            point.exact,
-            kl_estimate(objective.pool, objective.prompts, best, np.ones(1), objective.strata),
-        )
-        found[:3] = e.value, e.gradient[0], kl.value
-        errors[:3] = e.value_se, e.gradient_se[0], kl.value_se
-        quantile = stdtrit(float(np.sum(objective.prompts.units.counts - 1)), 0.975)
-        truth = np.array([known.value, known.slope, known.kl])
-        covered[:3] = np.abs(found[:3] - truth) <= quantile * errors[:3]
-    interval = solve(objective).interval
-    if run.stop is not None and run.stop.status is Status.CONVERGED and interval is not None:
-        found[3], errors[3] = math.log(run.state["x"][0]), interval.se[0]
-        covered[3] = interval.low[0] <= math.log(best) <= interval.high[0]
-    return Replicate(found, errors, covered, rows[-1]["nfe_total"])
-
-
-def show(name: str, level: float, done: Sequence[Replicate]) -> None:
-    """Print what replicates say of an oracle: a line, and one for each quantity."""
-    priced = priced_at(name, level)
-    known = priced.answers(priced.lambda_)
-    truth = np.array([known.value, known.slope, known.kl, math.log(priced.lambda_)])
-    of_p0 = (known.value_variance, known.slope_variance, math.nan, math.nan)
-    nfe = float(np.mean([r.nfe for r in done]))
-    print(f"{name}, {level:.2%} of p0 effective: lambda* {priced.lambda_:.4f}, NFE {nfe:,.0f}")
-    for i, quantity in enumerate(QUANTITIES):
-        told = [r for r in done if not math.isnan(r.found[i])]
-        said = f"  {quantity:12s} given {len(told) / len(done):6.1%}"
-        if len(told) >= FEWEST:
-            errors = np.array([r.found[i] for r in told]) - truth[i]
-            spread = np.std(errors, ddof=1)
-            stated = math.sqrt(np.mean([r.errors[i] ** 2 for r in told]))
-            said += f"  bias / spread {np.mean(errors) / spread:+.2f} +- {len(told) ** -0.5:.2f}"
-            said += f"  stated / spread {stated / spread:.2f}"
-            said += f"  coverage {np.mean([r.covered[i] for r in told]):5.1%}"
-            gain = of_p0[i] / nfe / np.mean(errors**2)
-            said += "" if math.isnan(gain) else f"  gain over p0 {gain:.1f}"
-        print(said, flush=True)
+def replicated(name: str, level: float, seed: int) -> Replicate:
+    """Run a ladder to the optimum of an oracle."""
+    return replicate(priced_at(name, level), "annealed", MOST, seed)
 
 
 def studied(cases: Iterable[tuple[str, float]], replicates: int, seed_from: int) -> None:
@@ -136,7 +62,8 @@ def studied(cases: Iterable[tuple[str, float]], replicates: int, seed_from: int)
     seeds = range(seed_from, seed_from + replicates)
     with processes() as pool:
         for name, level in cases:
-            show(name, level, pool.map(partial(replicate, name, level), seeds, chunksize=1))
+            done = pool.map(partial(replicated, name, level), seeds, chunksize=1)
+            show(f"{name}, {level:.2%} of p0 effective", priced_at(name, level), done)
 
 
 @app.command()
@@ -198,12 +125,6 @@ def reach(replicates: Replicates = 8, seed_from: SeedFrom = 100_000, only: Only 
                     f"{np.mean([r.nfe for r in done]):,.0f}, refused {refused} of {len(done)}",
                     flush=True,
                 )
-
-
-def processes() -> multiprocessing.pool.Pool:
-    """Two, of one thread each."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    return multiprocessing.get_context("spawn").Pool(PROCESSES)
 
 
 if __name__ == "__main__":

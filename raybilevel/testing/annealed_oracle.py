@@ -13,21 +13,16 @@ at which F is least where p0 has the share of effective samples that is asked fo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from raybilevel.testing.annealed_models import (
-    NOISE,
-    ModelOfNoise,
-    ModelOfPrompts,
-    OfSamples,
-    ReadReward,
-)
+from raybilevel.testing.annealed_models import NOISE, OfSamples, ReadReward
 from raybilevel.upper.variables import Variable
 
 
@@ -98,13 +93,17 @@ class AnnealedOracle:
     model : draws samples (N, k + 1).
     lower, base : of samples (n, k).
     samples : (log-masses (m,), nodes (m, k)) of each prompt.
+    reward : makes a reward of what the model draws from one of samples, noisy or not.
+    drawing : further arguments of `RewardTuning`.
     """
 
     name: str
-    model: ModelOfNoise | ModelOfPrompts
+    model: Callable[..., Any]
     lower: OfSamples
     base: OfSamples
     samples: Sequence[tuple[np.ndarray, np.ndarray]]
+    reward: Callable[[OfSamples, bool], Any] = ReadReward
+    drawing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def prompts(self) -> tuple[str, ...] | None:
@@ -144,15 +143,15 @@ class PricedOracle:
     price: float
 
     @property
-    def lower_reward(self) -> ReadReward:
+    def lower_reward(self) -> Any:
         """r2."""
-        return ReadReward(self.oracle.lower)
+        return self.oracle.reward(self.oracle.lower, False)
 
     @property
-    def upper_reward(self) -> ReadReward:
+    def upper_reward(self) -> Any:
         """r1."""
         base, lower = self.oracle.base, self.oracle.lower
-        return ReadReward(lambda u: base(u) - self.price * lower(u), noisy=True)
+        return self.oracle.reward(lambda u: base(u) - self.price * lower(u), True)
 
     @property
     def variable(self) -> Variable:

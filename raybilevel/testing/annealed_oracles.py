@@ -11,6 +11,9 @@ for oracle in ANNEALED_ORACLES:
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from scipy.special import gammaln, ndtr, ndtri
 
@@ -21,7 +24,6 @@ _REACH, _POINTS = 11.0, 2_001  # standard deviations to either side: a quadratur
 
 _CENTRE = 4.0  # of the bowl
 _REST = DIMENSIONS - 2  # of its dimensions: without the first, and the upper reward's noise
-_WIDTH = 2 * np.sqrt((2 * (_REST + 1) + 4 * _CENTRE**2) / 4)  # r2 has a variance of one
 
 _FAR, _SD = 4.0, 0.6  # of the rarer mode
 _STRATUM = 4096
@@ -35,7 +37,7 @@ _MEANS = np.linspace(-3.0, 3.0, 10)
 _SPREADS = np.linspace(0.6, 1.4, 10)[[3, 8, 0, 5, 9, 2, 7, 4, 1, 6]]
 
 
-def _normal(reach: float = _REACH, points: int = _POINTS) -> tuple[np.ndarray, np.ndarray]:
+def normal_nodes(reach: float = _REACH, points: int = _POINTS) -> tuple[np.ndarray, np.ndarray]:
     """Log-masses (m,) and places (m, 1) of a standard normal number."""
     z = np.linspace(-reach, reach, points)
     log_mass = -(z**2) / 2
@@ -59,8 +61,18 @@ def _saturating(u: np.ndarray) -> np.ndarray:
     return np.tanh(0.7 * (u[:, 0] - 1.0))
 
 
+def bowl(first: Any, rest: Any, dimensions: int) -> Any:
+    """Minus a squared distance, of variance one: from a first number and the others' square.
+
+    Parameters
+    ----------
+    first, rest : (n,) arrays or tensors; rest the sum of squares of so many `dimensions`.
+    """
+    return -((first - _CENTRE) ** 2 + rest) / math.sqrt(2 * (dimensions + 1) + 4 * _CENTRE**2)
+
+
 def _bowl(u: np.ndarray) -> np.ndarray:
-    return np.asarray(-((u[:, 0] - _CENTRE) ** 2 + u[:, 1]) / _WIDTH)
+    return np.asarray(bowl(u[:, 0], u[:, 1], _REST))
 
 
 def _chi_square(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,10 +83,11 @@ def _chi_square(dimensions: int) -> tuple[np.ndarray, np.ndarray]:
     return log_mass, np.exp(t)
 
 
-def _of_bowl() -> tuple[np.ndarray, np.ndarray]:
-    (first_mass, first), (rest_mass, rest) = _normal(9.0, 201), _chi_square(_REST)
-    mass = np.add.outer(first_mass, rest_mass).ravel()
-    return mass, np.column_stack([np.repeat(first, len(rest)), np.tile(rest, len(first))])
+def bowl_nodes(rest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Log-masses (m,) and places (m, 2): of a normal number, and of so many others' square."""
+    (first_mass, first), (square_mass, square) = normal_nodes(9.0, 201), _chi_square(rest)
+    mass = np.add.outer(first_mass, square_mass).ravel()
+    return mass, np.column_stack([np.repeat(first, len(square)), np.tile(square, len(first))])
 
 
 def _modes(share: float) -> np.ndarray:
@@ -119,18 +132,18 @@ def _prompted(z: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def _of_prompts() -> list[tuple[np.ndarray, np.ndarray]]:
-    mass, z = _normal()
+    mass, z = normal_nodes()
     return [(mass, _prompted(z, np.full(len(z), c))) for c in range(len(_MEANS))]
 
 
 _LINE = ModelOfNoise(lambda z, of: z[:, :1])
 _BALL = ModelOfNoise(lambda z, of: np.column_stack([z[:, 0], np.sum(z[:, 1:] ** 2, 1)]))
 
-LINEAR = AnnealedOracle("linear", _LINE, _first, _bent, [_normal()])
+LINEAR = AnnealedOracle("linear", _LINE, _first, _bent, [normal_nodes()])
 QUADRATIC = AnnealedOracle(
-    "quadratic", _BALL, _bowl, lambda u: -4.0 * np.exp(-u[:, 0] / 2), [_of_bowl()]
+    "quadratic", _BALL, _bowl, lambda u: -4.0 * np.exp(-u[:, 0] / 2), [bowl_nodes(_REST)]
 )
-SATURATING = AnnealedOracle("saturating", _LINE, _saturating, _bent, [_normal()])
+SATURATING = AnnealedOracle("saturating", _LINE, _saturating, _bent, [normal_nodes()])
 CHAIN = AnnealedOracle("chain of states", ModelOfNoise(_walked), _first, _bent, [_of_walk()])
 PROMPTED = AnnealedOracle("ten prompts", ModelOfPrompts(_prompted), _first, _bent, _of_prompts())
 

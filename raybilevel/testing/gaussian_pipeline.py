@@ -16,14 +16,13 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor
 
 SD = 0.15
-SHAPE = (1, 2, 2)
 
 
 class ExactNetwork(ModelMixin, ConfigMixin):
     """Predicts the noise of Gaussian pixels."""
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, in_channels: int = SHAPE[0], sample_size: int = SHAPE[1]) -> None:
+    def __init__(self, sample_size: int = 2, in_channels: int = 1) -> None:
         super().__init__()
         self.alphas_cumprod = torch.nn.Buffer(_scheduler().alphas_cumprod)
 
@@ -34,9 +33,9 @@ class ExactNetwork(ModelMixin, ConfigMixin):
         return UNet2DOutput(noise) if return_dict else (noise,)
 
 
-def gaussian_pipeline() -> DDIMPipeline:
-    """The pipeline, to be called with eta 1."""
-    return DDIMPipeline(unet=ExactNetwork(), scheduler=_scheduler())
+def gaussian_pipeline(side: int = 2) -> DDIMPipeline:
+    """A pipeline of so many pixels squared, to be called with eta 1."""
+    return DDIMPipeline(unet=ExactNetwork(side), scheduler=_scheduler())
 
 
 def _scheduler() -> DDIMScheduler:
