@@ -1,8 +1,9 @@
 """Print how guided paths estimate what is known, beside samples that are moved, and p0.
 
-    python jobs/bench/guided.py oracles [--replicates 400] [--seed-from 100000] [--only NAME]
+    python jobs/bench/guided.py [--replicates 400] [--seed-from 100000] [--only NAME]
+        [--estimator NAME]
 
-`oracles` runs to the optimum of Gaussian pixels (4 to 256 of them; a reward of one, and one of all)
+It runs to the optimum of Gaussian pixels (4 to 256 of them; a reward of one, and one of all)
 where p0 has a given share of effective samples, by guided and by annealed samples of one sampler
 with all defaults: bias, stated errors, coverage, and what p0 would cost for the same error. Seeds
 from 100000 on were not looked at before the defaults, the families and the lambdas were fixed.
@@ -29,8 +30,6 @@ SeedFrom = Annotated[int, typer.Option(min=0, help="The first; those below 1000 
 Only = Annotated[str, typer.Option(help="Oracles whose name holds this.")]
 Estimator = Annotated[str, typer.Option(help="Estimators whose name holds this.")]
 
-app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
-
 
 @cache
 def priced_at(name: str, level: float) -> PricedOracle:
@@ -43,8 +42,7 @@ def replicated(name: str, level: float, estimator: str, seed: int) -> Replicate:
     return replicate(priced_at(name, level), estimator, MOST, seed)
 
 
-@app.command()
-def oracles(
+def main(
     replicates: Replicates = 400,
     seed_from: SeedFrom = 100_000,
     only: Only = "",
@@ -62,4 +60,4 @@ def oracles(
 
 
 if __name__ == "__main__":
-    app()
+    typer.run(main)

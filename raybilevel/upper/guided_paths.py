@@ -54,13 +54,12 @@ class GuidedPaths:
             np.einsum("snk,nk->sn", s, self.u) - np.einsum("snk,nkl,snl->sn", s, self.v, s) / 2
         )
 
-    def effective(self, lower: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        """(C,) Kish's effective size of each prompt's paths where its s is `scales` (C, K).
+    def effective(self, lower: np.ndarray, scales: np.ndarray) -> float:
+        """Kish's effective size of all paths where each prompt's s is `scales` (C, K).
 
         Parameters
         ----------
         lower : (n, K) the paths' lower rewards.
         """
         log_weights = self.log_base + np.sum(lower * scales[self.prompts.of], 1)
-        of_paths = TiltedWithin(self.prompts, log_weights).weights[self.prompts.order]
-        return np.asarray(self.prompts.shares**2 / self.prompts.sums(of_paths**2))
+        return TiltedWithin(self.prompts, log_weights).ess

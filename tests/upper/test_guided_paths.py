@@ -60,9 +60,9 @@ def test_prompts_have_strata_of_their_own():
     )
     np.testing.assert_allclose(both.log_base[:n], one.log_base)
     np.testing.assert_allclose(both.log_base[n:], other.log_base)
-    alone = one.effective(one.u, np.array([[2.0]]))
-    together = both.effective(np.concatenate([one.u, other.u]), np.array([[2.0], [1.0]]))
-    np.testing.assert_allclose(together[0], alone[0])
+    of_each = [each.effective(each.u, np.array([[2.0]])) for each in (one, other)]
+    together = both.effective(np.concatenate([one.u, other.u]), np.array([[2.0], [2.0]]))
+    assert together == pytest.approx(1 / (0.3**2 / of_each[0] + 0.7**2 / of_each[1]))
 
 
 def test_the_schedule_is_the_strength_that_leaves_weights_even():

@@ -16,6 +16,7 @@ from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.state_objective import drawn_prompts, lower_of, objective_of
+from raybilevel.upper.gates import gates_for
 
 
 def guided(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
@@ -38,8 +39,8 @@ def solved_on_paths(
     prompts, scales = solution.point.objective.prompts, state["guided_scales"]
     assert prompts is not None, "paths are of prompts, or of one"
     paths, lower = paths_of(state, prompts), lower_of(settings, state)
-    least = settings.pool_plan.round_size / len(prompts.shares)
-    further = next_scales(paths, lower, heading(solution), least)
+    asked = gates_for(prompts).min_ess
+    further = next_scales(paths, lower, heading(solution), asked)
     if np.array_equal(further, scales[-1]):
         return solution, None, {}
     return solution, None, {"guided_scales": np.concatenate([scales, further[None]])}

@@ -12,16 +12,16 @@ from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.upper.guided_paths import GuidedPaths
 
-_REACH = 0.3
-"""Effective paths of a prompt, over those that a round draws, where a stratum is drawn: it covers
-what is there, and something beyond."""
+_REACH = 0.5
+"""Effective paths where a stratum is drawn, over those that gates ask for: just beyond what can be
+believed, so that this comes within."""
 
 _HALVINGS = 30
 _UNFINISHED = (StopReason.FRONTIER, StopReason.NOWHERE, StopReason.FLAT)
 
 
 def next_scales(
-    paths: GuidedPaths, lower: np.ndarray, towards: np.ndarray, drawn: float
+    paths: GuidedPaths, lower: np.ndarray, towards: np.ndarray, asked: float
 ) -> np.ndarray:
     """The s (C, K) of the next stratum: from that of the last one as far as paths lead.
 
@@ -29,13 +29,12 @@ def next_scales(
     ----------
     lower : (n, K) lower rewards of the paths.
     towards : (C, K) where a stratum is wanted.
-    drawn : how many paths of a prompt a round draws.
+    asked : effective paths that gates ask for.
     """
     last = paths.scales[-1]
 
     def enough(step: float) -> bool:
-        effective = paths.effective(lower, last + step * (towards - last))
-        return bool(np.min(effective) >= _REACH * drawn)
+        return paths.effective(lower, last + step * (towards - last)) >= _REACH * asked
 
     return np.asarray(last + _farthest(enough) * (towards - last))
 

@@ -98,8 +98,9 @@ def test_two_weights_are_guided_by_a_gradient_each():
         lower_reward={"one": pixel, "two": other}, lambda_=0.4,
         weights={name: Variable(name, 0.1, 0.0, 8.0) for name in best},
         upper_reward=lambda images: -((pixel(images) - 2) ** 2) - (other(images) - 1) ** 2,
+        max_pool_size=8192,
     )  # fmt: skip
-    run, rows = run_locally(problem, RunConfig(seed=0, max_nfe=600_000))
+    run, rows = run_locally(problem, RunConfig(seed=0))
     assert run.stop.status is Status.CONVERGED
     for name, mean in best.items():
         low, high = (rows[-1][f"interval_{end}/{name}"] for end in ("low", "high"))
