@@ -52,12 +52,14 @@ class Islands(Prompts):
 
 
 def degrees_of_islands(units: Prompts) -> Degrees:
-    """Degrees of freedom of a variance that islands tell: at most one less than there are.
+    """Degrees of freedom of a variance that islands tell: half as many as there are, less one.
 
-    Fewer where few of them carry it: a sample variance of n numbers of kurtosis k has about
-    2 n / (k - 1) (O'Neill 2014, Am. Stat. 68, 282-296, section 3).
+    Islands weigh by what they say of Z, so that not all of them count: with one less than there are
+    95 % intervals of optima covered 88 to 93 % (`jobs/bench/annealed.py`). Fewer where few carry
+    it: a sample variance of n numbers of kurtosis k has about 2 n / (k - 1) (O'Neill 2014, Am.
+    Stat. 68, 282-296, section 3).
     """
-    most = float(np.sum(units.counts - 1))
+    most = float(np.sum(units.counts - 1)) / 2
 
     def degrees(influence: np.ndarray) -> np.ndarray:
         excess = 1 / carriers(influence) - 1 / len(influence)
