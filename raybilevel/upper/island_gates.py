@@ -13,9 +13,9 @@ import numpy as np
 
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.islands import Islands
+from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.prompts import TiltedWithin
-from raybilevel.upper.strata import Strata
 
 
 @dataclass(frozen=True)

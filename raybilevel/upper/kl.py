@@ -16,10 +16,10 @@ import numpy as np
 
 from raybilevel.upper.island_sums import tilted_sums
 from raybilevel.upper.jackknife import jackknife
+from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.natural import Coordinates
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts, TiltedWithin
-from raybilevel.upper.strata import Strata
 from raybilevel.upper.within import EstimateWithin, over_prompts
 
 

@@ -13,10 +13,10 @@ from raybilevel.upper.island_gates import examine_islands, log_z_sd
 from raybilevel.upper.island_sums import IslandSums
 from raybilevel.upper.islands import Islands, degrees_of_islands
 from raybilevel.upper.kl import kl_estimate
+from raybilevel.upper.ladder.steps import next_steps
+from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.steps import next_steps
-from raybilevel.upper.strata import Strata
 
 SCALES = (0.0, 0.5, 1.0, 1.5)
 ISLANDS, EACH = 16, 40

@@ -18,9 +18,9 @@ from raybilevel.upper.gates import Gates, gates_for
 from raybilevel.upper.interval import Degrees, degrees_of_carriers
 from raybilevel.upper.island_gates import examine_islands
 from raybilevel.upper.islands import degrees_of_islands
+from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.penalty import Estimate, Pool, estimate
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.strata import Strata
 from raybilevel.upper.variables import Variable
 
 Hessian = Callable[[], np.ndarray]

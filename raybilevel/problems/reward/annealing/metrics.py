@@ -9,7 +9,7 @@ import numpy as np
 from raybilevel.problems.base import Metrics
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
-from raybilevel.upper.strata import sds_of_p0
+from raybilevel.upper.ladder.strata import sds_of_p0
 
 OVER_SPREAD = "lambda_over_spread"
 """Lambda over the lower rewards' spread under p0, nan of a reward that has none; groups of prompts

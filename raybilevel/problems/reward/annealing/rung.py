@@ -15,10 +15,10 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.annealing.plan import LadderPlan
+from raybilevel.upper.ladder.steps import next_steps
+from raybilevel.upper.ladder.strata import of_last_rung, sds_of_p0
 from raybilevel.upper.prompts import Prompts, TiltedWithin
 from raybilevel.upper.resampling import systematic
-from raybilevel.upper.steps import next_steps
-from raybilevel.upper.strata import of_last_rung, sds_of_p0
 
 _ACCEPTANCE = 0.44  # the best of one dimension: Roberts & Rosenthal 2001, Stat. Sci. 16, 351-367
 _GAIN = 2.0

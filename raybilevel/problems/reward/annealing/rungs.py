@@ -7,8 +7,8 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Metrics
 from raybilevel.problems.reward.annealing.plan import LadderPlan
 from raybilevel.problems.reward.pool_plan import size_of
+from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.strata import Strata
 
 COLUMNS: dict[str, np.ndarray] = {
     "pool/rung": np.empty(0, np.int64),

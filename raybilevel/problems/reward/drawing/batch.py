@@ -20,7 +20,7 @@ from raybilevel.rewards import Reward, evaluate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raybilevel.lower.sampling.pipelines.guidance import Guide, PathTerms
+    from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
 
 DRAWN_IN = "drawn_in_"
 """How keys of a state begin that count samples by the dtype that workers drew them in."""

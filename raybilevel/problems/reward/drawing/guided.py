@@ -22,7 +22,7 @@ from raybilevel.rewards.scores import is_tensor, scores_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raybilevel.lower.sampling.pipelines.guidance import PathTerms, Scores
+    from raybilevel.lower.sampling.guidance.call import PathTerms, Scores
 
 _LOWER = "lower."
 
@@ -51,7 +51,7 @@ def guided_samples(batches: Batches, shard: GuidePaths) -> DrawnSamples:
 def _drawn(batches: Batches, shard: GuidePaths) -> tuple[DrawnSamples, PathTerms]:
     import torch
 
-    from raybilevel.lower.sampling.pipelines.guidance import Guide
+    from raybilevel.lower.sampling.guidance.call import Guide
 
     scores = scores_with_gradient(batches, shard.prompts)
     guide = Guide(scores, torch.tensor(shard.scales, dtype=torch.float64), shard.taus)

@@ -8,7 +8,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.reward.shards import GuidePaths
-from raybilevel.upper.guided_paths import GuidedPaths
+from raybilevel.upper.guidance.paths import GuidedPaths
 from raybilevel.upper.prompts import Prompts
 
 

@@ -10,7 +10,7 @@ from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.reward.drawing.paths import begin, guided, is_guided
 from raybilevel.problems.reward.pool_plan import PoolPlan, counted, grown, size_of
 from raybilevel.problems.reward.shards import DrawRewards, GuidePaths
-from raybilevel.upper.guidance_schedule import choose_schedule
+from raybilevel.upper.guidance.schedule import choose_schedule
 from raybilevel.upper.prompts import Prompts
 
 _PILOT = 256

@@ -10,7 +10,7 @@ from raybilevel.problems.base import Arrays, Status, Stop
 from raybilevel.problems.reward.convergence import StopReason, endings, joined_stop
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
-from raybilevel.upper.guided_paths import GuidedPaths
+from raybilevel.upper.guidance.paths import GuidedPaths
 
 _REACH = 0.5
 """Effective paths where a stratum is drawn, over those that gates ask for: just beyond what can be

@@ -15,7 +15,7 @@ from raybilevel.problems.reward.prompts import PromptList
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raybilevel.lower.sampling.pipelines.guidance import Guide, PathTerms
+    from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
 
 

@@ -20,9 +20,9 @@ from raybilevel.problems.reward.prompts import PromptList
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
+    from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
     from raybilevel.lower.sampling.noise import NoiseDraws
-    from raybilevel.lower.sampling.pipelines.guidance import Guide, PathTerms
-    from raybilevel.lower.sampling.pipelines.guided_sampler import GuidedSampler
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
     from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
 
@@ -68,7 +68,7 @@ class PipelineModel(Model):
 
     def check_guided(self) -> None:
         """By its class and its scheduler's, which its files name."""
-        from raybilevel.lower.sampling.pipelines.guided_sampler import check_classes, without_noise
+        from raybilevel.lower.sampling.guidance.sampler import check_classes, without_noise
         from raybilevel.lower.sampling.pipelines.source import describe_source
 
         if self._files is not None:
@@ -197,7 +197,7 @@ class PipelineDraws:
     @cached_property
     def _guided(self) -> GuidedSampler:
         """Tried on one image."""
-        from raybilevel.lower.sampling.pipelines.guided_sampler import GuidedSampler
+        from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
 
         made = GuidedSampler(self._sampler, self._model.named, self._model.batch_size)
         conditions = self._model.conditions

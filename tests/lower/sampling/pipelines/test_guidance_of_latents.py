@@ -8,9 +8,9 @@ from lower.sampling.pipelines.tiny_pipelines import FAMILIES, load, save
 
 from raybilevel.errors import InputError
 from raybilevel.lower.pretrained import pretrained
+from raybilevel.lower.sampling.guidance.call import Guide
+from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
 from raybilevel.lower.sampling.noise import seeded
-from raybilevel.lower.sampling.pipelines.guidance import Guide
-from raybilevel.lower.sampling.pipelines.guided_sampler import GuidedSampler
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.rewards.asked_digit import proxy_asked_digit
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from raybilevel.upper.guidance_schedule import choose_schedule, schedules
-from raybilevel.upper.guided_paths import GuidedPaths
+from raybilevel.upper.guidance.paths import GuidedPaths
+from raybilevel.upper.guidance.schedule import choose_schedule, schedules
 from raybilevel.upper.kl import kl_estimate
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts

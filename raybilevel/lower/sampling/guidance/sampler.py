@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.guidance.call import ANCESTRAL, Guide, GuidedCall, PathTerms
+from raybilevel.lower.sampling.guidance.decoding import CLEAN_IMAGES
 from raybilevel.lower.sampling.pipelines.batches import joined
 from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.lower.sampling.pipelines.decoding import CLEAN_IMAGES
-from raybilevel.lower.sampling.pipelines.guidance import ANCESTRAL, Guide, GuidedCall, PathTerms
 from raybilevel.lower.sampling.pipelines.meter import parts_of
 from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
 

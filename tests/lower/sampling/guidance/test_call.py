@@ -7,9 +7,9 @@ from diffusers import DDPMScheduler, DiffusionPipeline
 
 from raybilevel.errors import InputError
 from raybilevel.lower.pretrained import pipeline_directory
+from raybilevel.lower.sampling.guidance.call import Guide
+from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
 from raybilevel.lower.sampling.noise import seeded
-from raybilevel.lower.sampling.pipelines.guidance import Guide
-from raybilevel.lower.sampling.pipelines.guided_sampler import GuidedSampler
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
 

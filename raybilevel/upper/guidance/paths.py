@@ -2,7 +2,7 @@
 
 A path whose noise was pushed along rewards' gradients by s = w / lambda has, relative to the
 sampler itself, the density exp(s.u - s.v.s / 2), with u (K,) and v (K, K) summed over its steps,
-times tau_t and tau_t^2 (`lower/sampling/pipelines/guidance.py`). So the density of every path under
+times tau_t and tau_t^2 (`lower/sampling/guidance/call.py`). So the density of every path under
 every stratum is known, and all of them are one pool by the balance heuristic (Veach & Guibas 1995,
 SIGGRAPH, section 3.3):
 

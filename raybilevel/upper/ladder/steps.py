@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from raybilevel.upper.ladder.strata import effective_shares
 from raybilevel.upper.prompts import Prompts
-from raybilevel.upper.strata import effective_shares
 
 _HALVINGS = 40
 _LEAST = 0.72  # then halfway between two rungs 0.89 of their samples are effective

@@ -1,0 +1,1 @@
+"""A stock pipeline whose noise is pushed along rewards' gradients."""

@@ -1,0 +1,1 @@
+"""Samples whose noise was pushed along rewards' gradients."""

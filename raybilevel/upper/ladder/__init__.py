@@ -1,0 +1,1 @@
+"""Samples that were moved down a ladder of tilts."""
