@@ -151,9 +151,10 @@ def guided_problem(reward):
     )  # fmt: skip
 
 
-def test_bits_of_guided_paths_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
-    """One worker, which is killed, for two rounds; another driver goes on with two."""
-    found = driven_twice(guided_problem(DyingPixel(tmp_path)), tmp_path, rounds=2)
+def test_bits_of_guided_paths_do_not_depend_on_workers_nor_on_one_that_is_killed(tmp_path):
+    """Two, of which one is killed, and none."""
+    found = drive_quietly(order(guided_problem(DyingPixel(tmp_path)), tmp_path, 2))
+    assert (tmp_path / "died").exists()
     assert_same_bits(found, locally(guided_problem(DyingPixel())))
     assert len(found[0]["guided_scales"]) > 2
 

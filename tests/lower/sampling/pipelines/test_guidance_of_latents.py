@@ -46,7 +46,7 @@ def test_without_guidance_images_are_those_of_the_stock_call():
 
 
 def test_weights_of_guided_paths_are_one_on_average_and_the_reward_rises():
-    prompts, n = ["a three"] * 64, 64
+    prompts, n = ["a three"] * 32, 32
     sampler, taus = guided(mnist_sd(), **OPTIONS), [0.5] * STEPS
     rewards = {}
     for s in (0.0, 0.3):
