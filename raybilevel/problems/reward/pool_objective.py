@@ -103,7 +103,7 @@ class PoolObjective:
         if strata is not None:
             strata = strata.at(rows, places)
             own = strata.islands
-        elif len(places) > 1:
+        elif len(places) > 1 or self.pool.log_base is not None:
             own = prompts.at(places)
         part = replace(self, pool=self.pool.at(rows), prompts=own, strata=strata)
         return Restricted(rows, units, float(prompts.shares[places].sum()), part)
@@ -121,6 +121,7 @@ class PoolObjective:
         if self.prompts is not None:
             within = DerivativesWithin(self.pool, self.prompts, lambda_, weights, self.gamma)
             return within.estimate, lambda: self._of_variables(within.hessian())
+        assert self.pool.log_base is None, "weighted samples are of prompts, or of one"
         found = estimate(self.pool, lambda_, weights, self.gamma)
         return found, lambda: self._of_variables(
             hessian(self.pool, found, lambda_, weights, self.gamma)

@@ -4,6 +4,8 @@ Under p_x the first pixel is N(m, V) with m = V / lambda, V as `variance` says; 
 best at m = 2.5, where the KL is 2.5^2 / (2 V) = 6 nats: no pool of p0 says anything there.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,8 @@ from raybilevel.problems.base import Status
 from raybilevel.problems.reward.shards import DrawRewards
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
+from raybilevel.upper.penalty import Pool
+from raybilevel.upper.prompts import Prompts
 
 STEPS = 20
 V = variance(STEPS)
@@ -149,6 +153,23 @@ def test_what_is_no_pipeline_is_refused():
     problem = tuning(model=images, sampling_steps=None, call_options={})
     with pytest.raises(InputError, match="the model is no pipeline"):
         problem.check()
+
+
+def test_a_prompt_alone_keeps_its_weights(guided):
+    """As it is asked for where groups, or single prompts, are told apart."""
+    state = guided[0].state
+    one = tuning().objective(state)
+    n = one.pool.n
+    twice = {
+        "upper": np.tile(one.pool.upper, 2), "lower": np.tile(one.pool.lower, (2, 1)),
+        "log_base": np.tile(one.pool.log_base, 2),
+    }  # fmt: skip
+    prompts = Prompts(np.repeat([0, 1], n), np.array([0.5, 0.5]))
+    both = replace(one, pool=Pool(**twice), prompts=prompts)
+    alone, x = both.of_prompts(np.array([1]), state["x"])
+    told, known = alone.objective.estimate(x), one.estimate(state["x"])
+    assert told.value == pytest.approx(known.value, rel=1e-12)
+    assert told.value_se == pytest.approx(known.value_se, rel=1e-9)
 
 
 def test_evaluations_are_of_p0s_pool(guided):
