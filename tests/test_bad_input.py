@@ -514,11 +514,15 @@ def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
             "estimator is 'guided', but model 'digits' has a DEISMultistepScheduler, and guidance",
         ),
         (
+            {"model": "digits", "scheduler": "{options: {}}"},
+            "scheduler.class is None, but diffusers",
+        ),
+        (
             {"model": "digits", "call_options": "{eta: 1.0}", "run": "{max_nfe: 100}"},
             "run.max_nfe is 100, but a run says nothing before 192 NFE; give more, or a smaller ",
         ),
     ],
-    ids=["seeds", "deterministic", "scheduler", "budget"],
+    ids=["seeds", "deterministic", "scheduler", "nameless", "budget"],
 )
 def test_samples_that_cannot_be_guided_as_asked(refused, run_in, changes, said):
     rewards = {"lower_reward": "legibility", "upper_reward": "novelty"}

@@ -163,18 +163,31 @@ class CountedGaussian:
         return gaussian(seeds)
 
 
-class DyingGaussian:
+class Mortal:
+    """Kills its process when it is called so many times, once; never without a folder."""
+
+    dies_at: int
+
+    def __init__(self, folder=None):
+        self.folder, self.calls = folder, 0
+
+    def count(self):
+        self.calls += 1
+        if self.folder is None or self.calls != self.dies_at:
+            return
+        died = Path(self.folder, "died")
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), KILL)
+
+
+class DyingGaussian(Mortal):
     """Draws from a normal; the process is killed in the middle of its fifth batch, once."""
 
-    def __init__(self, folder):
-        self.marker = f"{folder}/died"
-        self.batches = 0
+    dies_at = 5
 
     def __call__(self, seeds):
-        self.batches += 1
-        if self.batches == 5 and not Path(self.marker).exists():
-            Path(self.marker).touch()
-            os.kill(os.getpid(), KILL)
+        self.count()
         return gaussian(seeds)
 
 
@@ -377,39 +390,26 @@ class TorchSeen(Descent):
         Path(self.folder, f"{kind} {'torch' in sys.modules}").touch()
 
 
-class DyingNoise:
+class DyingNoise(Mortal):
     """A model of noise, (N, 2) as it is; the process is killed in its twentieth batch, once."""
 
     noise_shape = (2,)
-
-    def __init__(self, folder=None):
-        self.marker = f"{folder}/died"
-        self.mortal = folder is not None
-        self.batches = 0
+    dies_at = 20
 
     def __call__(self, noise):
-        self.batches += 1
-        if self.mortal and self.batches == 20 and not Path(self.marker).exists():
-            Path(self.marker).touch()
-            os.kill(os.getpid(), KILL)
+        self.count()
         return noise
 
 
-class DyingPixel:
+class DyingPixel(Mortal):
     """A reward of guided paths; the process is killed when it is asked the hundredth time, once."""
 
-    def __init__(self, folder=None):
-        self.marker = f"{folder}/died"
-        self.mortal = folder is not None
-        self.asked = 0
+    dies_at = 100
 
     def __call__(self, images):
         from raybilevel.testing.gaussian_pipeline import pixel
 
-        self.asked += 1
-        if self.mortal and self.asked == 100 and not Path(self.marker).exists():
-            Path(self.marker).touch()
-            os.kill(os.getpid(), KILL)
+        self.count()
         return pixel(images)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.drawing.paths import guides_of, is_guided
+from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
@@ -132,11 +133,6 @@ class TablePlan(PoolPlan):
     def rounds(self, have: int) -> int:
         """One, that solves."""
         return 1
-
-
-def prompt_places(state: Arrays, prompts: int) -> np.ndarray:
-    """Where a run's prompts are in their list (prompts,): those that it drew, or all of them."""
-    return state.get("prompts_drawn", np.arange(prompts))
 
 
 def size_of(state: Arrays) -> int:

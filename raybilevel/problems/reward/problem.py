@@ -95,13 +95,13 @@ class RewardTuning(RewardSettings, Problem):
             raise InputError(
                 "nothing is tuned: lambda_ and all weights are numbers; give one as a Variable"
             )
-        if self.guides:
-            self.source.check_guided()
         if self.estimator == "annealed" and (why := self.source.why_fixed()):
             raise InputError(f"estimator is 'annealed', but {why}; or give estimator: pool")
         if self.table is not None:
             return  # what can be wrong with it was found when it was read
         probe = self.source.check()
+        if self.guides:
+            self.source.check_guided()
         if probe is None:  # a worker tries them on what it draws; networks are not loaded here
             check_named(self.columns, self.prompt_list)
         else:

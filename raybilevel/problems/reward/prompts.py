@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.problems.base import Arrays
 
 Condition = str | int
 """A prompt, a class's name, or its number."""
@@ -134,3 +135,8 @@ def _groups(metadata: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...] | N
 def _spelt(value: Any) -> str:
     """All of a value, arrays too, in one spelling."""
     return json.dumps(value, sort_keys=True, default=lambda v: getattr(v, "tolist", v.__str__)())
+
+
+def prompt_places(state: Arrays, prompts: int) -> np.ndarray:
+    """Where a run's prompts are in their list (prompts,): those that it drew, or all of them."""
+    return state.get("prompts_drawn", np.arange(prompts))

@@ -55,7 +55,6 @@ class GuidePaths(Shard):
     Attributes
     ----------
     scales : s of each sample, a number for each lower reward; zero is p0.
-    strata : of each sample.
     taus : of each step; None where no schedule is known, and nothing is pushed: rows then have what
         `PathTerms` has of each step.
     prompts : as for `DrawRewards`.
@@ -63,7 +62,6 @@ class GuidePaths(Shard):
 
     seeds: tuple[int, ...]
     scales: tuple[tuple[float, ...], ...]
-    strata: tuple[int, ...]
     taus: tuple[float, ...] | None = None
     prompts: tuple[int, ...] | None = None
 

@@ -11,8 +11,7 @@ from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_plan import prompt_places
-from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.reward.prompts import PromptList, prompt_places
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.upper.penalty import Pool

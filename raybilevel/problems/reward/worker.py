@@ -39,9 +39,9 @@ class RewardWorker:
 
     def try_guiding(self) -> None:
         """Draw a guided path, to see whether there can be any: `InputError` where not."""
-        lower = sum(column.startswith("lower.") for column in self._batches.rewards)
+        scales = ((0.0,) * len(self._batches.lower),)
         prompts = None if self._batches.prompts is None else (0,)
-        guided_paths(self._batches, GuidePaths((0,), ((0.0,) * lower,), (0,), None, prompts))
+        guided_paths(self._batches, GuidePaths((0,), scales, None, prompts))
 
     def run(
         self,

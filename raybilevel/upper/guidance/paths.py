@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.prompts import Prompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +53,3 @@ class GuidedPaths:
         return np.asarray(
             np.einsum("snk,nk->sn", s, self.u) - np.einsum("snk,nkl,snl->sn", s, self.v, s) / 2
         )
-
-    def effective(self, lower: np.ndarray, scales: np.ndarray) -> float:
-        """Kish's effective size of all paths where each prompt's s is `scales` (C, K).
-
-        Parameters
-        ----------
-        lower : (n, K) the paths' lower rewards.
-        """
-        log_weights = self.log_base + np.sum(lower * scales[self.prompts.of], 1)
-        return TiltedWithin(self.prompts, log_weights).ess

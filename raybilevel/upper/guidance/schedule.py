@@ -14,11 +14,13 @@ from itertools import product
 
 import numpy as np
 
+from raybilevel.upper.bisection import farthest
 from raybilevel.upper.prompts import Prompts
 
 _FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 _POWERS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _EFFECTIVE = 0.1  # of the paths of p0, where schedules are compared
+_MOST = 2.0**20  # of a tilt that is the same for all
 
 
 def schedules(alphas_cumprod: np.ndarray) -> list[np.ndarray]:
@@ -54,14 +56,11 @@ def _known(prompts: Prompts, tilt: np.ndarray) -> float:
     """The size of the tilt at which so many paths of p0 are effective."""
     ordered = tilt[prompts.order]
 
-    def effective(size: float) -> float:
+    def effective(size: float | np.ndarray) -> float:
         log_z, log_second = (prompts.log_means(k * size * ordered) for k in (1, 2))
         return 1 / float(prompts.shares @ np.exp(log_second - 2 * log_z))
 
-    low, high = 0.0, 1.0
-    while effective(high) > _EFFECTIVE and high < 2**20:
-        low, high = high, 2 * high
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (middle, high) if effective(middle) > _EFFECTIVE else (low, middle)
-    return low
+    most = 1.0
+    while effective(most) > _EFFECTIVE and most < _MOST:
+        most *= 2
+    return float(farthest(lambda size: np.asarray(effective(size) > _EFFECTIVE), np.array(most)))

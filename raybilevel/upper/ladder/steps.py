@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from raybilevel.upper.bisection import farthest
 from raybilevel.upper.ladder.strata import effective_shares
 from raybilevel.upper.prompts import Prompts
 
-_HALVINGS = 40
 _LEAST = 0.72  # then halfway between two rungs 0.89 of their samples are effective
 
 
@@ -43,16 +41,5 @@ def next_steps(
         going = own[moving & ~(there & (own >= 1.0))]
         return np.asarray(going.mean() >= 1.0 if going.size else True)
 
-    reach = _farthest(enough, sds.max())
-    return np.minimum(steps(reach), _farthest(lambda t: shares(t) >= _LEAST, np.ones(len(sds))))
-
-
-def _farthest(enough: Callable[[np.ndarray], np.ndarray], most: np.ndarray) -> np.ndarray:
-    """Largest numbers up to `most` that are enough, each by itself, where more are not."""
-    low, high = np.zeros_like(most), most
-    whole = enough(most)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        near = enough(middle)
-        low, high = np.where(near, middle, low), np.where(near, high, middle)
-    return np.where(whole, most, low)
+    reach = farthest(enough, sds.max())
+    return np.minimum(steps(reach), farthest(lambda t: shares(t) >= _LEAST, np.ones(len(sds))))

@@ -11,7 +11,7 @@ from raybilevel.upper.guidance.paths import GuidedPaths
 from raybilevel.upper.guidance.schedule import choose_schedule, schedules
 from raybilevel.upper.kl import kl_estimate
 from raybilevel.upper.penalty import Pool
-from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.prompts import Prompts, TiltedWithin
 
 SCALES, EACH = (0.0, 1.0, 2.5), 400
 
@@ -25,6 +25,10 @@ def paths(rng):
     x = rng.standard_normal(len(stratum)) + np.array(SCALES)[stratum]
     scales = np.array(SCALES)[:, None, None]
     return GuidedPaths(of_all(len(x)), stratum, scales, x[:, None], np.ones((len(x), 1, 1)))
+
+
+def effective(found, tilt):
+    return TiltedWithin(found.prompts, tilt, found.log_base).ess
 
 
 def test_the_base_is_the_density_of_p0_over_that_of_the_mixture():
@@ -60,8 +64,8 @@ def test_prompts_have_strata_of_their_own():
     )
     np.testing.assert_allclose(both.log_base[:n], one.log_base)
     np.testing.assert_allclose(both.log_base[n:], other.log_base)
-    of_each = [each.effective(each.u, np.array([[2.0]])) for each in (one, other)]
-    together = both.effective(np.concatenate([one.u, other.u]), np.array([[2.0], [2.0]]))
+    of_each = [effective(each, 2 * each.u[:, 0]) for each in (one, other)]
+    together = effective(both, 2 * np.concatenate([one.u, other.u])[:, 0])
     assert together == pytest.approx(1 / (0.3**2 / of_each[0] + 0.7**2 / of_each[1]))
 
 

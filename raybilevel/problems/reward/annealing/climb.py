@@ -8,13 +8,12 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.reward.annealing.plan import LadderPlan
-from raybilevel.problems.reward.annealing.rung import Rung, next_rung
-from raybilevel.problems.reward.annealing.rungs import counting, counting_rows
+from raybilevel.problems.reward.annealing.rung import Rung
+from raybilevel.problems.reward.annealing.rungs import counting_rows
 from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.pool_plan import counted, grown
 from raybilevel.problems.reward.shards import MoveParticles
 from raybilevel.problems.seeds import sample_seeds
-from raybilevel.upper.prompts import Prompts
 
 _REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
@@ -25,13 +24,17 @@ def is_on_its_way(state: Arrays) -> bool:
 
 
 def next_state(
-    state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray
+    state: Arrays, plan: LadderPlan, rung: Rung | None = None
 ) -> Generator[Stage, Output, Arrays]:
-    """Move chains `plan.moves` times; arguments as for `next_rung`."""
-    if is_on_its_way(state):
+    """Move chains `plan.moves` times.
+
+    Parameters
+    ----------
+    rung : where to, of the samples that count; None to go on with the last.
+    """
+    if rung is None:
         chains = _last(state, plan)
     else:
-        rung = next_rung(counting(state), plan, prompts, lower)
         state, chains = _with(state, rung), counting_rows(state)[rung.chains]
     parts = _parts(plan, len(chains))
     drawn = yield Stage(tuple(_shards(state, plan, chains, parts)))

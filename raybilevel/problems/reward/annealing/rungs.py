@@ -35,7 +35,9 @@ def counting_rows(state: Arrays) -> np.ndarray:
 
 
 def counting(state: Arrays) -> Arrays:
-    """The state with these rows alone."""
+    """The state with these rows alone; itself where all of them count."""
+    if "pool/rung" not in state or np.all(state["pool/rung"] >= 0):
+        return state
     rows = counting_rows(state)
     return {name: a[rows] if name.startswith("pool/") else a for name, a in state.items()}
 

@@ -42,6 +42,11 @@ class Batches:
         self.sampler, self.rewards, self.prompts = sampler, rewards, prompts
         self.particles = Particles(sampler.noise)
 
+    @property
+    def lower(self) -> dict[str, Reward]:
+        """The lower rewards by column, in the order of these."""
+        return {c: reward for c, reward in self.rewards.items() if c.startswith("lower.")}
+
     def of_seeds(self, seeds: Sequence[int], places: Sequence[int] | None) -> DrawnSamples:
         """A sample a seed; `RunError` for one that is not finite."""
         return self._drawn(lambda told: self.sampler.draw(seeds, told), seeds, places)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from raybilevel.lower.sampling.guidance.call import PathTerms, Scores
 
-_LOWER = "lower."
-
 
 def guided_paths(batches: Batches, shard: GuidePaths) -> Output:
     """Rows of the pool, with what their densities are made of; without a schedule, step by step."""
@@ -38,7 +36,7 @@ def guided_paths(batches: Batches, shard: GuidePaths) -> Output:
         taus = np.array(shard.taus)
         u = np.einsum("t,ntk->nk", taus, terms.u.numpy())
         v = np.einsum("t,ntkl->nkl", taus**2, terms.v.numpy())
-        rows = rows_of(shard.strata, u, v)
+        rows = rows_of(u, v)
     lost = {"without_gradient": np.sum(~terms.finite.numpy(), axis=0)}
     return replace(output, rows={**output.rows, **rows}, sums={**output.sums, **lost})
 
@@ -70,14 +68,13 @@ def scores_with_gradient(batches: Batches, places: Sequence[int] | None) -> Scor
     InputError
         When it is called, of a reward whose scores have no gradient.
     """
-    lower = {c: reward for c, reward in batches.rewards.items() if c.startswith(_LOWER)}
 
     def scores(images: Tensor, rows: range) -> Tensor:
         import torch
 
         here = None if places is None else [places[row] for row in rows]
         said = {"prompts": None, "metadata": None} | said_of_prompts(batches.prompts, here)
-        asked = [_with_gradient(reward, c, images, said) for c, reward in lower.items()]
+        asked = [_with_gradient(reward, c, images, said) for c, reward in batches.lower.items()]
         return torch.stack([one.to(images.device) for one in asked], 1)
 
     return scores

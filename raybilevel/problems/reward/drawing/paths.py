@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shards import GuidePaths
 from raybilevel.upper.guidance.paths import GuidedPaths
 from raybilevel.upper.prompts import Prompts
@@ -30,11 +29,10 @@ def columns(lower: int) -> Arrays:
     }
 
 
-def rows_of(strata: Sequence[int], u: np.ndarray, v: np.ndarray) -> Arrays:
-    """These columns of drawn paths, with u (n, K) and v (n, K, K)."""
+def rows_of(u: np.ndarray, v: np.ndarray) -> Arrays:
+    """Those of drawn paths, with u (n, K) and v (n, K, K), but for the stratum."""
     places = range(u.shape[1])
     return {
-        "pool/stratum": np.array(strata),
         **{f"pool/u.{k}": u[:, k] for k in places},
         **{f"pool/v.{k}.{m}": v[:, k, m] for k in places for m in places},
     }
@@ -76,11 +74,10 @@ def guided(
     scales = state["guided_scales"]
     of = np.zeros(len(seeds), np.int64)
     if prompts is not None:
-        of = np.searchsorted(state.get("prompts_drawn", np.arange(scales.shape[1])), prompts)
+        of = np.searchsorted(prompt_places(state, scales.shape[1]), prompts)
     return GuidePaths(
         tuple(seeds.tolist()),
         tuple(map(tuple, scales[strata, of].tolist())),
-        tuple(strata.tolist()),
         tuple(state["guided_taus"].tolist()),
         None if prompts is None else tuple(prompts.tolist()),
     )

@@ -7,15 +7,14 @@ from collections.abc import Generator
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage, Stop
-from raybilevel.problems.reward.annealing.heading import heading
-from raybilevel.problems.reward.drawing.paths import paths_of
+from raybilevel.problems.reward.estimators.heading import heading
 from raybilevel.problems.reward.groups.scales import scales_at
 from raybilevel.problems.reward.guiding.rounds import next_state
 from raybilevel.problems.reward.guiding.strata import next_scales, stop_of_strata
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.state_objective import drawn_prompts, lower_of, objective_of
+from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of
 from raybilevel.upper.gates import gates_for
 
 
@@ -36,11 +35,10 @@ def solved_on_paths(
     stop = stop_of_strata(solution, settings.pool_plan)
     if stop is not None:
         return solution, stop, {}
-    prompts, scales = solution.point.objective.prompts, state["guided_scales"]
-    assert prompts is not None, "paths are of prompts, or of one"
-    paths, lower = paths_of(state, prompts), lower_of(settings, state)
-    asked = gates_for(prompts).min_ess
-    further = next_scales(paths, lower, heading(solution), asked)
+    objective, scales = solution.point.objective, state["guided_scales"]
+    assert objective.prompts is not None, "paths are of prompts, or of one"
+    asked = gates_for(objective.prompts).min_ess
+    further = next_scales(objective.pool, objective.prompts, scales[-1], heading(solution), asked)
     if np.array_equal(further, scales[-1]):
         return solution, None, {}
     return solution, None, {"guided_scales": np.concatenate([scales, further[None]])}

@@ -9,8 +9,9 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Output, Stage, Stop
 from raybilevel.problems.reward.annealing.climb import is_on_its_way, next_state
 from raybilevel.problems.reward.annealing.convergence import is_beyond, stop_of_ladder
-from raybilevel.problems.reward.annealing.heading import heading
+from raybilevel.problems.reward.annealing.rung import next_rung
 from raybilevel.problems.reward.annealing.rungs import counting
+from raybilevel.problems.reward.estimators.heading import heading
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.settings import RewardSettings
@@ -19,10 +20,13 @@ from raybilevel.problems.reward.state_objective import lower_of, objective_of, o
 
 def moved(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
     """The state with a rung's next moves."""
+    plan = settings.ladder_plan
+    if is_on_its_way(state):
+        return next_state(state, plan)
     samples = counting(state)
     lower = lower_of(settings, samples)
     prompts = of_one(prompts_of(settings.prompt_list, samples), len(lower))
-    return next_state(state, settings.ladder_plan, prompts, lower)
+    return next_state(state, plan, next_rung(samples, plan, prompts, lower))
 
 
 def solved_on_rungs(

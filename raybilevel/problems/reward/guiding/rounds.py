@@ -34,7 +34,8 @@ def next_state(
     have = size_of(state)
     slices = plan.of_samples(state, have, min(have + plan.round_size, plan.limit))
     drawn = yield Stage(tuple(_of_last_stratum(state, shard) for shard in slices))
-    return grown(state, drawn.rows) | counted(state, drawn.sums)
+    strata = np.full(len(drawn.rows["pool/seed"]), len(state["guided_scales"]) - 1)
+    return grown(state, drawn.rows | {"pool/stratum": strata}) | counted(state, drawn.sums)
 
 
 def _of_last_stratum(state: Arrays, shard: DrawRewards) -> GuidePaths:
@@ -62,5 +63,4 @@ def _piloted(
 
 
 def _of_pilot(shard: DrawRewards, lower: int) -> GuidePaths:
-    n = len(shard.seeds)
-    return GuidePaths(shard.seeds, ((0.0,) * lower,) * n, (0,) * n, None, shard.prompts)
+    return GuidePaths(shard.seeds, ((0.0,) * lower,) * len(shard.seeds), None, shard.prompts)

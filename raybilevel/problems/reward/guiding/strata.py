@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,44 +10,35 @@ from raybilevel.problems.base import Arrays, Status, Stop
 from raybilevel.problems.reward.convergence import StopReason, endings, joined_stop
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.pool_solution import PoolSolution
-from raybilevel.upper.guidance.paths import GuidedPaths
+from raybilevel.upper.bisection import farthest
+from raybilevel.upper.penalty import Pool
+from raybilevel.upper.prompts import Prompts, TiltedWithin
 
 _REACH = 0.5
 """Effective paths where a stratum is drawn, over those that gates ask for: just beyond what can be
 believed, so that this comes within."""
 
-_HALVINGS = 30
 _UNFINISHED = (StopReason.FRONTIER, StopReason.NOWHERE, StopReason.FLAT)
 
 
 def next_scales(
-    paths: GuidedPaths, lower: np.ndarray, towards: np.ndarray, asked: float
+    pool: Pool, prompts: Prompts, last: np.ndarray, towards: np.ndarray, asked: float
 ) -> np.ndarray:
-    """The s (C, K) of the next stratum: from that of the last one as far as paths lead.
+    """The s (C, K) of the next stratum: from the last one's as far as paths lead.
 
     Parameters
     ----------
-    lower : (n, K) lower rewards of the paths.
-    towards : (C, K) where a stratum is wanted.
+    pool : the paths that there are; prompts : which prompt each is of.
+    last, towards : (C, K), of the last stratum, and where one is wanted.
     asked : effective paths that gates ask for.
     """
-    last = paths.scales[-1]
 
-    def enough(step: float) -> bool:
-        return paths.effective(lower, last + step * (towards - last)) >= _REACH * asked
+    def enough(step: np.ndarray) -> np.ndarray:
+        scales = last + step * (towards - last)
+        tilt = np.sum(pool.lower * scales[prompts.of], 1)
+        return np.asarray(TiltedWithin(prompts, tilt, pool.base).ess >= _REACH * asked)
 
-    return np.asarray(last + _farthest(enough) * (towards - last))
-
-
-def _farthest(enough: Callable[[float], bool]) -> float:
-    """The largest step in [0, 1] that is enough, where larger ones are not."""
-    if enough(1.0):
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if enough(middle) else (low, middle)
-    return low
+    return np.asarray(last + farthest(enough, np.array(1.0)) * (towards - last))
 
 
 def stop_of_strata(solution: PoolSolution, plan: PoolPlan) -> Stop | None:

@@ -1,4 +1,4 @@
-"""Where the ladder goes next: towards what a search was refused, or to where it has ended."""
+"""Where samples go next: towards what a search was refused, or to where it has ended."""
 
 from __future__ import annotations
 
