@@ -21,26 +21,20 @@ from raybilevel.problems.base import (
     Output,
     Problem,
     Stage,
-    Status,
-    Stop,
     Update,
 )
 from raybilevel.problems.model_options import pinned_options
 from raybilevel.problems.reward.annealing.rungs import (
     COLUMNS,
-    begin,
-    columns_of_p0,
     counting,
     counting_rows,
     is_annealing,
-    row_of_rung,
 )
-from raybilevel.problems.reward.convergence import solve_round, stop_blackened
+from raybilevel.problems.reward.convergence import stop_blackened
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import samples_of
 from raybilevel.problems.reward.drawing.paths import columns as guided_columns
-from raybilevel.problems.reward.estimators.guided import guided, solved_on_paths
-from raybilevel.problems.reward.estimators.ladder import moved, solved_on_rungs
+from raybilevel.problems.reward.estimators.rounds import advanced, judged
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
     dtype_drawn,
@@ -49,22 +43,14 @@ from raybilevel.problems.reward.export import (
     write_weights,
 )
 from raybilevel.problems.reward.guiding.strata import stop_without_gradient
-from raybilevel.problems.reward.history import row, unknown_row
+from raybilevel.problems.reward.history import unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.pool_plan import (
-    counted,
-    grown,
-    size_of,
-)
-from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.pool_plan import size_of
 from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.shown.rows import ShownRows
-from raybilevel.problems.reward.state_objective import (
-    drawn_prompts,
-    objective_of,
-)
+from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of
 from raybilevel.problems.reward.worker import RewardWorker, TableWorker
 from raybilevel.problems.seeds import seed_base
 from raybilevel.rewards import load_reward, pinned
@@ -173,54 +159,16 @@ class RewardTuning(RewardSettings, Problem):
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
-        state = yield from self._advanced(state)
+        state = yield from advanced(self, state)
         if stop := stop_blackened(state) or stop_without_gradient(state, [*self.lower_rewards]):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
-        solution, stop = self._solved(state)
-        state["x"] = solution.x
-        metrics = row(solution, counting(state).get("pool/held_out")) | row_of_rung(state)
+        point, metrics, stop, onwards = judged(self, state)
+        state |= onwards
         if stop is None or self.table is not None:
             return Update(state, metrics, stop)
-        shown = ShownRows.of(state, solution.point, self.prompt_count)
+        shown = ShownRows.of(state, point, self.prompt_count)
         drawn = yield self.pool_plan.again(state, shown.grids, shown.more)
         return Update({**state, **shown.samples(drawn.rows["samples"])}, metrics, stop)
-
-    def _advanced(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
-        """The state with a round's samples."""
-        if self.guides:
-            return guided(self, state)
-        return moved(self, state) if is_annealing(state) else self._drawn(state)
-
-    def _drawn(self, state: Arrays) -> Generator[Stage, Output, Arrays]:
-        """The state with the next slice of p0's pool."""
-        drawn = yield self.pool_plan.draw(state)
-        rows = drawn.rows
-        if "pool/rung" in state:
-            rows = columns_of_p0(state, rows, self.ladder_plan)
-        return grown(state, rows) | counted(state, drawn.sums)
-
-    def _solved(self, state: Arrays) -> tuple[PoolSolution, Stop | None]:
-        """What the samples say, and why to end; a state that goes on knows where to.
-
-        Samples are moved where a pool of p0 says too little, or at once if that is asked for.
-        """
-        if not self.guides and not is_annealing(state):
-            solution, stop = solve_round(self.objective(state), self.pool_plan)
-            if not self._begins(state, stop):
-                return solution, stop
-            prompts, lower = self.prompt_count or 1, len(self.lower_rewards)
-            state |= begin(self.ladder_plan, prompts, lower)
-        solution, stop, onwards = (solved_on_paths if self.guides else solved_on_rungs)(self, state)
-        state |= onwards
-        return solution, stop
-
-    def _begins(self, state: Arrays, stop: Stop | None) -> bool:
-        """Whether samples are moved from now on."""
-        if "pool/rung" not in state or "fixed" in state or size_of(state) < self.pool_plan.size:
-            return False
-        if self.estimator == "annealed":
-            return True
-        return stop is not None and stop.status is Status.STOPPED
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""

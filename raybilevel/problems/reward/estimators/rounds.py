@@ -1,0 +1,73 @@
+"""Which estimator a round is of: what it draws, and what its samples say."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import NamedTuple
+
+from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop
+from raybilevel.problems.reward.annealing.rungs import begin, counting, is_annealing, row_of_rung
+from raybilevel.problems.reward.estimators.guided import guided, solved_on_paths
+from raybilevel.problems.reward.estimators.ladder import moved, solved_on_rungs
+from raybilevel.problems.reward.estimators.pool import drawn, solved_on_pool
+from raybilevel.problems.reward.history import row
+from raybilevel.problems.reward.pool_objective import PoolPoint
+from raybilevel.problems.reward.pool_plan import size_of
+from raybilevel.problems.reward.pool_solution import PoolSolution
+from raybilevel.problems.reward.settings import RewardSettings
+
+
+class Judged(NamedTuple):
+    """What a round's samples say.
+
+    Attributes
+    ----------
+    point : where the run stands.
+    metrics : the round's row of the history.
+    stop : set where the run is done.
+    onwards : what of the state is new: x, and where samples go on.
+    """
+
+    point: PoolPoint
+    metrics: Metrics
+    stop: Stop | None
+    onwards: Arrays
+
+
+def advanced(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
+    """The state with a round's samples."""
+    if settings.guides:
+        return guided(settings, state)
+    return moved(settings, state) if is_annealing(state) else drawn(settings, state)
+
+
+def judged(settings: RewardSettings, state: Arrays) -> Judged:
+    """What the samples say, and why to end; a state that goes on knows where to."""
+    solution, stop, onwards = _solved(settings, state)
+    state = state | onwards
+    metrics = row(solution, counting(state).get("pool/held_out")) | row_of_rung(state)
+    return Judged(solution.point, metrics, stop, {**onwards, "x": solution.x})
+
+
+def _solved(settings: RewardSettings, state: Arrays) -> tuple[PoolSolution, Stop | None, Arrays]:
+    """Samples are moved where a pool of p0 says too little, or at once if that is asked for."""
+    if settings.guides:
+        return solved_on_paths(settings, state)
+    begun: Arrays = {}
+    if not is_annealing(state):
+        solution, stop = solved_on_pool(settings, state)
+        if not _begins(settings, state, stop):
+            return solution, stop, {}
+        begun = begin(settings.ladder_plan, settings.prompt_count or 1, len(settings.lower_rewards))
+    solution, stop, onwards = solved_on_rungs(settings, state | begun)
+    return solution, stop, begun | onwards
+
+
+def _begins(settings: RewardSettings, state: Arrays, stop: Stop | None) -> bool:
+    """Whether samples are moved from now on."""
+    plan = settings.pool_plan
+    if "pool/rung" not in state or "fixed" in state or size_of(state) < plan.size:
+        return False
+    if settings.estimator == "annealed":
+        return True
+    return stop is not None and stop.status is Status.STOPPED
