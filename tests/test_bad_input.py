@@ -507,11 +507,17 @@ def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "estimator is 'guided', but the model is no pipeline, whose steps could be guided; "),
-        ({"model": "digits"}, "estimator is 'guided', but model 'digits' draws no noise at its st"),
+        (
+            {},
+            "samples are to be guided, but the model is no pipeline, whose steps could be guided; ",
+        ),
+        (
+            {"model": "digits"},
+            "samples are to be guided, but model 'digits' draws no noise at its st",
+        ),
         (
             {"model": "digits", "scheduler": "{class: DEISMultistepScheduler}"},
-            "estimator is 'guided', but model 'digits' has a DEISMultistepScheduler, and guidance",
+            "samples are to be guided, but model 'digits' has a DEISMultistepScheduler, and ",
         ),
         (
             {"model": "digits", "scheduler": "{options: {}}"},
@@ -521,12 +527,16 @@ def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
             {"model": "digits", "call_options": "{eta: 1.0}", "run": "{max_nfe: 100}"},
             "run.max_nfe is 100, but a run says nothing before 192 NFE; give more, or a smaller ",
         ),
+        (
+            {"estimator": "guided_unweighted"},
+            "estimator is 'guided_unweighted', but gamma is inf, and its gradient is gamma times a ",
+        ),
     ],
-    ids=["seeds", "deterministic", "scheduler", "nameless", "budget"],
+    ids=["seeds", "deterministic", "scheduler", "nameless", "budget", "gamma"],
 )
 def test_samples_that_cannot_be_guided_as_asked(refused, run_in, changes, said):
     rewards = {"lower_reward": "legibility", "upper_reward": "novelty"}
-    write(run_in, yaml_of(estimator="guided", **rewards if changes else {}, **changes))
+    write(run_in, yaml_of(**{"estimator": "guided"} | (rewards if changes else {}) | changes))
     assert refused().startswith(said)
 
 

@@ -21,6 +21,7 @@ from raybilevel.problems.base import (
     Output,
     Problem,
     Stage,
+    Stop,
     Update,
 )
 from raybilevel.problems.model_options import pinned_options
@@ -34,7 +35,7 @@ from raybilevel.problems.reward.convergence import stop_blackened
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import samples_of
 from raybilevel.problems.reward.drawing.paths import columns as guided_columns
-from raybilevel.problems.reward.estimators.rounds import advanced, judged
+from raybilevel.problems.reward.estimators.rounds import advanced, judged, weights_at
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
     dtype_drawn,
@@ -42,7 +43,9 @@ from raybilevel.problems.reward.export import (
     write_samples,
     write_weights,
 )
+from raybilevel.problems.reward.guiding.pairs import columns as pairs_columns
 from raybilevel.problems.reward.guiding.strata import stop_without_gradient
+from raybilevel.problems.reward.guiding.unweighted import PairsPlan
 from raybilevel.problems.reward.history import unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
@@ -124,7 +127,7 @@ class RewardTuning(RewardSettings, Problem):
             remarks = said_of_load(self.source.named, report, self.pool_plan.size, peak_bytes())
         worker = RewardWorker(sampler, rewards, self.prompt_list, remarks)
         if self.guides:
-            worker.try_guiding()
+            worker.try_guiding(pairs=self.pairs)
         return worker
 
     def init(self, seed: int) -> Arrays:
@@ -144,7 +147,8 @@ class RewardTuning(RewardSettings, Problem):
     def _columns_beside(self) -> Arrays:
         """What rows of the pool have beside where they may not be p0's."""
         if self.guides:
-            return guided_columns(len(self.lower_rewards))
+            beside = pairs_columns([*self.lower_rewards]) if self.pairs else {}
+            return guided_columns(len(self.lower_rewards)) | beside
         return COLUMNS if self.may_move else {}
 
     def _prompt_arrays(self, seed: int) -> Arrays:
@@ -160,15 +164,19 @@ class RewardTuning(RewardSettings, Problem):
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Draw a slice of the pool, solve on what there is; at the end show samples of p_x."""
         state = yield from advanced(self, state)
-        if stop := stop_blackened(state) or stop_without_gradient(state, [*self.lower_rewards]):
+        if stop := stop_blackened(state) or self._without_gradient(state):
             return Update(state, unknown_row(self.variables, state["x"], size_of(state)), stop)
-        point, metrics, stop, onwards = judged(self, state)
-        state |= onwards
-        if stop is None or self.table is not None:
-            return Update(state, metrics, stop)
-        shown = ShownRows.of(state, point, self.prompt_count)
+        found = judged(self, state)
+        state |= found.onwards
+        if found.stop is None or self.table is not None:
+            return Update(state, found.metrics, found.stop)
+        weights = weights_at(self, state, found.point)
+        shown = ShownRows.of(state, found.point, weights, self.prompt_count)
         drawn = yield self.pool_plan.again(state, shown.grids, shown.more)
-        return Update({**state, **shown.samples(drawn.rows["samples"])}, metrics, stop)
+        return Update({**state, **shown.samples(drawn.rows["samples"])}, found.metrics, found.stop)
+
+    def _without_gradient(self, state: Arrays) -> Stop | None:
+        return stop_without_gradient(state, [*(f"lower.{n}" for n in self.lower_rewards), "upper"])
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""
@@ -203,13 +211,21 @@ class RewardTuning(RewardSettings, Problem):
     def least_nfe(self) -> int:
         """Of guided paths; of the pool and the first rung, where samples are moved at once."""
         if self.guides:
-            paths = self.pool_plan.size * (1 + 2 * len(self.lower_rewards))
-            return paths * self.source.least_nfe_per_sample
+            return self._fewest_evaluations * self.source.least_nfe_per_sample
         if self.estimator != "annealed":
             return 0
         plan, prompts = self.ladder_plan, self.prompt_count or 1
         moved = prompts * plan.islands * plan.chains * plan.moves
         return (self.pool_plan.size + moved) * self.source.least_nfe_per_sample
+
+    @property
+    def _fewest_evaluations(self) -> int:
+        """Of guided paths, in those of as many samples: a pool's, or one round of pairs."""
+        plan, each = self.pool_plan, 1 + 2 * len(self.lower_rewards)
+        if not self.pairs:
+            return plan.size * each
+        pairs = PairsPlan.of(plan)
+        return pairs.first * each + pairs.step * (each + 3)
 
     def evaluation_cost(self) -> Cost:
         """A pool of `pool_size`, or as many of each prompt, which is drawn in one round."""
@@ -243,13 +259,15 @@ class RewardTuning(RewardSettings, Problem):
 
         rewards = self._rewards(device) if self.guides else {}
         batches = Batches(self.source.sampler(device), rewards, self.prompt_list)
-        weights = self.objective(state).at(state["x"]).weights
+        weights = weights_at(self, state, self.objective(state).at(state["x"]))
         rows = counting_rows(state)[resample(weights, n, np.random.default_rng(seed))]
         shards = self.pool_plan.shown(state, rows)
         return torch.cat([samples_of(batches, shard).samples for shard in shards])
 
     def planned_rounds(self, state: Arrays) -> int | None:
         """Rounds to `pool_size`, or to the limit once the pool is beyond it; unknown of rungs."""
+        if self.pairs:
+            return PairsPlan.of(self.pool_plan).rounds
         if self.guides or is_annealing(state):
             return None
         return self.pool_plan.rounds(size_of(state))

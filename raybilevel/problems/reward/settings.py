@@ -29,8 +29,9 @@ from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.variables import Variable
 
 _ROUNDS = 4  # to draw pool_size in
+_ROUNDS_OF_PAIRS = 16  # each of which makes a step
 
-EstimatorName = Literal["pool", "annealed", "guided", "auto"]
+EstimatorName = Literal["pool", "annealed", "guided", "guided_unweighted", "auto"]
 _OF_MODELS = (
     "prompts", "max_prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size",
     "round_size", "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler",
@@ -90,7 +91,10 @@ class RewardSettings(Settings):
         "pool" reweights samples of p0. "annealed" moves them down a ladder of lambdas towards p_x,
         in islands, wherever the optimum lies. "guided" draws paths that are pushed along the lower
         rewards' gradients, with their exact weights: of Stable Diffusion, SDXL and unconditional
-        pixel-space pipelines with a stochastic DDIM or DDPM scheduler. "auto" is annealed where a
+        pixel-space pipelines with a stochastic DDIM or DDPM scheduler. "guided_unweighted" is the
+        paper's own: it takes such paths for samples of p_x, follows the gradient at a finite gamma
+        until `max_pool_size` are drawn, and says how far off they are where that is known. "auto"
+        is annealed where a
         pool of p0 says too little, and the samples can be moved.
     islands
         Groups of particles that never meet, by which estimates from moved samples know their
@@ -104,8 +108,8 @@ class RewardSettings(Settings):
     samples_per_prompt
         In place of `pool_size`, where there are prompts.
     shard_size, round_size
-        Samples that a worker draws at once, and samples a round (None: a quarter of `pool_size`).
-        A round ends in a checkpoint and an estimate.
+        Samples that a worker draws at once, and samples a round (None: a quarter of `pool_size`,
+        for "guided_unweighted" a sixteenth). A round ends in a checkpoint and an estimate.
     batch_size
         Images that a pipeline draws at once within a shard, where not all of them fit into memory.
     halve_batches
@@ -181,6 +185,7 @@ class RewardSettings(Settings):
         self._check_target()
         self._check_pool()
         self._check_annealing()
+        self._check_pairs()
         self.coefficients.check()
         return self
 
@@ -282,7 +287,7 @@ class RewardSettings(Settings):
                 f"islands is {self.islands}, but an estimate from moved samples knows its error by "
                 f"{FEWEST_ISLANDS} islands at least"
             )
-        if self.estimator in ("annealed", "guided") and self.table is not None:
+        if self.estimator not in ("pool", "auto") and self.table is not None:
             raise InputError(
                 f"estimator is '{self.estimator}', but {self.table.named} holds samples, which "
                 "cannot be drawn anew; give a model, or estimator: pool"
@@ -291,6 +296,25 @@ class RewardSettings(Settings):
             raise InputError(
                 f"estimator is 'annealed', but a pool of {self.size} samples is too small for its "
                 f"islands, which need {self._fewest_to_move} at least; give more"
+            )
+
+    def _check_pairs(self) -> None:
+        """Refuse what the paper's estimator does not know."""
+        if not self.pairs:
+            return
+        for name, given in (
+            ("target", self.target is not None),
+            ("lambda_ or weights by group", isinstance(self.coefficients, GroupedCoefficients)),
+        ):
+            if given:
+                raise InputError(
+                    f"estimator is 'guided_unweighted', and {name} given, which it does not know; "
+                    "give estimator: guided"
+                )
+        if math.isinf(self.gamma):
+            raise InputError(
+                "estimator is 'guided_unweighted', but gamma is inf, and its gradient is gamma "
+                "times a difference of p_x and p_{x,gamma}; give a number, such as gamma: 10"
             )
 
     @property
@@ -365,7 +389,8 @@ class RewardSettings(Settings):
         if self.table is not None:
             return TablePlan.of_table(len(self.table), self.prompt_count)
         limit = 4 * self.size if self.max_pool_size is None else self.max_pool_size
-        return self.plan_of(self.size, limit, self.round_size or math.ceil(self.size / _ROUNDS))
+        rounds = _ROUNDS_OF_PAIRS if self.pairs else _ROUNDS
+        return self.plan_of(self.size, limit, self.round_size or math.ceil(self.size / rounds))
 
     @property
     def ladder_plan(self) -> LadderPlan:
@@ -382,7 +407,12 @@ class RewardSettings(Settings):
     @property
     def guides(self) -> bool:
         """Whether samples are guided paths."""
-        return self.estimator == "guided"
+        return self.estimator in ("guided", "guided_unweighted")
+
+    @property
+    def pairs(self) -> bool:
+        """Whether they are taken as they are, in pairs of p_x and p_{x,gamma}."""
+        return self.estimator == "guided_unweighted"
 
     @property
     def _fewest_to_move(self) -> int:

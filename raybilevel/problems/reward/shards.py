@@ -67,6 +67,23 @@ class GuidePaths(Shard):
 
 
 @dataclass(frozen=True)
+class GuidePairs(Shard):
+    """Draws guided paths of p_x, and from the same seeds some of p_{x,gamma}, along one gradient.
+
+    Rows are those of the former, and beside them `penalised/...`: the latters' rewards, and their
+    `kl`, as `PathsAlone` has them.
+
+    Attributes
+    ----------
+    paths : of p_x.
+    upper : 1 / (gamma lambda), by which p_{x,gamma} goes along the upper reward too.
+    """
+
+    paths: GuidePaths
+    upper: float
+
+
+@dataclass(frozen=True)
 class DrawSamples(Shard):
     """Draws the samples of `seeds`, and returns them.
 

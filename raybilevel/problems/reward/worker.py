@@ -9,15 +9,21 @@ import numpy as np
 from raybilevel.problems.base import Output, Shard
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import moved, samples_of
-from raybilevel.problems.reward.drawing.guided import guided_paths
+from raybilevel.problems.reward.drawing.guided import guided_pairs, guided_paths
 from raybilevel.problems.reward.models.base import Sampler
 from raybilevel.problems.reward.prompts import PromptList
-from raybilevel.problems.reward.shards import DrawRewards, DrawSamples, GuidePaths, MoveParticles
+from raybilevel.problems.reward.shards import (
+    DrawRewards,
+    DrawSamples,
+    GuidePairs,
+    GuidePaths,
+    MoveParticles,
+)
 from raybilevel.rewards import Reward
 
 
 class RewardWorker:
-    """Runs `DrawRewards`, `MoveParticles`, `GuidePaths` and `DrawSamples`.
+    """Runs `DrawRewards`, `MoveParticles`, `GuidePaths`, `GuidePairs` and `DrawSamples`.
 
     Parameters
     ----------
@@ -37,15 +43,19 @@ class RewardWorker:
         self._batches = Batches(sampler, rewards, prompts)
         self.remarks = tuple(remarks)
 
-    def try_guiding(self) -> None:
-        """Draw a guided path, to see whether there can be any: `InputError` where not."""
+    def try_guiding(self, *, pairs: bool) -> None:
+        """Draw a guided path, or a pair, to see whether there can be any: `InputError` if not."""
         scales = ((0.0,) * len(self._batches.lower),)
         prompts = None if self._batches.prompts is None else (0,)
-        guided_paths(self._batches, GuidePaths((0,), scales, None, prompts))
+        paths = GuidePaths((0,), scales, None, prompts)
+        if pairs:
+            guided_pairs(self._batches, GuidePairs(paths, 0.0))
+        else:
+            guided_paths(self._batches, paths)
 
     def run(
         self,
-        shard: DrawRewards | MoveParticles | GuidePaths | DrawSamples,
+        shard: DrawRewards | MoveParticles | GuidePaths | GuidePairs | DrawSamples,
         broadcast: Mapping[str, np.ndarray],
         key: int,
     ) -> Output:
@@ -58,6 +68,8 @@ class RewardWorker:
                 return moved(self._batches, shard)
             case GuidePaths():
                 return guided_paths(self._batches, shard)
+            case GuidePairs():
+                return guided_pairs(self._batches, shard)
             case DrawSamples():
                 drawn = samples_of(self._batches, shard)
                 rows = {"samples": drawn.samples.numpy()}

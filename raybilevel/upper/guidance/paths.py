@@ -53,3 +53,9 @@ class GuidedPaths:
         return np.asarray(
             np.einsum("snk,nk->sn", s, self.u) - np.einsum("snk,nkl,snl->sn", s, self.v, s) / 2
         )
+
+    @cached_property
+    def own_kl(self) -> np.ndarray:
+        """(n,) s.v.s / 2 at the s that drew the path, whose mean is the KL of paths to p0's."""
+        s = self.scales[self.stratum, self.prompts.of]
+        return np.asarray(np.einsum("nk,nkl,nl->n", s, self.v, s) / 2)

@@ -84,7 +84,7 @@ class GuidedSampler:
             moved = float((self._decode(self._call.end).cpu() - drawn.images).abs().max())
         if moved > _SAME:
             raise InputError(
-                f"estimator is 'guided', but {self._named} decodes an image that is {moved:.2g} "
+                f"samples are to be guided, but {self._named} decodes an image that is {moved:.2g} "
                 "from the one that rewards would guide it by; annealed needs no gradient"
             )
         if not terms.v.any():
@@ -95,12 +95,12 @@ def check_classes(made: str, scheduler: str, named: str) -> None:
     """Refuse a pipeline by the names of its class and its scheduler's: `InputError`."""
     if made not in CLEAN_IMAGES:
         raise InputError(
-            f"estimator is 'guided', but {named} is a {made}, and {', '.join(CLEAN_IMAGES)} are "
+            f"samples are to be guided, but {named} is a {made}, and {', '.join(CLEAN_IMAGES)} are "
             "what can be guided; annealed may do"
         )
     if scheduler not in ANCESTRAL:
         raise InputError(
-            f"estimator is 'guided', but {named} has a {scheduler}, and guidance is for "
+            f"samples are to be guided, but {named} has a {scheduler}, and guidance is for "
             f"{' and '.join(ANCESTRAL)}, which add noise at every step; give "
             "scheduler: {class: DDIMScheduler} and call_options: {eta: 1.0}"
         )
@@ -109,7 +109,7 @@ def check_classes(made: str, scheduler: str, named: str) -> None:
 def without_noise(named: str) -> str:
     """What is said of a sampler that is deterministic."""
     return (
-        f"estimator is 'guided', but {named} draws no noise at its steps; give "
+        f"samples are to be guided, but {named} draws no noise at its steps; give "
         "call_options: {eta: 1.0}, scheduler: {class: DDPMScheduler}, or estimator: annealed"
     )
 

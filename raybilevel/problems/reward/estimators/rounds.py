@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import NamedTuple
 
-from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Output, Stage, Status, Stop
 from raybilevel.problems.reward.annealing.rungs import begin, counting, is_annealing, row_of_rung
 from raybilevel.problems.reward.estimators.guided import guided, solved_on_paths
+from raybilevel.problems.reward.estimators.judged import Judged
 from raybilevel.problems.reward.estimators.ladder import moved, solved_on_rungs
 from raybilevel.problems.reward.estimators.pool import drawn, solved_on_pool
+from raybilevel.problems.reward.estimators.unweighted import (
+    paired,
+    solved_on_pairs,
+    weights_of_pairs,
+)
 from raybilevel.problems.reward.history import row
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import size_of
@@ -17,25 +24,10 @@ from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.settings import RewardSettings
 
 
-class Judged(NamedTuple):
-    """What a round's samples say.
-
-    Attributes
-    ----------
-    point : where the run stands.
-    metrics : the round's row of the history.
-    stop : set where the run is done.
-    onwards : what of the state is new: x, and where samples go on.
-    """
-
-    point: PoolPoint
-    metrics: Metrics
-    stop: Stop | None
-    onwards: Arrays
-
-
 def advanced(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
     """The state with a round's samples."""
+    if settings.pairs:
+        return paired(settings, state)
     if settings.guides:
         return guided(settings, state)
     return moved(settings, state) if is_annealing(state) else drawn(settings, state)
@@ -43,10 +35,17 @@ def advanced(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output
 
 def judged(settings: RewardSettings, state: Arrays) -> Judged:
     """What the samples say, and why to end; a state that goes on knows where to."""
+    if settings.pairs:
+        return solved_on_pairs(settings, state)
     solution, stop, onwards = _solved(settings, state)
     state = state | onwards
     metrics = row(solution, counting(state).get("pool/held_out")) | row_of_rung(state)
     return Judged(solution.point, metrics, stop, {**onwards, "x": solution.x})
+
+
+def weights_at(settings: RewardSettings, state: Arrays, point: PoolPoint) -> np.ndarray:
+    """What the samples that count (m,) weigh where a run stands, summing to one."""
+    return weights_of_pairs(settings, state) if settings.pairs else point.weights
 
 
 def _solved(settings: RewardSettings, state: Arrays) -> tuple[PoolSolution, Stop | None, Arrays]:

@@ -58,7 +58,7 @@ def stop_without_gradient(state: Arrays, names: Sequence[str]) -> Stop | None:
     step, reward = np.argwhere(lost)[0]
     return Stop(
         Status.STOPPED,
-        f"the gradient of reward 'lower.{names[reward]}' is not finite for {lost[step, reward]} "
+        f"the gradient of reward '{names[reward]}' is not finite for {lost[step, reward]} "
         f"samples at the noise level where alphas_cumprod is "
         f"{state['guided_alphas_cumprod'][step]:.3g}; give a reward that has one everywhere, or "
         "estimator: annealed",

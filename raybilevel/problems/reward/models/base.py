@@ -97,8 +97,8 @@ class Sampler(Protocol):
 
 
 _NO_PIPELINE = (
-    "estimator is 'guided', but the model is no pipeline, whose steps could be guided; give one, "
-    "or estimator: annealed"
+    "samples are to be guided, but the model is no pipeline, whose steps could be guided; give "
+    "one, or estimator: annealed"
 )
 
 

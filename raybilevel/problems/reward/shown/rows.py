@@ -36,19 +36,22 @@ class ShownRows:
     descendants: Descendants | None = None
 
     @classmethod
-    def of(cls, state: Arrays, point: PoolPoint, prompts: int | None) -> ShownRows:
+    def of(
+        cls, state: Arrays, point: PoolPoint, weights: np.ndarray, prompts: int | None
+    ) -> ShownRows:
         """Of a state's pool, where it ends.
 
         Parameters
         ----------
+        weights : of the samples that count.
         prompts : how many there are, each with as many samples; None without prompts.
         """
         seed, of_pool = int(state["seed_base"]), counting_rows(state)
         rng, descendants = np.random.default_rng(seed), Descendants.of(state, point)
         if prompts is None:
-            before, after = _rows(point.weights, rng)
+            before, after = _rows(weights, rng)
             return cls(of_pool[before], of_pool[after], None, descendants)
-        before, after = _rows_by_prompt(counting(state), point.weights, prompts, rng)
+        before, after = _rows_by_prompt(counting(state), weights, prompts, rng)
         along = AlongLambda.of(point.objective, point.x, seed, shown_prompts(prompts))
         if along is not None:
             along = replace(along, rows=of_pool[along.rows])
