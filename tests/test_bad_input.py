@@ -529,7 +529,7 @@ def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
         ),
         (
             {"estimator": "guided_unweighted"},
-            "estimator is 'guided_unweighted', but gamma is inf, and its gradient is gamma times a ",
+            "estimator is 'guided_unweighted', but gamma is inf, and its gradient is gamma ti",
         ),
     ],
     ids=["seeds", "deterministic", "scheduler", "nameless", "budget", "gamma"],

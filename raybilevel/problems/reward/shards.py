@@ -55,14 +55,14 @@ class GuidePaths(Shard):
     Attributes
     ----------
     scales : s of each sample, a number for each lower reward; zero is p0.
-    taus : of each step; None where no schedule is known, and nothing is pushed: rows then have what
-        `PathTerms` has of each step.
+    taus : of each step, or one for all; None where no schedule is known, and nothing is pushed:
+        rows then have what `PathTerms` has of each step.
     prompts : as for `DrawRewards`.
     """
 
     seeds: tuple[int, ...]
     scales: tuple[tuple[float, ...], ...]
-    taus: tuple[float, ...] | None = None
+    taus: tuple[float, ...] | float | None = None
     prompts: tuple[int, ...] | None = None
 
 
@@ -81,6 +81,25 @@ class GuidePairs(Shard):
 
     paths: GuidePaths
     upper: float
+
+
+@dataclass(frozen=True)
+class SteerParticles(Shard):
+    """Steers particles in groups, and returns the rewards of one of each group as rows.
+
+    Attributes
+    ----------
+    seeds : of the particles, group by group; the first of a group decides what is random about
+        resampling it.
+    each : particles of a group.
+    scales : s of each particle.
+    prompts : as for `DrawRewards`, the same within a group.
+    """
+
+    seeds: tuple[int, ...]
+    each: int
+    scales: tuple[tuple[float, ...], ...]
+    prompts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from raybilevel.problems.base import Output, Shard
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import moved, samples_of
 from raybilevel.problems.reward.drawing.guided import guided_pairs, guided_paths
+from raybilevel.problems.reward.drawing.steered import steered_groups
 from raybilevel.problems.reward.models.base import Sampler
 from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.shards import (
@@ -18,12 +19,13 @@ from raybilevel.problems.reward.shards import (
     GuidePairs,
     GuidePaths,
     MoveParticles,
+    SteerParticles,
 )
 from raybilevel.rewards import Reward
 
 
 class RewardWorker:
-    """Runs `DrawRewards`, `MoveParticles`, `GuidePaths`, `GuidePairs` and `DrawSamples`.
+    """Runs all shards of `raybilevel.problems.reward.shards`.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ class RewardWorker:
 
     def run(
         self,
-        shard: DrawRewards | MoveParticles | GuidePaths | GuidePairs | DrawSamples,
+        shard: DrawRewards | MoveParticles | GuidePaths | GuidePairs | SteerParticles | DrawSamples,
         broadcast: Mapping[str, np.ndarray],
         key: int,
     ) -> Output:
@@ -70,6 +72,8 @@ class RewardWorker:
                 return guided_paths(self._batches, shard)
             case GuidePairs():
                 return guided_pairs(self._batches, shard)
+            case SteerParticles():
+                return steered_groups(self._batches, shard)
             case DrawSamples():
                 drawn = samples_of(self._batches, shard)
                 rows = {"samples": drawn.samples.numpy()}

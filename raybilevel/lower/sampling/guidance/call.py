@@ -42,18 +42,24 @@ class Guide:
     ----------
     scores : the rewards.
     scales : s (N, K) of each sample; zero is p0.
-    taus : (T,) of each step; None for zeros.
+    taus : (T,) of each step; one for all; None for zeros.
     first : of the shard's samples that these are.
     """
 
     scores: Scores
     scales: Tensor
-    taus: Sequence[float] | None = None
+    taus: Sequence[float] | float | None = None
     first: int = 0
 
     def at(self, part: slice) -> Guide:
         """For some of the samples alone."""
         return replace(self, scales=self.scales[part], first=self.first + part.start)
+
+    def tau(self, step: int) -> float:
+        """Of a step."""
+        if self.taus is None or isinstance(self.taus, float):
+            return self.taus or 0.0
+        return self.taus[step]
 
     def asked(self, images: Tensor) -> Tensor:
         """The rewards (N, K) of the samples' images."""
@@ -85,6 +91,30 @@ class PathTerms:
         return cls(u, v, finite, parts[0].alphas_cumprod)
 
 
+@contextmanager
+def stepping(scheduler: Any, by: Callable[..., Any]) -> Iterator[None]:
+    """Make a scheduler step by another function while this is entered.
+
+    Parameters
+    ----------
+    by : is given the scheduler's own step, with its options, and the output, t and sample; returns
+        what that would, as an object.
+    """
+    step = scheduler.step
+
+    @functools.wraps(step)  # pipelines look at its signature
+    def instead(output: Tensor, t: Any, sample: Tensor, **options: Any) -> Any:
+        as_object = options.pop("return_dict", True)
+        done = by(functools.partial(step, **options), output, t, sample)
+        return done if as_object else tuple(done.values())
+
+    scheduler.step = instead
+    try:
+        yield
+    finally:
+        del scheduler.step
+
+
 class GuidedCall:
     """Guides calls of a pipeline that are made while it is entered.
 
@@ -112,21 +142,15 @@ class GuidedCall:
     def by(self, guide: Guide) -> Iterator[None]:
         """Guide one call."""
         self._inputs, self._terms, self._levels = [], [], []
-        step = self._scheduler.step
 
-        @functools.wraps(step)  # pipelines look at its signature
-        def guided(output: Tensor, t: Any, sample: Tensor, **options: Any) -> Any:
-            as_object = options.pop("return_dict", True)
-            own = functools.partial(step, **options)
-            pushed = self._pushed(own, output, t, sample, guide)
-            return pushed if as_object else tuple(pushed.values())
+        def guided(step: Callable[..., Any], output: Tensor, t: Any, sample: Tensor) -> Any:
+            return self._pushed(step, output, t, sample, guide)
 
         hook = self._network.register_forward_pre_hook(self._before, with_kwargs=True)
-        self._scheduler.step = guided
         try:
-            yield
+            with stepping(self._scheduler, guided):
+                yield
         finally:
-            del self._scheduler.step
             hook.remove()
 
     @property
@@ -154,8 +178,7 @@ class GuidedCall:
         s = _noise_scale(step, output, t, sample)
         finite = gradients.isfinite().flatten(2).all(2)
         reach = s[:, None].double() * torch.where(_beside(finite, gradients), gradients, 0).double()
-        tau = 0.0 if guide.taus is None else guide.taus[len(self._terms)]
-        push = tau * (_beside(guide.scales, reach) * reach).sum(1)
+        push = guide.tau(len(self._terms)) * (_beside(guide.scales, reach) * reach).sum(1)
         self._note(reach.flatten(2), (noise.like(sample).double() + push).flatten(1), finite)
         self._levels.append(float(self._scheduler.alphas_cumprod[int(t)]))
         self.end = done.prev_sample = done.prev_sample.detach() + s * push.to(s)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.guidance.call import ANCESTRAL, Guide, GuidedCall, PathTerms
 from raybilevel.lower.sampling.guidance.decoding import CLEAN_IMAGES
+from raybilevel.lower.sampling.guidance.steering import SteeredCall, Steering
 from raybilevel.lower.sampling.pipelines.batches import joined
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.meter import parts_of
@@ -19,7 +22,7 @@ _SAME = 1e-3  # of pixels: what the pipeline decodes, and what rewards are asked
 
 
 class GuidedSampler:
-    """Draws images whose noise is pushed along rewards' gradients.
+    """Draws images whose noise is pushed along rewards' gradients, or that are resampled.
 
     Parameters
     ----------
@@ -40,6 +43,7 @@ class GuidedSampler:
         (network,) = parts_of(sampler.pipeline.components)["denoiser"]
         self._decode = CLEAN_IMAGES[type(sampler.pipeline).__name__](sampler.pipeline)
         self._call = GuidedCall(sampler.pipeline, network, self._decode)
+        self._steered_call = SteeredCall(sampler.pipeline, self._decode)
 
     def draw(
         self, seeds: Sequence[int], conditions: Conditions, guide: Guide
@@ -50,26 +54,49 @@ class GuidedSampler:
         ----------
         guide : whose scores are of all these images.
         """
-        size = self._batch_size or len(seeds)
-        parts = [slice(start, start + size) for start in range(0, len(seeds), size)]
-        found = [
-            self._batch(seeds[p], None if conditions is None else conditions[p], guide.at(p))
-            for p in parts
-        ]
+        parts = self._parts(len(seeds), 1)
+        found = [self._guided(seeds[p], _at(conditions, p), guide.at(p)) for p in parts]
         images, terms = zip(*found, strict=True)
         return joined(images), PathTerms.joined(terms)
 
-    def _batch(
+    def draw_steered(
+        self, seeds: Sequence[int], conditions: Conditions, steering: Steering
+    ) -> tuple[Drawn, np.ndarray]:
+        """One image a seed, steered in groups; and what each weighs no more, `SteeredCall.paid`.
+
+        Parameters
+        ----------
+        conditions : the same within a group.
+        steering : of all these particles.
+        """
+        images, paid = [], []
+        for p in self._parts(len(seeds), steering.each):
+            with self._fitting(p.stop - p.start), self._steered_call.by(steering.at(p)):
+                images.append(self._sampler.draw(seeds[p], _at(conditions, p)))
+            paid.append(self._steered_call.paid)
+        return joined(images), np.concatenate(paid)
+
+    def _parts(self, count: int, each: int) -> list[slice]:
+        """Batches of whole groups."""
+        size = max((self._batch_size or count) // each, 1) * each
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def _guided(
         self, seeds: Sequence[int], conditions: Conditions, guide: Guide
     ) -> tuple[Drawn, PathTerms]:
-        try:
-            with self._call.by(guide):
-                drawn = self._sampler.draw(seeds, conditions)
-        except torch.OutOfMemoryError as error:
-            self._sampler.forget()
-            raise InputError(_does_not_fit(self._named, len(seeds))) from error
+        with self._fitting(len(seeds)), self._call.by(guide):
+            drawn = self._sampler.draw(seeds, conditions)
         drawn.cost.nfe *= 1 + 2 * guide.scales.shape[1]
         return drawn, self._call.terms
+
+    @contextmanager
+    def _fitting(self, count: int) -> Iterator[None]:
+        """Say how many images a batch had that did not fit into memory: `InputError`."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            self._sampler.forget()
+            raise InputError(_does_not_fit(self._named, count)) from error
 
     def check(self, conditions: Conditions) -> None:
         """Refuse a pipeline that decodes other images than rewards would be asked on.
@@ -122,6 +149,10 @@ def _does_not_fit(named: str, count: int) -> str:
         f"{said}; smaller images (call_options) or 16 bits (dtype) take less, and estimator: "
         "annealed keeps nothing for gradients"
     )
+
+
+def _at(conditions: Conditions, part: slice) -> Conditions:
+    return None if conditions is None else conditions[part]
 
 
 def _brightness(images: Tensor, rows: range) -> Tensor:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
+    from raybilevel.lower.sampling.guidance.steering import Steering
 
 DRAWN_IN = "drawn_in_"
 """How keys of a state begin that count samples by the dtype that workers drew them in."""
@@ -65,6 +66,15 @@ class Batches:
             drawn, terms = self.sampler.draw_guided(seeds, self._told(places), guide)
         check_finite(drawn.samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
         return drawn, terms
+
+    def steered(
+        self, seeds: Sequence[int], places: Sequence[int] | None, steering: Steering
+    ) -> tuple[DrawnSamples, np.ndarray]:
+        """A steered particle a seed, and what each weighs no more."""
+        with naming("the model, steered,", seeds):
+            drawn, paid = self.sampler.draw_steered(seeds, self._told(places), steering)
+        check_finite(drawn.samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
+        return drawn, paid
 
     def _drawn(
         self,

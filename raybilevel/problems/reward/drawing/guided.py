@@ -33,7 +33,7 @@ def guided_paths(batches: Batches, shard: GuidePaths) -> Output:
         levels = np.tile(terms.alphas_cumprod, (len(shard.seeds), 1))
         rows = {"u": terms.u.numpy(), "v": terms.v.numpy(), "alphas_cumprod": levels}
     else:
-        taus = np.array(shard.taus)
+        taus = np.broadcast_to(shard.taus, terms.u.shape[1])
         u = np.einsum("t,ntk->nk", taus, terms.u.numpy())
         v = np.einsum("t,ntkl->nkl", taus**2, terms.v.numpy())
         rows = rows_of(u, v)
@@ -50,7 +50,7 @@ def guided_pairs(batches: Batches, shard: GuidePairs) -> Output:
     output = batches.rewarded(drawn, paths.seeds, paths.prompts)
     told = ("pool/upper", *(f"pool/{column}" for column in batches.lower))
     rows = {name.replace("pool/", "penalised/"): output.rows[name] for name in told}
-    taus = np.zeros(terms.v.shape[1]) if paths.taus is None else np.array(paths.taus)
+    taus = np.broadcast_to(0.0 if paths.taus is None else paths.taus, terms.v.shape[1])
     rows["penalised/kl"] = terms.v[:, :, 0, 0].numpy() @ taus**2 / 2
     penalised = _with(output, rows, terms)
     lost = [each.sums["without_gradient"] for each in (plain, penalised)]

@@ -13,9 +13,11 @@ from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
+    from raybilevel.lower.sampling.guidance.steering import Steering
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
 
 
@@ -95,6 +97,18 @@ class Sampler(Protocol):
         """
         ...
 
+    def draw_steered(
+        self, seeds: Sequence[int], conditions: Conditions, steering: Steering
+    ) -> tuple[DrawnSamples, np.ndarray]:
+        """A sample a seed, resampled in groups on its way; and what each weighs no more (N,).
+
+        Raises
+        ------
+        InputError
+            Where this model's cannot be.
+        """
+        ...
+
 
 _NO_PIPELINE = (
     "samples are to be guided, but the model is no pipeline, whose steps could be guided; give "
@@ -108,6 +122,12 @@ class UnguidedSampler:
     def draw_guided(
         self, seeds: Sequence[int], conditions: Conditions, guide: Guide
     ) -> tuple[DrawnSamples, PathTerms]:
+        """None: raises `InputError`."""
+        raise InputError(_NO_PIPELINE)
+
+    def draw_steered(
+        self, seeds: Sequence[int], conditions: Conditions, steering: Steering
+    ) -> tuple[DrawnSamples, np.ndarray]:
         """None: raises `InputError`."""
         raise InputError(_NO_PIPELINE)
 

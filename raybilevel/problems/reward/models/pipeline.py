@@ -18,10 +18,12 @@ from raybilevel.problems.reward.models.base import DrawnSamples, Model
 from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
     from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
+    from raybilevel.lower.sampling.guidance.steering import Steering
     from raybilevel.lower.sampling.noise import NoiseDraws
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
     from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler
@@ -193,6 +195,13 @@ class PipelineDraws:
         """A guided image a seed."""
         drawn, terms = self._guided.draw(seeds, conditions, guide)
         return self._of(drawn), terms
+
+    def draw_steered(
+        self, seeds: Sequence[int], conditions: Conditions, steering: Steering
+    ) -> tuple[DrawnSamples, np.ndarray]:
+        """A steered image a seed."""
+        drawn, paid = self._guided.draw_steered(seeds, conditions, steering)
+        return self._of(drawn), paid
 
     @cached_property
     def _guided(self) -> GuidedSampler:
