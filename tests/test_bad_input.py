@@ -842,6 +842,8 @@ def compared(**changes):
         (compared(searches="[asha]"), "'asha', which lives on results before a trial's end"),
         (compared(searches="[pbt]"), "'pbt', which lives on results before a trial's end"),
         (compared(trial="1"), "CompareConfig.trial is not known"),
+        (compared(rivals="[best_of]"), "CompareConfig.rivals.0 is 'best_of'"),
+        (compared(rivals="[fk_steering]"), "samples are to be guided, but the model is no pip"),
         (
             compared().replace("upper_reward: toys:near_one", "target: {kl: 1}"),
             "compare has searches that minimise an upper reward's loss, but the problem has a tar",

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 _SCORED_FROM = 1_000_003  # added to the run's seed: scores are on samples that nobody tuned on
 
-_FREE = {"score_samples": None}  # may change where a comparison goes on: nothing depends on it
+_FREE = dict.fromkeys(
+    ("score_samples", "rivals", "rival_images")
+)  # may change where a comparison goes on: nothing depends on it
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Comparison:
                 each: self._outcome(*each, driver, say)
                 for each in sorted(wanted, key=self._is_search)
             }
+            self._try_rivals(found[FOLLOWED, self.plan.seeds[0]], driver, say)
             self._score([found[each] for each in wanted], driver, say)
 
     def _check_place(self, resume: bool) -> None:
@@ -158,6 +161,21 @@ class Comparison:
     def _compare_tree(self) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(self.compare.model_dump_json())
         return tree
+
+    def _try_rivals(self, outcome: Outcome, driver: SharedDriver, say: Say) -> None:
+        """Other ways to draw, where the bilevel method has ended with its first seed."""
+        from raybilevel.baselines.rivals import rival_frame
+
+        names, problem = self.compare.rivals, self.plan.followed
+        if not names:
+            return
+        assert isinstance(problem, RewardTuning), "the plan was checked"
+        nfe = int(outcome.rows.iloc[-1]["nfe_total"])
+        say(f"rivals: {', '.join(names)}, for {nfe:,} NFE each")
+        end = _last_state(self.directory.below("runs", f"run-{FOLLOWED}-{self.plan.seeds[0]}"))
+        place = self._anew(self.plan.rivals(end["x"], nfe), "rivals", driver)
+        frame = rival_frame(problem, end, nfe, names, _last_state(place))
+        self.directory.write_frame("rivals.parquet", frame)
 
     # --- methods ----------------------------------------------------------------------------------
 
@@ -231,15 +249,15 @@ class Comparison:
         fresh = f"the same {self.compare.score_samples:,} fresh samples"
         where = fresh if self.plan.table is None else "the other half of the table"
         say(f"scores: {len(ends)} results on {where}")
-        state = _last_state(self._scored(self.plan.scoring(ends), driver))
+        state = _last_state(self._anew(self.plan.scoring(ends), "scoring", driver))
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)
         self.directory.write_frame("scores.parquet", scores)  # last: with it, all is there
 
-    def _scored(self, problem: Problem, driver: SharedDriver) -> RunDirectory:
-        """Run a scoring: anew, as what is scored may be more than last time."""
-        place = self.directory.below("runs", "scoring")
+    def _anew(self, problem: Problem, name: str, driver: SharedDriver) -> RunDirectory:
+        """Run an evaluation anew, as what is evaluated may be more than last time."""
+        place = self.directory.below("runs", name)
         if place.list(""):
             place.delete_folder("")
         return self._evaluate(problem, place.name, self.config.run.seed + _SCORED_FROM, driver)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,8 @@ POOLED = ("pool-grid", "pool-tpe")
 
 STAGED = ("asha", "pbt", "pb2")
 """Those that live on results before a trial's end."""
+
+RivalName = Literal["best_of_n", "guidance", "fk_steering"]
 
 _OPTUNA = ("tpe", "gp", "pool-tpe")
 
@@ -47,6 +49,13 @@ class CompareConfig(Settings):
         Fresh samples that what every method found is scored on; nobody is charged for them. May
         change where a comparison goes on. On a table methods see one half of each prompt's rows,
         and are scored on the other.
+    rivals
+        Other ways to draw by the lower reward, of the reward problem, where the bilevel method has
+        ended with its first seed: "best_of_n" samples of p0, "guidance" alone as in the paper,
+        "fk_steering". Each may spend as many NFE as that has; rewards and KL are told of each. May
+        change where a comparison goes on.
+    rival_images
+        Images that each of them delivers, at least.
     bilevel
         Arguments of the problem that the bilevel method has in place of the searches', such as
         {training: {rounds: 50}} to make it cost as much as one of their trials, upper level
@@ -62,6 +71,8 @@ class CompareConfig(Settings):
     grid_points: int | None = Field(default=None, ge=2)
     evaluations: int = Field(default=300, ge=1)
     score_samples: int = Field(default=4096, ge=4)
+    rivals: tuple[RivalName, ...] = ()
+    rival_images: int = Field(default=256, ge=2)
     bilevel: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays, Cost, Problem
 from raybilevel.problems.reward.problem import RewardTuning
+from raybilevel.problems.reward.rivals.evaluation import RivalEvaluation
 from raybilevel.report.standing import DEFAULT, FOLLOWED
 
 _FEWEST_POOLED = 16  # samples, two a round
@@ -52,6 +53,17 @@ class Plan:
         if self.table is not None:
             return self.table.but(pool_half="second").evaluation(ends)
         return self.problem.evaluation(ends, self.compare.score_samples)
+
+    def rivals(self, x: np.ndarray, nfe: int) -> RivalEvaluation:
+        """What says what other ways to draw are worth at x, for as many NFE."""
+        problem = self.followed
+        if not isinstance(problem, RewardTuning):
+            raise InputError(
+                "compare.rivals is given, but only the reward problem's lower level is sampling; "
+                "leave it out"
+            )
+        names, images = self.compare.rivals, self.compare.rival_images
+        return RivalEvaluation(problem, x, names, images, nfe)
 
     def is_pooled(self, name: str) -> bool:
         """Whether a method searches one pool by reweighting."""
@@ -112,6 +124,8 @@ class Plan:
             )
         self._check_followed()
         start = {"x": np.array([v.init for v in self.problem.variables])}
+        if self.compare.rivals:
+            self.rivals(start["x"], 0).check()
         if self.table is not None:
             self._check_table(self.table)
             self.scoring([start])

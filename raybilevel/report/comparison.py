@@ -39,6 +39,9 @@ WORDS = (
                          "ended as well as the bilevel method did with the same seed."),
     ("bilevel to its end", "The other way round: what the bilevel method had spent when it first "
                            "would have ended as well as this method did at last."),
+    ("ways to draw", "At what the bilevel method found with its first seed: p_x itself, by its "
+                     "run's samples, and other ways to draw by the same reward for as many NFE. A "
+                     "higher reward at a higher KL is no better way, but a smaller lambda."),
     ("regret of 1 %", "From there on within 1 % of the way from the initial variables to the best "
                       "that any method found."),
 )  # fmt: skip
@@ -73,7 +76,7 @@ def finish(directory: RunDirectory) -> None:
     directory.write_frame("table.parquet", table)
     directory.write(PROGRESS, progress_picture(scores))
     directory.write(PLACES, places_picture(rows, scores))
-    cells, more = _cells(table), _more(table, scores)
+    cells, more = _cells(table), [*_more(table, scores), *_rivals(directory)]
     title = f"{directory.name}: a comparison"
     write_page(directory, Page(title, more, PICTURES, WORDS, cells))
     print_lines([*_aligned(cells), *more, *_where(directory)])
@@ -94,6 +97,32 @@ def _row(r: pd.Series) -> tuple[str, ...]:
     back = "" if r["method"] == FOLLOWED else _cost(r, "bilevel_nfe", "bilevel_reached")
     reached = _cost(r, "nfe_to_level", "reached")
     return f"{r['method']}{failed}", score, gap, *costs, reached, back
+
+
+def _rivals(directory: RunDirectory) -> list[Line]:
+    """Other ways to draw by the reward, where they were asked for."""
+    if not directory.has("rivals.parquet"):
+        return []
+    frame = directory.read_frame("rivals.parquet")
+    rewards = [c for c in frame if f"{c}_se" in frame]
+    heads = ("drawn by", "NFE", "samples an image", *rewards, "KL")
+    cells = [heads, *(_way(r, rewards) for _, r in frame.iterrows())]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    said = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
+    return [("ways to draw", said[0].rstrip()), *(("", line.rstrip()) for line in said[1:])]
+
+
+def _way(r: pd.Series, rewards: list[str]) -> tuple[str, ...]:
+    each = r["samples_an_image"]
+    told = (f"{r[c]:.4g} +- {r[f'{c}_se']:.2g}" for c in rewards)
+    kl = "" if np.isnan(r["kl"]) else f"{r['kl']:.3g} "
+    return (
+        r["way"],
+        f"{r['nfe']:,.0f}",
+        "" if np.isnan(each) else f"{each:.0f}",
+        *told,
+        f"{kl}({r['kl_is']})",
+    )
 
 
 def _aligned(cells: list[tuple[str, ...]]) -> list[Line]:

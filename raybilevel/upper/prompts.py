@@ -149,3 +149,16 @@ class TiltedWithin(Tilt):
     def centred(self, h: np.ndarray) -> np.ndarray:
         """What is left of h (n,) without its mean within the sample's prompt."""
         return h - self.means(h)[self.prompts.of]
+
+
+def stratified_means(prompts: Prompts, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Averages (m,) over prompts of the means of rows (n, m), and the rows' influences (n, m).
+
+    Standard errors are the influences' root mean square over sqrt(n), as for `Estimate`; each
+    prompt has two rows at least.
+    """
+    rows, counts = rows[prompts.order], prompts.counts
+    means = prompts.sums(rows) / counts[:, None]
+    scale = prompts.shares * len(rows) / np.sqrt(counts * (counts - 1))
+    influence = prompts.each(scale)[:, None] * (rows - prompts.each(means))
+    return prompts.shares @ means, prompts.in_pool(influence)

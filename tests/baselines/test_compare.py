@@ -46,7 +46,10 @@ def quiet(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("quiet")
     searches = ("default", "grid", "random", "tpe", "gp", "pool-grid", "pool-tpe")
     problem = counted(folder / "count").model_copy(update={"shard_size": 50})
-    versus = comparison(problem, folder, workers=1, searches=searches, evaluations=20)
+    versus = comparison(
+        problem, folder, workers=1, searches=searches, evaluations=20, rivals=("best_of_n",),
+        rival_images=10,
+    )  # fmt: skip
     return versus, versus.run(print), folder / "count"
 
 
@@ -58,8 +61,10 @@ def test_every_method_is_charged_what_a_hook_on_the_model_counts(quiet):
     assert (charged.drop(["default", "bilevel"]) == 900).all()
     shown = 3 * 2 * 32  # samples before and after, at the end of the bilevel run
     assert charged["bilevel"] > shown
+    rivals = directory.read_frame("rivals.parquet")["nfe"][1]
+    assert rivals == charged["bilevel"] // 30 * 30
     # one pool is drawn for all that search it, and charged to each
-    assert evaluations(count) == charged.drop("pool-tpe").sum() + 3 * 256
+    assert evaluations(count) == charged.drop("pool-tpe").sum() + 3 * 256 + rivals
 
 
 def test_the_table_and_the_frames_have_all_methods(quiet, capsys):
@@ -71,7 +76,7 @@ def test_the_table_and_the_frames_have_all_methods(quiet, capsys):
     assert (last["config/lambda"].between(0.5, 20)).all()
     finish(directory)
     said = capsys.readouterr().out
-    for part in (*versus.plan.methods, "NFE to its level", "lambda"):
+    for part in (*versus.plan.methods, "ways to draw", "best_of_n", "NFE to its level", "lambda"):
         assert part in said
     assert directory.read("pictures/progress.png").startswith(b"\x89PNG")
 
@@ -83,7 +88,8 @@ def test_going_on_makes_only_what_is_not_there(quiet, tmp_path):
     directory.delete("methods/random-3/done.json")
     shutil.rmtree(f"{directory.path}/runs/tune-random-3")
     versus.run(said.append, resume=True)
-    assert evaluations(count) == before + 900 + 3 * 256
+    rivals = directory.read_frame("rivals.parquet")["nfe"][1]
+    assert evaluations(count) == before + 900 + 3 * 256 + rivals
     again = frames(directory)
     pd.testing.assert_frame_equal(*(what_was_found(rows) for rows, _ in (whole, again)))
     best = [scores.groupby("method")["score"].min() for _, scores in (whole, again)]

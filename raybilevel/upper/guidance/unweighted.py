@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.upper.penalty import Estimate
-from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.prompts import Prompts, TiltedWithin, stratified_means
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +47,10 @@ def unweighted(
     """
     moved = np.column_stack([penalised.kl - paths.kl, paths.lower - penalised.lower])
     rows = np.column_stack([-paths.upper, gamma * moved])
-    found, influence = _means(prompts, rows)
+    found, influence = stratified_means(prompts, rows)
     return Estimate(float(found[0]), found[1:], influence[:, 0], influence[:, 1:], ())
 
 
 def mean_within(prompts: Prompts, h: np.ndarray) -> float:
     """The average over prompts of the means of h (n,)."""
     return float(TiltedWithin(prompts, np.zeros(len(h))).mean(h))
-
-
-def _means(prompts: Prompts, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Averages (m,) over prompts of rows (n, m), and the rows' influences on them."""
-    rows, counts = rows[prompts.order], prompts.counts
-    means = prompts.sums(rows) / counts[:, None]
-    scale = prompts.shares * len(rows) / np.sqrt(counts * (counts - 1))
-    influence = prompts.each(scale)[:, None] * (rows - prompts.each(means))
-    return prompts.shares @ means, prompts.in_pool(influence)
