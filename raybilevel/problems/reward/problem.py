@@ -221,11 +221,12 @@ class RewardTuning(RewardSettings, Problem):
     @property
     def _fewest_evaluations(self) -> int:
         """Of guided paths, in those of as many samples: a pool's, or one round of pairs."""
-        plan, each = self.pool_plan, 1 + 2 * len(self.lower_rewards)
+        gradient = 3 if self.gradient_checkpointing else 2
+        plan, each = self.pool_plan, 1 + gradient * len(self.lower_rewards)
         if not self.pairs:
             return plan.size * each
         pairs = PairsPlan.of(plan)
-        return pairs.first * each + pairs.step * (each + 3)
+        return pairs.first * each + pairs.step * (each + 1 + gradient)
 
     def evaluation_cost(self) -> Cost:
         """A pool of `pool_size`, or as many of each prompt, which is drawn in one round."""

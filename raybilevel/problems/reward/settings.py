@@ -34,8 +34,8 @@ _ROUNDS_OF_PAIRS = 16  # each of which makes a step
 EstimatorName = Literal["pool", "annealed", "guided", "guided_unweighted", "auto"]
 _OF_MODELS = (
     "prompts", "max_prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size",
-    "round_size", "batch_size", "halve_batches", "sampling_steps", "call_options", "scheduler",
-    "dtype", "model_options", "export_weights",
+    "round_size", "batch_size", "halve_batches", "gradient_checkpointing", "sampling_steps",
+    "call_options", "scheduler", "dtype", "model_options", "export_weights",
 )  # fmt: skip
 
 
@@ -115,6 +115,9 @@ class RewardSettings(Settings):
     halve_batches
         Whether a batch that does not fit is drawn in halves; images then depend on the memory, to
         rounding, and the run is marked inexact. Else the run ends, and says how many fit.
+    gradient_checkpointing
+        Whether guided samples recompute networks in place of keeping what gradients need: less
+        memory, and an evaluation more for each reward's gradient.
     sampling_steps
         Scheduler steps of a pipeline (`num_inference_steps`). None is its own default; of a
         pixel-space pipeline 50, or all where there are fewer.
@@ -156,6 +159,7 @@ class RewardSettings(Settings):
     round_size: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     halve_batches: bool = False
+    gradient_checkpointing: bool = False
     sampling_steps: int | None = Field(default=None, ge=1)
     call_options: dict[str, Any] = Field(default_factory=dict)
     scheduler: dict[str, Any] | None = None
@@ -432,7 +436,7 @@ class RewardSettings(Settings):
         return choose_model(
             self.model, self._pipeline_settings, self.prompt_list, batch_size=self.batch_size,
             may_halve=self.halve_batches, export_weights=self.export_weights,
-            by_call=self.guides,
+            gradient_checkpointing=self.gradient_checkpointing, by_call=self.guides,
         )  # fmt: skip
 
     @property

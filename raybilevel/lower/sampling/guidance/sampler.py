@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -29,6 +29,8 @@ class GuidedSampler:
     sampler : draws a batch of the pipeline.
     named : what sentences call that.
     batch_size : images at once; None for all of them.
+    gradient_checkpointing : whether networks are computed anew where gradients pass through them:
+        less memory, an evaluation more for each gradient.
 
     Raises
     ------
@@ -36,11 +38,22 @@ class GuidedSampler:
         Of a pipeline that cannot be guided.
     """
 
-    def __init__(self, sampler: PipelineSampler, named: str, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        sampler: PipelineSampler,
+        named: str,
+        batch_size: int | None = None,
+        *,
+        gradient_checkpointing: bool = False,
+    ) -> None:
         made, scheduler = sampler.pipeline, getattr(sampler.pipeline, "scheduler", None)
         check_classes(type(made).__name__, type(scheduler).__name__, named)
         self._sampler, self._named, self._batch_size = sampler, named, batch_size
         (network,) = parts_of(sampler.pipeline.components)["denoiser"]
+        self._gradient = 2  # evaluations
+        if gradient_checkpointing:
+            _checkpoint((network, getattr(made, "vae", None)), named)
+            self._gradient = 3
         self._decode = CLEAN_IMAGES[type(sampler.pipeline).__name__](sampler.pipeline)
         self._call = GuidedCall(sampler.pipeline, network, self._decode)
         self._steered_call = SteeredCall(sampler.pipeline, self._decode)
@@ -48,7 +61,7 @@ class GuidedSampler:
     def draw(
         self, seeds: Sequence[int], conditions: Conditions, guide: Guide
     ) -> tuple[Drawn, PathTerms]:
-        """One image a seed; an evaluation a step, and two more for each reward's gradient.
+        """One image a seed; an evaluation a step, and two or three for each reward's gradient.
 
         Parameters
         ----------
@@ -86,7 +99,7 @@ class GuidedSampler:
     ) -> tuple[Drawn, PathTerms]:
         with self._fitting(len(seeds)), self._call.by(guide):
             drawn = self._sampler.draw(seeds, conditions)
-        drawn.cost.nfe *= 1 + 2 * guide.scales.shape[1]
+        drawn.cost.nfe *= 1 + self._gradient * guide.scales.shape[1]
         return drawn, self._call.terms
 
     @contextmanager
@@ -133,6 +146,18 @@ def check_classes(made: str, scheduler: str, named: str) -> None:
         )
 
 
+def _checkpoint(parts: Iterable[torch.nn.Module | None], named: str) -> None:
+    for part in parts:
+        if part is None:
+            continue
+        if not getattr(part, "_supports_gradient_checkpointing", False):
+            raise InputError(
+                f"gradient_checkpointing is true, but the {type(part).__name__} of {named} knows "
+                "none; leave it out"
+            )
+        part.enable_gradient_checkpointing()  # type: ignore[operator]
+
+
 def without_noise(named: str) -> str:
     """What is said of a sampler that is deterministic."""
     return (
@@ -146,8 +171,8 @@ def _does_not_fit(named: str, count: int) -> str:
     if count > 1:
         return f"{said}; give a smaller batch_size, such as {max(count // 4, 1)}"
     return (
-        f"{said}; smaller images (call_options) or 16 bits (dtype) take less, and estimator: "
-        "annealed keeps nothing for gradients"
+        f"{said}; gradient_checkpointing: true, smaller images (call_options) or 16 bits (dtype) "
+        "take less, and estimator: annealed keeps nothing for gradients"
     )
 
 

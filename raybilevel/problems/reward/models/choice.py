@@ -84,6 +84,7 @@ def _of_pipelines(settings: PipelineSettings, drawing: Mapping[str, Any]) -> dic
         "model_options": bool(settings.offload or settings.slicing or settings.without),
         "batch_size": drawing["batch_size"] is not None,
         "halve_batches": drawing["may_halve"],
+        "gradient_checkpointing": drawing["gradient_checkpointing"],
     }
 
 

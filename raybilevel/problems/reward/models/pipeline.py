@@ -38,6 +38,7 @@ class PipelineModel(Model):
     spec : any of these; the function, which takes no argument, or its import path.
     settings : how it is loaded and called.
     batch_size, may_halve : as `BatchedSampler` takes them.
+    gradient_checkpointing : as `GuidedSampler` takes it.
     export_weights : whether those of a model of the hub are exported too.
     on_hub : whether `spec` names a model of the hub: decided once, whatever lies on other nodes.
     """
@@ -47,6 +48,7 @@ class PipelineModel(Model):
     prompts: PromptList | None = None
     batch_size: int | None = None
     may_halve: bool = False
+    gradient_checkpointing: bool = False
     export_weights: bool = False
     on_hub: bool = False
 
@@ -208,7 +210,12 @@ class PipelineDraws:
         """Tried on one image."""
         from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
 
-        made = GuidedSampler(self._sampler, self._model.named, self._model.batch_size)
+        made = GuidedSampler(
+            self._sampler,
+            self._model.named,
+            self._model.batch_size,
+            gradient_checkpointing=self._model.gradient_checkpointing,
+        )
         conditions = self._model.conditions
         made.check(None if conditions is None else conditions[:1])
         return made

@@ -23,8 +23,9 @@ def digits(scheduler=None):
     return pipeline
 
 
-def guided(pipeline, options=(("eta", 1.0),), steps=STEPS, batch_size=None):
-    return GuidedSampler(PipelineSampler(pipeline, "cpu", steps, dict(options)), "it", batch_size)
+def guided(pipeline, options=(("eta", 1.0),), steps=STEPS, batch_size=None, **memory):
+    sampler = PipelineSampler(pipeline, "cpu", steps, dict(options))
+    return GuidedSampler(sampler, "it", batch_size, **memory)
 
 
 def ink(images, rows):
@@ -131,3 +132,51 @@ def test_what_cannot_be_guided_is_refused():
     with pytest.raises(InputError, match="draws no noise at its steps"):
         guided(digits(), options=(("eta", 0.0),)).check(None)
     guided(digits()).check(None)
+
+
+def two(images, rows):
+    flat = images.flatten(1)
+    return torch.stack([flat.mean(1), flat.amax(1)], 1)
+
+
+def test_checkpointing_recomputes_blocks_for_each_gradient_and_changes_no_path():
+    counts = {}
+
+    def drawn(**memory):
+        pipeline = digits()
+        counts[bool(memory)] = calls = []
+        pipeline.unet.down_blocks[0].resnets[0].register_forward_pre_hook(
+            lambda *_: calls.append(1)
+        )
+        guide = Guide(two, torch.full((4, 2), 5.0, dtype=torch.float64), 1.0)
+        return guided(pipeline, steps=6, **memory).draw(range(4), None, guide)
+
+    (kept, terms), (less, again) = drawn(), drawn(gradient_checkpointing=True)
+    torch.testing.assert_close(less.images, kept.images, atol=1e-6, rtol=0)
+    torch.testing.assert_close(again.v, terms.v, rtol=1e-5, atol=1e-12)
+    assert len(counts[False]) == 6
+    assert len(counts[True]) == 6 * 3
+    assert (kept.cost.nfe, less.cost.nfe) == (4 * 6 * 5, 4 * 6 * 7)
+
+
+def test_a_network_without_checkpoints_is_refused():
+    with pytest.raises(InputError, match="but the ExactNetwork of it knows none; leave it out"):
+        guided(gaussian_pipeline(), gradient_checkpointing=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (8, "it ran out of memory with 8 guided images at once; give a smaller batch_size, such a"),
+        (1, "it ran out of memory with 1 guided image at once; gradient_checkpointing: true, small"),
+    ],
+)
+def test_what_does_not_fit_into_memory_says_what_would(count, said):
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    pipeline = digits()
+    sampler = guided(pipeline)
+    pipeline.unet.register_forward_hook(full)
+    with pytest.raises(InputError, match=said):
+        sampler.draw(range(count), None, Guide(ink, torch.zeros(count, 1)))
