@@ -5,6 +5,10 @@ class InputError(ValueError):
     """Bad input: one sentence that says what, where, and what would be right. Exit code 2."""
 
 
+class UnguidableError(InputError):
+    """Samples cannot be guided: by their pipeline, their rewards, or the memory. Exit code 2."""
+
+
 class StorageError(InputError):
     """The storage that the user named cannot hold what the run has to write. Exit code 2."""
 

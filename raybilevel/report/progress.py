@@ -101,7 +101,17 @@ def _found(row: Row) -> str:
         parts.append(f"training loss {row['lower_loss']:.4f}")
     if not math.isnan(row.get("ess", math.nan)):
         parts.append(f"ESS {row['ess']:.0f}")
-    return "  ".join([*parts, *_of_rung(row)])
+    return "  ".join([*parts, *_of_choice(row), *_of_rung(row)])
+
+
+def _of_choice(row: Mapping[str, float]) -> list[str]:
+    """What moving and guiding were worth, where a run has chosen; else nothing."""
+    if "effective_per_nfe/guided" not in row:
+        return []
+    moved, guided = (row[f"effective_per_nfe/{way}"] for way in ("annealed", "guided"))
+    if math.isnan(guided):
+        return ["cannot be guided"]
+    return [f"effective in 1,000 NFE {1000 * moved:.2g} moved, {1000 * guided:.2g} guided"]
 
 
 def _of_rung(row: Mapping[str, float]) -> list[str]:

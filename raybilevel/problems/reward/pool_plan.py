@@ -16,6 +16,7 @@ from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 
+_UNKNOWN = {"f": np.nan, "i": -1, "b": False}
 _EACH = 2  # samples of a prompt that an estimate needs
 
 
@@ -141,8 +142,14 @@ def size_of(state: Arrays) -> int:
 
 
 def grown(state: Arrays, rows: Arrays) -> Arrays:
-    """The state with drawn rows at the end of its pool; the old one stays as it was."""
-    new = {name: np.concatenate([state[name], drawn]) for name, drawn in rows.items()}
+    """The state with drawn rows at the end of its pool; the old one stays as it was.
+
+    What rows of another kind have beside is unknown of these: nan, -1 or False.
+    """
+    count = len(rows["pool/seed"])
+    pool = {name: a for name, a in state.items() if name.startswith("pool/")}
+    unknown = {name: np.full(count, _UNKNOWN[a.dtype.kind], a.dtype) for name, a in pool.items()}
+    new = {name: np.concatenate([state[name], drawn]) for name, drawn in (unknown | rows).items()}
     return {**state, **new}
 
 

@@ -35,6 +35,7 @@ from raybilevel.problems.reward.convergence import stop_blackened
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import samples_of
 from raybilevel.problems.reward.drawing.paths import columns as guided_columns
+from raybilevel.problems.reward.drawing.paths import is_guided
 from raybilevel.problems.reward.estimators.rounds import advanced, judged, weights_at
 from raybilevel.problems.reward.evaluation import RewardEvaluation
 from raybilevel.problems.reward.export import (
@@ -149,7 +150,8 @@ class RewardTuning(RewardSettings, Problem):
         if self.guides:
             beside = pairs_columns([*self.lower_rewards]) if self.pairs else {}
             return guided_columns(len(self.lower_rewards)) | beside
-        return COLUMNS if self.may_move else {}
+        guided = guided_columns(len(self.lower_rewards)) if self.may_guide else {}
+        return COLUMNS | guided if self.may_move else {}
 
     def _prompt_arrays(self, seed: int) -> Arrays:
         """What the state has beside where there are prompts."""
@@ -258,7 +260,7 @@ class RewardTuning(RewardSettings, Problem):
         """
         import torch
 
-        rewards = self._rewards(device) if self.guides else {}
+        rewards = self._rewards(device) if is_guided(state) else {}
         batches = Batches(self.source.sampler(device), rewards, self.prompt_list)
         weights = weights_at(self, state, self.objective(state).at(state["x"]))
         rows = counting_rows(state)[resample(weights, n, np.random.default_rng(seed))]
@@ -269,6 +271,6 @@ class RewardTuning(RewardSettings, Problem):
         """Rounds to `pool_size`, or to the limit once the pool is beyond it; unknown of rungs."""
         if self.pairs:
             return PairsPlan.of(self.pool_plan).rounds
-        if self.guides or is_annealing(state):
+        if self.guides or is_annealing(state) or "choice_scales" in state:
             return None
         return self.pool_plan.rounds(size_of(state))

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from raybilevel.config.settings import Settings
-from raybilevel.errors import InputError
+from raybilevel.errors import InputError, UnguidableError
 from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.annealing.plan import FEWEST_ISLANDS, LadderPlan
@@ -408,9 +408,20 @@ class RewardSettings(Settings):
         moves = self.estimator in ("annealed", "auto")
         return moves and enough and self.source.why_fixed() is None
 
+    @cached_property
+    def may_guide(self) -> bool:
+        """Whether samples may be guided in place of moved, as far as can be told."""
+        if self.estimator != "auto" or not self.may_move:
+            return False
+        try:
+            self.source.check_guided()
+        except UnguidableError:
+            return False
+        return True
+
     @property
     def guides(self) -> bool:
-        """Whether samples are guided paths."""
+        """Whether all samples are guided paths."""
         return self.estimator in ("guided", "guided_unweighted")
 
     @property

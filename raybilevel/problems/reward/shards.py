@@ -84,6 +84,21 @@ class GuidePairs(Shard):
 
 
 @dataclass(frozen=True)
+class TryGuiding(Shard):
+    """Says, in sums, whether samples can be guided, and what a sample's parts cost.
+
+    `guidable` is 1 or 0; `operations` are floating-point ones of an evaluation of the network, of
+    decoding an image, and of asking the lower rewards for it.
+
+    Attributes
+    ----------
+    paths : that are tried, as many as are drawn at once.
+    """
+
+    paths: GuidePaths
+
+
+@dataclass(frozen=True)
 class SteerParticles(Shard):
     """Steers particles in groups, and returns the rewards of one of each group as rows.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import moved, samples_of
 from raybilevel.problems.reward.drawing.guided import guided_pairs, guided_paths
 from raybilevel.problems.reward.drawing.steered import steered_groups
+from raybilevel.problems.reward.drawing.trial import tried
 from raybilevel.problems.reward.models.base import Sampler
 from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.shards import (
@@ -20,6 +22,7 @@ from raybilevel.problems.reward.shards import (
     GuidePaths,
     MoveParticles,
     SteerParticles,
+    TryGuiding,
 )
 from raybilevel.rewards import Reward
 
@@ -55,29 +58,31 @@ class RewardWorker:
         else:
             guided_paths(self._batches, paths)
 
-    def run(
-        self,
-        shard: DrawRewards | MoveParticles | GuidePaths | GuidePairs | SteerParticles | DrawSamples,
-        broadcast: Mapping[str, np.ndarray],
-        key: int,
-    ) -> Output:
+    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Draw the samples of the shard's seeds; what is random about them is in the seeds."""
-        match shard:
-            case DrawRewards():
-                drawn = self._batches.of_seeds(shard.seeds, shard.prompts)
-                return self._batches.rewarded(drawn, shard.seeds, shard.prompts)
-            case MoveParticles():
-                return moved(self._batches, shard)
-            case GuidePaths():
-                return guided_paths(self._batches, shard)
-            case GuidePairs():
-                return guided_pairs(self._batches, shard)
-            case SteerParticles():
-                return steered_groups(self._batches, shard)
-            case DrawSamples():
-                drawn = samples_of(self._batches, shard)
-                rows = {"samples": drawn.samples.numpy()}
-                return Output(rows=rows, nfe=drawn.nfe, seconds=drawn.seconds)
+        return _RUNS[type(shard)](self._batches, shard)
+
+
+def _rewarded(batches: Batches, shard: DrawRewards) -> Output:
+    drawn = batches.of_seeds(shard.seeds, shard.prompts)
+    return batches.rewarded(drawn, shard.seeds, shard.prompts)
+
+
+def _samples(batches: Batches, shard: DrawSamples) -> Output:
+    drawn = samples_of(batches, shard)
+    rows = {"samples": drawn.samples.numpy()}
+    return Output(rows=rows, nfe=drawn.nfe, seconds=drawn.seconds)
+
+
+_RUNS: dict[type[Shard], Callable[[Batches, Any], Output]] = {
+    DrawRewards: _rewarded,
+    MoveParticles: moved,
+    GuidePaths: guided_paths,
+    GuidePairs: guided_pairs,
+    TryGuiding: tried,
+    SteerParticles: steered_groups,
+    DrawSamples: _samples,
+}
 
 
 class TableWorker:

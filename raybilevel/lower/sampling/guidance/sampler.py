@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybilevel.errors import InputError
+from raybilevel.errors import UnguidableError
 from raybilevel.lower.sampling.guidance.call import ANCESTRAL, Guide, GuidedCall, PathTerms
 from raybilevel.lower.sampling.guidance.decoding import CLEAN_IMAGES
 from raybilevel.lower.sampling.guidance.steering import SteeredCall, Steering
@@ -34,7 +34,7 @@ class GuidedSampler:
 
     Raises
     ------
-    InputError
+    UnguidableError
         Of a pipeline that cannot be guided.
     """
 
@@ -50,6 +50,7 @@ class GuidedSampler:
         check_classes(type(made).__name__, type(scheduler).__name__, named)
         self._sampler, self._named, self._batch_size = sampler, named, batch_size
         (network,) = parts_of(sampler.pipeline.components)["denoiser"]
+        self.network = network
         self._gradient = 2  # evaluations
         if gradient_checkpointing:
             _checkpoint((network, getattr(made, "vae", None)), named)
@@ -104,12 +105,12 @@ class GuidedSampler:
 
     @contextmanager
     def _fitting(self, count: int) -> Iterator[None]:
-        """Say how many images a batch had that did not fit into memory: `InputError`."""
+        """Say how many images a batch had that did not fit into memory: `UnguidableError`."""
         try:
             yield
         except torch.OutOfMemoryError as error:
             self._sampler.forget()
-            raise InputError(_does_not_fit(self._named, count)) from error
+            raise UnguidableError(_does_not_fit(self._named, count)) from error
 
     def check(self, conditions: Conditions) -> None:
         """Refuse a pipeline that decodes other images than rewards would be asked on.
@@ -123,23 +124,23 @@ class GuidedSampler:
         with torch.no_grad():
             moved = float((self._decode(self._call.end).cpu() - drawn.images).abs().max())
         if moved > _SAME:
-            raise InputError(
+            raise UnguidableError(
                 f"samples are to be guided, but {self._named} decodes an image that is {moved:.2g} "
                 "from the one that rewards would guide it by; annealed needs no gradient"
             )
         if not terms.v.any():
-            raise InputError(without_noise(self._named))
+            raise UnguidableError(without_noise(self._named))
 
 
 def check_classes(made: str, scheduler: str, named: str) -> None:
-    """Refuse a pipeline by the names of its class and its scheduler's: `InputError`."""
+    """Refuse a pipeline by the names of its class and its scheduler's: `UnguidableError`."""
     if made not in CLEAN_IMAGES:
-        raise InputError(
+        raise UnguidableError(
             f"samples are to be guided, but {named} is a {made}, and {', '.join(CLEAN_IMAGES)} are "
             "what can be guided; annealed may do"
         )
     if scheduler not in ANCESTRAL:
-        raise InputError(
+        raise UnguidableError(
             f"samples are to be guided, but {named} has a {scheduler}, and guidance is for "
             f"{' and '.join(ANCESTRAL)}, which add noise at every step; give "
             "scheduler: {class: DDIMScheduler} and call_options: {eta: 1.0}"
@@ -151,7 +152,7 @@ def _checkpoint(parts: Iterable[torch.nn.Module | None], named: str) -> None:
         if part is None:
             continue
         if not getattr(part, "_supports_gradient_checkpointing", False):
-            raise InputError(
+            raise UnguidableError(
                 f"gradient_checkpointing is true, but the {type(part).__name__} of {named} knows "
                 "none; leave it out"
             )

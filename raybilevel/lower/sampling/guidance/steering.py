@@ -18,6 +18,7 @@ from torch import Tensor
 
 from raybilevel.lower.sampling.guidance.call import Scores, stepping
 from raybilevel.lower.sampling.guidance.decoding import Decode
+from raybilevel.upper.resampling import systematic
 
 _EFFECTIVE = 0.5  # of a group's particles: with fewer it is resampled
 
@@ -91,16 +92,10 @@ class SteeredCall:
             weights = _weights(tilts[group] - self.paid[group])
             if 1 / np.sum(weights**2) < _EFFECTIVE * steering.each:
                 rng = np.random.default_rng([seed, step])
-                taken[group] = taken[group][systematic(weights, rng)]
+                taken[group] = taken[group][systematic(weights, len(weights), rng)]
                 self.paid[group] = tilts[taken[group]]
         done.prev_sample = done.prev_sample[torch.from_numpy(taken).to(done.prev_sample.device)]
         return done
-
-
-def systematic(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many rows as weights (n,), each about as often as it weighs (Kitagawa 1996)."""
-    places = (rng.random() + np.arange(len(weights))) / len(weights)
-    return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
 
 
 def _weights(tilts: np.ndarray) -> np.ndarray:

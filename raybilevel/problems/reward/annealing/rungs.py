@@ -6,6 +6,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Metrics
 from raybilevel.problems.reward.annealing.plan import LadderPlan
+from raybilevel.problems.reward.drawing.paths import is_guided
 from raybilevel.problems.reward.pool_plan import size_of
 from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.prompts import Prompts
@@ -28,17 +29,21 @@ def is_annealing(state: Arrays) -> bool:
 
 
 def counting_rows(state: Arrays) -> np.ndarray:
-    """Rows (m,) of a pool that estimates rest on: all but states on their way to a rung."""
-    if "pool/rung" not in state:
+    """Rows (m,) of a pool that estimates rest on: all but states on their way to a rung.
+
+    Where paths were guided after samples of p0 these alone, until samples are moved.
+    """
+    kind = "pool/stratum" if is_guided(state) else "pool/rung"
+    if kind not in state:
         return np.arange(size_of(state))
-    return np.flatnonzero(state["pool/rung"] >= 0)
+    return np.flatnonzero(state[kind] >= 0)
 
 
 def counting(state: Arrays) -> Arrays:
     """The state with these rows alone; itself where all of them count."""
-    if "pool/rung" not in state or np.all(state["pool/rung"] >= 0):
-        return state
     rows = counting_rows(state)
+    if len(rows) == size_of(state):
+        return state
     return {name: a[rows] if name.startswith("pool/") else a for name, a in state.items()}
 
 

@@ -76,6 +76,10 @@ class Batches:
         check_finite(drawn.samples.flatten(1).sum(1).numpy(), seeds, "the sampler")
         return drawn, paid
 
+    def operations(self, places: Sequence[int] | None) -> tuple[float, float, DrawnSamples]:
+        """As the sampler counts them, of one sample."""
+        return self.sampler.operations(self._told(places))
+
     def _drawn(
         self,
         draw: Callable[[Conditions], DrawnSamples],

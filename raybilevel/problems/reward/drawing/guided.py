@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.errors import InputError
+from raybilevel.errors import UnguidableError
 from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.paths import rows_of
@@ -115,7 +115,7 @@ def scores_with_gradient(
 
     Raises
     ------
-    InputError
+    UnguidableError
         When it is called, of a reward whose scores have no gradient.
     """
 
@@ -132,7 +132,7 @@ def scores_with_gradient(
 
 def _with_gradient(reward: Reward, column: str, images: Tensor, said: Mapping[str, Any]) -> Tensor:
     where = f"reward '{column}'"
-    without = InputError(
+    without = UnguidableError(
         f"samples are to be guided, but {where} has no gradient with respect to its images; "
         "annealed works without"
     )

@@ -12,8 +12,8 @@ from raybilevel.upper.prompts import Prompts
 
 
 def is_guided(state: Arrays) -> bool:
-    """Whether a state's samples are guided paths."""
-    return "guided_scales" in state
+    """Whether a state's samples that count are guided paths; after them some may be moved."""
+    return "guided_scales" in state and "rungs_scale" not in state
 
 
 def columns(lower: int) -> Arrays:
@@ -38,6 +38,14 @@ def rows_of(u: np.ndarray, v: np.ndarray) -> Arrays:
     }
 
 
+def rows_read(rows: Arrays, lower: int) -> tuple[np.ndarray, np.ndarray]:
+    """What `rows_of` has written of so many lower rewards: u (n, K), v (n, K, K)."""
+    places = range(lower)
+    u = np.column_stack([rows[f"pool/u.{k}"] for k in places])
+    v = np.stack([[rows[f"pool/v.{k}.{m}"] for m in places] for k in places])
+    return u, np.moveaxis(v, 2, 0)
+
+
 def begin(alphas_cumprod: np.ndarray, taus: np.ndarray, prompts: int, lower: int) -> Arrays:
     """What a state has beside once the schedule is known: stratum 0, which is p0.
 
@@ -55,10 +63,8 @@ def begin(alphas_cumprod: np.ndarray, taus: np.ndarray, prompts: int, lower: int
 def paths_of(state: Arrays, prompts: Prompts) -> GuidedPaths:
     """The strata that a state's paths are of."""
     scales = state["guided_scales"]
-    places = range(scales.shape[2])
-    u = np.column_stack([state[f"pool/u.{k}"] for k in places])
-    v = np.stack([[state[f"pool/v.{k}.{m}"] for m in places] for k in places])
-    return GuidedPaths(prompts, state["pool/stratum"], scales, u, np.moveaxis(v, 2, 0))
+    u, v = rows_read(state, scales.shape[2])
+    return GuidedPaths(prompts, state["pool/stratum"], scales, u, v)
 
 
 def guides_of(state: Arrays, rows: np.ndarray) -> GuidePaths:

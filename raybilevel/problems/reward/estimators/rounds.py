@@ -8,6 +8,13 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage, Status, Stop
 from raybilevel.problems.reward.annealing.rungs import begin, counting, is_annealing, row_of_rung
+from raybilevel.problems.reward.drawing.paths import is_guided
+from raybilevel.problems.reward.estimators.choice import (
+    begin_choice,
+    decided,
+    is_undecided,
+    row_of_choice,
+)
 from raybilevel.problems.reward.estimators.guided import guided, solved_on_paths
 from raybilevel.problems.reward.estimators.judged import Judged
 from raybilevel.problems.reward.estimators.ladder import moved, solved_on_rungs
@@ -27,10 +34,14 @@ from raybilevel.problems.reward.settings import RewardSettings
 def advanced(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
     """The state with a round's samples."""
     if settings.pairs:
-        return paired(settings, state)
-    if settings.guides:
-        return guided(settings, state)
-    return moved(settings, state) if is_annealing(state) else drawn(settings, state)
+        return (yield from paired(settings, state))
+    if is_undecided(state):
+        state = yield from decided(settings, state)
+        if not is_guided(state):
+            state = state | _on_the_ladder(settings, state)[2]
+    if settings.guides or is_guided(state):
+        return (yield from guided(settings, state))
+    return (yield from (moved if is_annealing(state) else drawn)(settings, state))
 
 
 def judged(settings: RewardSettings, state: Arrays) -> Judged:
@@ -39,7 +50,8 @@ def judged(settings: RewardSettings, state: Arrays) -> Judged:
         return solved_on_pairs(settings, state)
     solution, stop, onwards = _solved(settings, state)
     state = state | onwards
-    metrics = row(solution, counting(state).get("pool/held_out")) | row_of_rung(state)
+    metrics = row(solution, counting(state).get("pool/held_out"))
+    metrics |= row_of_rung(state) | row_of_choice(state)
     return Judged(solution.point, metrics, stop, {**onwards, "x": solution.x})
 
 
@@ -49,15 +61,37 @@ def weights_at(settings: RewardSettings, state: Arrays, point: PoolPoint) -> np.
 
 
 def _solved(settings: RewardSettings, state: Arrays) -> tuple[PoolSolution, Stop | None, Arrays]:
-    """Samples are moved where a pool of p0 says too little, or at once if that is asked for."""
+    """What the samples say; where guided ones lead to no end, samples are moved from then on."""
     if settings.guides:
         return solved_on_paths(settings, state)
-    begun: Arrays = {}
-    if not is_annealing(state):
-        solution, stop = solved_on_pool(settings, state)
-        if not _begins(settings, state, stop):
-            return solution, stop, {}
-        begun = begin(settings.ladder_plan, settings.prompt_count or 1, len(settings.lower_rewards))
+    if is_annealing(state):
+        return solved_on_rungs(settings, state)
+    if is_guided(state):
+        solution, stop, onwards = solved_on_paths(settings, state)
+        if stop is None or stop.status is not Status.STOPPED:
+            return solution, stop, onwards
+        return _on_the_ladder(settings, state)
+    return _solved_on_p0(settings, state)
+
+
+def _solved_on_p0(
+    settings: RewardSettings, state: Arrays
+) -> tuple[PoolSolution, Stop | None, Arrays]:
+    """Where they say too little the state knows what is next: a ladder, or pilots."""
+    solution, stop = solved_on_pool(settings, state)
+    if not _begins(settings, state, stop):
+        return solution, stop, {}
+    on_rungs = _on_the_ladder(settings, state)
+    if not settings.may_guide:
+        return on_rungs
+    return solution, None, begin_choice(settings, state, on_rungs[2]["rungs_heading"])
+
+
+def _on_the_ladder(
+    settings: RewardSettings, state: Arrays
+) -> tuple[PoolSolution, Stop | None, Arrays]:
+    """The same where a ladder begins."""
+    begun = begin(settings.ladder_plan, settings.prompt_count or 1, len(settings.lower_rewards))
     solution, stop, onwards = solved_on_rungs(settings, state | begun)
     return solution, stop, begun | onwards
 

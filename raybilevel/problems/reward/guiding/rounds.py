@@ -30,9 +30,9 @@ def next_state(
     towards : (C, K) the s that the schedule of guidance is chosen for.
     """
     if not is_guided(state):
-        state = yield from _piloted(state, plan, shares, towards)
-    have = size_of(state)
-    slices = plan.of_samples(state, have, min(have + plan.round_size, plan.limit))
+        state = yield from piloted(state, plan, shares, towards)
+    have, first = int(np.sum(state["pool/stratum"] >= 0)), size_of(state)
+    slices = plan.of_samples(state, first, first + min(plan.round_size, plan.limit - have))
     drawn = yield Stage(tuple(_of_last_stratum(state, shard) for shard in slices))
     strata = np.full(len(drawn.rows["pool/seed"]), len(state["guided_scales"]) - 1)
     return grown(state, drawn.rows | {"pool/stratum": strata}) | counted(state, drawn.sums)
@@ -44,7 +44,7 @@ def _of_last_stratum(state: Arrays, shard: DrawRewards) -> GuidePaths:
     return guided(state, np.array(shard.seeds), prompts, strata)
 
 
-def _piloted(
+def piloted(
     state: Arrays, plan: PoolPlan, shares: np.ndarray, towards: np.ndarray
 ) -> Generator[Stage, Output, Arrays]:
     """The state with a schedule, chosen on paths of p0 that are in no pool."""

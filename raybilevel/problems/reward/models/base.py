@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from raybilevel.errors import InputError
+from raybilevel.errors import InputError, UnguidableError
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.reward.prompts import PromptList
 
@@ -92,8 +92,18 @@ class Sampler(Protocol):
 
         Raises
         ------
-        InputError
+        UnguidableError
             Where this model's cannot be.
+        """
+        ...
+
+    def operations(self, conditions: Conditions) -> tuple[float, float, DrawnSamples]:
+        """Floating-point ones of an evaluation, and of decoding; and a sample that was drawn.
+
+        Raises
+        ------
+        UnguidableError
+            Where this model's samples cannot be guided: of others nobody asks.
         """
         ...
 
@@ -104,7 +114,7 @@ class Sampler(Protocol):
 
         Raises
         ------
-        InputError
+        UnguidableError
             Where this model's cannot be.
         """
         ...
@@ -122,14 +132,18 @@ class UnguidedSampler:
     def draw_guided(
         self, seeds: Sequence[int], conditions: Conditions, guide: Guide
     ) -> tuple[DrawnSamples, PathTerms]:
-        """None: raises `InputError`."""
-        raise InputError(_NO_PIPELINE)
+        """None: raises `UnguidableError`."""
+        raise UnguidableError(_NO_PIPELINE)
+
+    def operations(self, conditions: Conditions) -> tuple[float, float, DrawnSamples]:
+        """None: raises `UnguidableError`."""
+        raise UnguidableError(_NO_PIPELINE)
 
     def draw_steered(
         self, seeds: Sequence[int], conditions: Conditions, steering: Steering
     ) -> tuple[DrawnSamples, np.ndarray]:
-        """None: raises `InputError`."""
-        raise InputError(_NO_PIPELINE)
+        """None: raises `UnguidableError`."""
+        raise UnguidableError(_NO_PIPELINE)
 
 
 class FixedSampler:
@@ -191,10 +205,10 @@ class Model(ABC):
 
         Raises
         ------
-        InputError
+        UnguidableError
             Saying what can be: pipelines, whose own method says more.
         """
-        raise InputError(_NO_PIPELINE)
+        raise UnguidableError(_NO_PIPELINE)
 
     @abstractmethod
     def sampler(self, device: str) -> Sampler:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybilevel.errors import InputError
+from raybilevel.errors import UnguidableError
 from raybilevel.imports import resolve
 from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
@@ -81,7 +81,7 @@ class PipelineModel(Model):
             scheduler = (self.settings.scheduler or own)["class"]
             check_classes(described.made.__name__, scheduler, self.named)
             if scheduler == "DDIMScheduler" and not self.settings.call_options.get("eta"):
-                raise InputError(without_noise(self.named))
+                raise UnguidableError(without_noise(self.named))
 
     @property
     def _function(self) -> Any:
@@ -204,6 +204,16 @@ class PipelineDraws:
         """A steered image a seed."""
         drawn, paid = self._guided.draw_steered(seeds, conditions, steering)
         return self._of(drawn), paid
+
+    def operations(self, conditions: Conditions) -> tuple[float, float, DrawnSamples]:
+        """Of one image, whose prompt has been encoded before."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            drawn = self.draw([0], conditions)
+        named = type(self._guided.network).__name__
+        network = sum(counter.get_flop_counts().get(named, {}).values())
+        return network / drawn.nfe, counter.get_total_flops() - network, drawn
 
     @cached_property
     def _guided(self) -> GuidedSampler:

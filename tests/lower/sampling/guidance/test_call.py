@@ -167,8 +167,8 @@ def test_a_network_without_checkpoints_is_refused():
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (8, "it ran out of memory with 8 guided images at once; give a smaller batch_size, such a"),
-        (1, "it ran out of memory with 1 guided image at once; gradient_checkpointing: true, small"),
+        (8, "it ran out of memory with 8 guided images at once; give a smaller batch_size, such "),
+        (1, "it ran out of memory with 1 guided image at once; gradient_checkpointing: true, smal"),
     ],
 )
 def test_what_does_not_fit_into_memory_says_what_would(count, said):

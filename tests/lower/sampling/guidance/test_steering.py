@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
 
 from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
-from raybilevel.lower.sampling.guidance.steering import Steering, systematic
+from raybilevel.lower.sampling.guidance.steering import Steering
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
 
@@ -66,10 +65,3 @@ def test_groups_never_mix_and_batches_change_nothing(sampler):
     np.testing.assert_allclose(pixel(drawn.images), together[512:576], atol=1e-5)
     np.testing.assert_allclose(alone, paid[512:576], atol=1e-5)
     assert paid.any()
-
-
-def test_systematic_resampling_takes_rows_as_often_as_they_weigh():
-    rng, weights = np.random.default_rng(0), norm.pdf(np.linspace(-2, 2, 11))
-    weights /= weights.sum()
-    counts = np.mean([np.bincount(systematic(weights, rng), minlength=11) for _ in range(4000)], 0)
-    np.testing.assert_allclose(counts / 11, weights, atol=0.004)

@@ -1,0 +1,159 @@
+"""Whether samples are moved or guided, where a pool of p0 says too little: by pilots of both.
+
+At an s just beyond what p0's samples reach, each way is worth its effective samples over what they
+cost: evaluations of the network, and as many as decoding and rewards are worth by their operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from raybilevel.lower.sampling.annealing import Lineage
+from raybilevel.problems.base import Arrays, Metrics, Output, Stage
+from raybilevel.problems.reward.drawing.paths import rows_read
+from raybilevel.problems.reward.guiding.rounds import piloted
+from raybilevel.problems.reward.guiding.strata import next_scales
+from raybilevel.problems.reward.prompts import prompt_places
+from raybilevel.problems.reward.settings import RewardSettings
+from raybilevel.problems.reward.shards import DrawRewards, GuidePaths, MoveParticles, TryGuiding
+from raybilevel.problems.reward.state_objective import drawn_prompts, lower_of, of_one, prompts_of
+from raybilevel.problems.seeds import sample_seeds
+from raybilevel.upper.gates import gates_for
+from raybilevel.upper.penalty import Pool
+from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.resampling import resample
+
+WAYS = ("annealed", "guided")
+_PATHS = 128
+_PARTICLES = 32  # for each rho
+_RHOS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.04, 0.02)
+_APART = 2**31 + 2**20  # no pool comes so far, and no pilot of a schedule
+_GRADIENT = 3.0  # a forward and a backward pass, in forward ones
+_REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
+
+
+def begin_choice(settings: RewardSettings, state: Arrays, heading: np.ndarray) -> Arrays:
+    """What a state has beside whose samples are to be moved or guided: the s (C, K) of pilots.
+
+    Parameters
+    ----------
+    heading : (C, K) where they are to go.
+    """
+    lower = lower_of(settings, state)
+    prompts = of_one(prompts_of(settings.prompt_list, state), len(lower))
+    pool, asked = Pool(np.zeros(len(lower)), lower), gates_for(prompts).min_ess
+    return {"choice_scales": next_scales(pool, prompts, np.zeros_like(heading), heading, asked)}
+
+
+def is_undecided(state: Arrays) -> bool:
+    """Whether pilots are to be drawn."""
+    return "choice_scales" in state and "choice_worth" not in state
+
+
+def row_of_choice(state: Arrays) -> Metrics:
+    """What each way was worth, effective samples an evaluation; nan where nobody can guide."""
+    worth = state.get("choice_worth", ())
+    return {f"effective_per_nfe/{way}": float(w) for way, w in zip(WAYS, worth, strict=False)}
+
+
+def decided(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
+    """The state with what both are worth; with a schedule of guidance, if that is worth more."""
+    scales = state["choice_scales"]
+    shards = _slices(settings, state, 0, settings.shard_size)
+    paths = [_guided(state, shard, scales, 1.0) for shard in shards]
+    tried = yield Stage((TryGuiding(paths[0]),))
+    if not tried.sums["guidable"]:
+        return {**state, "choice_worth": np.full(2, np.nan)}
+    drawn = drawn_prompts(settings.prompt_list, state)
+    shares = np.ones(1) if drawn is None else drawn.shares
+    guiding = yield from piloted(state, settings.pool_plan, shares, scales)
+    network, decoding, rewards = tried.sums["operations"]
+    image = (decoding + rewards) / network if network else 0.0
+    guided = yield from _worth_of_guided(settings, guiding, image)
+    annealed = yield from _worth_of_moved(settings, state, image)
+    kept = guiding if guided > annealed else state
+    return {**kept, "choice_worth": np.array([annealed, guided])}
+
+
+def _worth_of_guided(
+    settings: RewardSettings, state: Arrays, image: float
+) -> Generator[Stage, Output, float]:
+    """Of paths of one stratum; an image costs as much as so many evaluations."""
+    scales, taus = state["choice_scales"], tuple(state["guided_taus"].tolist())
+    shards = _slices(settings, state, settings.shard_size, settings.shard_size + _PATHS)
+    drawn = yield Stage(tuple(_guided(state, s, scales, taus) for s in shards))
+    count, prompts = len(drawn.rows["pool/seed"]), len(scales)
+    of = Prompts(np.repeat(np.arange(prompts), count // prompts), np.full(prompts, 1 / prompts))
+    s, (u, v) = scales[of.of], rows_read(drawn.rows, scales.shape[1])
+    lower = np.column_stack([drawn.rows[f"pool/lower.{n}"] for n in settings.lower_rewards])
+    log_ratio = np.sum(s * u, 1) - np.einsum("nk,nkl,nl->n", s, v, s) / 2
+    ess = TiltedWithin(of, np.sum(s * lower, 1), -log_ratio).ess
+    return ess / (drawn.nfe + count * image * (_GRADIENT * len(taus) + 1))
+
+
+def _worth_of_moved(
+    settings: RewardSettings, state: Arrays, image: float
+) -> Generator[Stage, Output, float]:
+    """Of one move, at the step that goes farthest.
+
+    A move that is accepted with probability a leaves a correlation of about 1 - a (1 - sqrt(1 -
+    rho^2)) of what is linear in the noise: n of them are about n a (1 - sqrt(1 - rho^2)) / 2
+    independent samples.
+    """
+    lower = lower_of(settings, state)
+    prompts = of_one(prompts_of(settings.prompt_list, state), len(lower))
+    s, size = state["choice_scales"][prompts.of], _PARTICLES * len(_RHOS)
+    weights = TiltedWithin(prompts, np.sum(s * lower, 1)).weights
+    rng = np.random.default_rng([int(state["seed_base"]), len(lower)])
+    rows = resample(weights, size, rng)
+    first = _APART + settings.shard_size + _PATHS + 2 * len(state["choice_scales"])
+    seeds = np.array(sample_seeds(state["seed_base"], first, first + size))
+    rhos = np.repeat(_RHOS, _PARTICLES)
+    parts = np.split(np.arange(size), range(settings.shard_size, size, settings.shard_size))
+    shards = (_one_move(state, rows[p], s[rows[p]], rhos[p], seeds[p]) for p in parts)
+    drawn = yield Stage(tuple(shards))
+    accepted = drawn.rows["pool/accepted"].reshape(len(_RHOS), -1).mean(1)
+    gains = accepted * (1 - np.sqrt(1 - np.square(_RHOS))) / 2
+    return float(gains.max()) * size / (drawn.nfe + size * image)
+
+
+def _one_move(
+    state: Arrays, rows: np.ndarray, scales: np.ndarray, rhos: np.ndarray, seeds: np.ndarray
+) -> MoveParticles:
+    """Of samples of p0."""
+    prompts = tuple(state["pool/prompt"][rows].tolist()) if "pool/prompt" in state else None
+    columns = [column for column in state if column.startswith(_REWARDS)]
+    return MoveParticles(
+        tuple(Lineage((seed,)) for seed in state["pool/seed"][rows].tolist()),
+        {c.removeprefix("pool/"): tuple(state[c][rows].tolist()) for c in columns},
+        tuple(map(tuple, scales.tolist())),
+        tuple(rhos.tolist()),
+        (tuple(seeds.tolist()),),
+        prompts,
+    )
+
+
+def _slices(
+    settings: RewardSettings, state: Arrays, first: int, until: int
+) -> tuple[DrawRewards, ...]:
+    """Pilots' samples, of each prompt as many, and two at least."""
+    prompts = settings.prompt_count or 1
+    each = max((until - first) // prompts, 2)
+    begin = _APART + first + 2 * prompts * (first > 0)
+    return settings.pool_plan.of_samples(state, begin, begin + each * prompts)
+
+
+def _guided(
+    state: Arrays,
+    shard: DrawRewards,
+    scales: np.ndarray,
+    taus: tuple[float, ...] | float,
+) -> GuidePaths:
+    """The shard's samples as guided paths, at the s (C, K) of their prompts."""
+    places = np.zeros(len(shard.seeds), np.int64)
+    if shard.prompts is not None:
+        known = prompt_places(state, len(scales))
+        places = np.searchsorted(known, shard.prompts)
+    return GuidePaths(shard.seeds, tuple(map(tuple, scales[places].tolist())), taus, shard.prompts)
