@@ -146,7 +146,7 @@ def grown(state: Arrays, rows: Arrays) -> Arrays:
 
     What rows of another kind have beside is unknown of these: nan, -1 or False.
     """
-    count = len(rows["pool/seed"])
+    count = len(next(iter(rows.values()), ()))
     pool = {name: a for name, a in state.items() if name.startswith("pool/")}
     unknown = {name: np.full(count, _UNKNOWN[a.dtype.kind], a.dtype) for name, a in pool.items()}
     new = {name: np.concatenate([state[name], drawn]) for name, drawn in (unknown | rows).items()}

@@ -66,3 +66,13 @@ def test_a_grown_pool_leaves_the_state_that_it_grew_from():
     assert grown(state, {"pool/seed": np.arange(2, 5)})["pool/seed"].tolist() == [0, 1, 2, 3, 4]
     assert state["pool/seed"].tolist() == [0, 1]
     assert grown(state, {}).keys() == state.keys()
+
+
+def test_what_rows_of_another_kind_have_is_unknown_of_new_ones():
+    kinds = {"rung": np.zeros(1, np.int64), "rho": np.ones(1), "accepted": np.ones(1, bool)}
+    state = {"pool/seed": np.arange(1), **{f"pool/{name}": a for name, a in kinds.items()}}
+    found = grown(state, {"pool/seed": np.arange(2)})
+    assert found["pool/rung"].tolist() == [0, -1, -1]
+    assert np.isnan(found["pool/rho"][1:]).all()
+    assert found["pool/accepted"].tolist() == [True, False, False]
+    assert all(found[name].dtype == a.dtype for name, a in state.items())

@@ -92,7 +92,8 @@ def test_every_prompt_has_as_many_samples_after_every_round(solved):
 
 def shown(run):
     state = run.state
-    return ShownRows.of(state, tuning().objective(state).at(state["x"]), 2)
+    point = tuning().objective(state).at(state["x"])
+    return ShownRows.of(state, point, point.weights, 2)
 
 
 def test_a_pools_row_is_of_its_seed_and_prompt(solved):
