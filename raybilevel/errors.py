@@ -9,6 +9,10 @@ class UnguidableError(InputError):
     """Samples cannot be guided: by their pipeline, their rewards, or the memory. Exit code 2."""
 
 
+class TooLargeError(UnguidableError):
+    """Guided samples do not fit into the memory. Exit code 2."""
+
+
 class StorageError(InputError):
     """The storage that the user named cannot hold what the run has to write. Exit code 2."""
 

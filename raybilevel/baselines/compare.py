@@ -21,6 +21,7 @@ from raybilevel.errors import InputError, Interrupted
 from raybilevel.imports import search_here
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.problems.reward.problem import RewardTuning
+from raybilevel.report.comparison import RIVALS
 from raybilevel.report.standing import FOLLOWED
 from raybilevel.runtime.storage import RunDirectory, absolute
 from raybilevel.runtime.writer import Say
@@ -109,8 +110,8 @@ class Comparison:
                 each: self._outcome(*each, driver, say)
                 for each in sorted(wanted, key=self._is_search)
             }
-            self._try_rivals(found[FOLLOWED, self.plan.seeds[0]], driver, say)
             self._score([found[each] for each in wanted], driver, say)
+            self._try_rivals(found[FOLLOWED, self.plan.seeds[0]], driver, say)
 
     def _check_place(self, resume: bool) -> None:
         directory = self.directory
@@ -167,15 +168,17 @@ class Comparison:
         from raybilevel.baselines.rivals import rival_frame
 
         names, problem = self.compare.rivals, self.plan.followed
+        if self.directory.has(RIVALS):
+            self.directory.delete(RIVALS)
         if not names:
             return
         assert isinstance(problem, RewardTuning), "the plan was checked"
         nfe = int(outcome.rows.iloc[-1]["nfe_total"])
         say(f"rivals: {', '.join(names)}, for {nfe:,} NFE each")
         end = _last_state(self.directory.below("runs", f"run-{FOLLOWED}-{self.plan.seeds[0]}"))
-        place = self._anew(self.plan.rivals(end["x"], nfe), "rivals", driver)
+        place = self._anew(self.plan.rivals(end, nfe), "rivals", driver)
         frame = rival_frame(problem, end, nfe, names, _last_state(place))
-        self.directory.write_frame("rivals.parquet", frame)
+        self.directory.write_frame(RIVALS, frame)
 
     # --- methods ----------------------------------------------------------------------------------
 
@@ -253,7 +256,7 @@ class Comparison:
         rows = pd.concat([outcome.rows for outcome in outcomes], ignore_index=True)
         self.directory.write_frame("comparison.parquet", rows)
         scores = score_frame(outcomes, places, state)
-        self.directory.write_frame("scores.parquet", scores)  # last: with it, all is there
+        self.directory.write_frame("scores.parquet", scores)  # with it, all is there to report
 
     def _anew(self, problem: Problem, name: str, driver: SharedDriver) -> RunDirectory:
         """Run an evaluation anew, as what is evaluated may be more than last time."""

@@ -54,8 +54,8 @@ class Plan:
             return self.table.but(pool_half="second").evaluation(ends)
         return self.problem.evaluation(ends, self.compare.score_samples)
 
-    def rivals(self, x: np.ndarray, nfe: int) -> RivalEvaluation:
-        """What says what other ways to draw are worth at x, for as many NFE."""
+    def rivals(self, end: Arrays, nfe: int) -> RivalEvaluation:
+        """What says what other ways to draw are worth where a run has ended, for as many NFE."""
         problem = self.followed
         if not isinstance(problem, RewardTuning):
             raise InputError(
@@ -63,7 +63,7 @@ class Plan:
                 "leave it out"
             )
         names, images = self.compare.rivals, self.compare.rival_images
-        return RivalEvaluation(problem, x, names, images, nfe)
+        return RivalEvaluation(problem, end, names, images, nfe)
 
     def is_pooled(self, name: str) -> bool:
         """Whether a method searches one pool by reweighting."""
@@ -125,7 +125,7 @@ class Plan:
         self._check_followed()
         start = {"x": np.array([v.init for v in self.problem.variables])}
         if self.compare.rivals:
-            self.rivals(start["x"], 0).check()
+            self.rivals(start, 0).check()
         if self.table is not None:
             self._check_table(self.table)
             self.scoring([start])

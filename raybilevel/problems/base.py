@@ -145,6 +145,10 @@ class Problem(ABC):
         """Whether the lower level gives the same bits every time, on one kind of machine."""
         return True
 
+    def exact_in(self, state: Arrays) -> bool:
+        """Whether it did in the run that has come to this state."""
+        return self.exact
+
     @property
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raybilevel.runtime.storage import RunDirectory
 
 PROGRESS = "pictures/progress.png"
+RIVALS = "rivals.parquet"
 PLACES = "pictures/places.png"
 PICTURES = (
     Picture(
@@ -101,9 +102,9 @@ def _row(r: pd.Series) -> tuple[str, ...]:
 
 def _rivals(directory: RunDirectory) -> list[Line]:
     """Other ways to draw by the reward, where they were asked for."""
-    if not directory.has("rivals.parquet"):
+    if not directory.has(RIVALS):
         return []
-    frame = directory.read_frame("rivals.parquet")
+    frame = directory.read_frame(RIVALS)
     rewards = [c for c in frame if f"{c}_se" in frame]
     heads = ("drawn by", "NFE", "samples an image", *rewards, "KL")
     cells = [heads, *(_way(r, rewards) for _, r in frame.iterrows())]

@@ -27,7 +27,7 @@ def summarise(run: Run, environment: Environment) -> bytes:
         "rounds": run.round,
         "seed": run.config.seed,
         "versions": versions(),
-        "exact": environment.exact and run.problem.exact,
+        "exact": environment.exact and run.problem.exact_in(run.state),
         "metrics": last,
     }
     return json.dumps(summary, indent=2).encode()

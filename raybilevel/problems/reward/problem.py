@@ -79,6 +79,10 @@ class RewardTuning(RewardSettings, Problem):
         """Not where the memory may decide on batches."""
         return not self.halve_batches
 
+    def exact_in(self, state: Arrays) -> bool:
+        """Nor where it decided that samples cannot be guided."""
+        return self.exact and not state.get("choice_by_memory", False)
+
     def check(self) -> None:
         """Resolve the model and the rewards, and try the rewards on a probe batch."""
         if not self.variables:
@@ -178,6 +182,8 @@ class RewardTuning(RewardSettings, Problem):
         return Update({**state, **shown.samples(drawn.rows["samples"])}, found.metrics, found.stop)
 
     def _without_gradient(self, state: Arrays) -> Stop | None:
+        if not self.guides:  # where others are tried, samples are then moved
+            return None
         return stop_without_gradient(state, [*(f"lower.{n}" for n in self.lower_rewards), "upper"])
 
     def objective(self, state: Arrays) -> PoolObjective:

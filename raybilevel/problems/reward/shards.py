@@ -87,8 +87,9 @@ class GuidePairs(Shard):
 class TryGuiding(Shard):
     """Says, in sums, whether samples can be guided, and what a sample's parts cost.
 
-    `guidable` is 1 or 0; `operations` are floating-point ones of an evaluation of the network, of
-    decoding an image, and of asking the lower rewards for it.
+    `guidable` is 1 or 0, and then `too_large` says whether it was the memory; `operations` are
+    floating-point ones of an evaluation of the network, of decoding an image, and of asking the
+    lower rewards for it.
 
     Attributes
     ----------

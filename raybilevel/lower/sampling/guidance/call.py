@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from raybilevel.errors import UnguidableError
+
 ANCESTRAL = ("DDIMScheduler", "DDPMScheduler")
 """Schedulers whose steps are m_t + s_t eps and depend on no step before; DDIM with eta above 0."""
 
@@ -192,13 +194,27 @@ class GuidedCall:
         asked = scores(self._decode(clean))
         rows: list[Tensor] = []
         for k, column in enumerate(asked.T):
-            parts = torch.autograd.grad(column.sum(), inputs, retain_graph=k + 1 < asked.shape[1])
+            parts = _gradient(column.sum(), inputs, retain_graph=k + 1 < asked.shape[1])
             rows.append(torch.stack([_of_samples(part, len(clean)) for part in parts]).sum(0))
         return torch.stack(rows, 1)
 
     def _note(self, reach: Tensor, noise: Tensor, finite: Tensor) -> None:
         u = (reach @ noise[:, :, None])[..., 0]
         self._terms.append((u.cpu(), (reach @ reach.transpose(1, 2)).cpu(), finite.cpu()))
+
+
+def _gradient(score: Tensor, inputs: Sequence[Tensor], *, retain_graph: bool) -> Sequence[Tensor]:
+    """With respect to each of the inputs: `UnguidableError` where it does not lead there."""
+    try:
+        return torch.autograd.grad(score, inputs, retain_graph=retain_graph)
+    except RuntimeError as error:
+        if "been used in the graph" in str(error) or "inplace operation" in str(error):
+            raise UnguidableError(
+                "samples are to be guided, but the gradient of a lower reward does not reach the "
+                "images that it was asked for: it detaches them, or changes what it has computed "
+                "in place; annealed works without"
+            ) from error
+        raise
 
 
 class _NotedNormal(TorchFunctionMode):

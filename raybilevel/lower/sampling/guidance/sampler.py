@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybilevel.errors import UnguidableError
+from raybilevel.errors import TooLargeError, UnguidableError
 from raybilevel.lower.sampling.guidance.call import ANCESTRAL, Guide, GuidedCall, PathTerms
 from raybilevel.lower.sampling.guidance.decoding import CLEAN_IMAGES
 from raybilevel.lower.sampling.guidance.steering import SteeredCall, Steering
@@ -105,12 +105,12 @@ class GuidedSampler:
 
     @contextmanager
     def _fitting(self, count: int) -> Iterator[None]:
-        """Say how many images a batch had that did not fit into memory: `UnguidableError`."""
+        """Say how many images a batch had that did not fit into memory: `TooLargeError`."""
         try:
             yield
         except torch.OutOfMemoryError as error:
             self._sampler.forget()
-            raise UnguidableError(_does_not_fit(self._named, count)) from error
+            raise TooLargeError(_does_not_fit(self._named, count)) from error
 
     def check(self, conditions: Conditions) -> None:
         """Refuse a pipeline that decodes other images than rewards would be asked on.

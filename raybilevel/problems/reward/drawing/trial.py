@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from raybilevel.errors import UnguidableError
+from raybilevel.errors import TooLargeError, UnguidableError
 from raybilevel.problems.base import Output
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.guided import guided_paths
@@ -18,9 +18,11 @@ def tried(batches: Batches, shard: TryGuiding) -> Output:
     """Draw the paths of a shard, and count a sample's operations; neither where they cannot be."""
     try:
         drawn = guided_paths(batches, shard.paths)
-    except UnguidableError:
-        return Output({"guidable": np.array(0), "operations": np.zeros(_PARTS)})
-    sums = {"guidable": np.array(1), "operations": _operations(batches, shard)}
+    except UnguidableError as why:
+        none = {"guidable": np.array(0), "operations": np.zeros(_PARTS)}
+        return Output(none | {"too_large": np.array(int(isinstance(why, TooLargeError)))})
+    able = {"guidable": np.array(1), "too_large": np.array(0)}
+    sums = able | {"operations": _operations(batches, shard)}
     return Output(sums, nfe=drawn.nfe, seconds=drawn.seconds)
 
 

@@ -13,23 +13,23 @@ import numpy as np
 from raybilevel.lower.sampling.annealing import Lineage
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage
 from raybilevel.problems.reward.drawing.paths import rows_read
+from raybilevel.problems.reward.guiding.pilots import APART, Pilot
 from raybilevel.problems.reward.guiding.rounds import piloted
 from raybilevel.problems.reward.guiding.strata import next_scales
-from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.shards import DrawRewards, GuidePaths, MoveParticles, TryGuiding
+from raybilevel.problems.reward.shards import MoveParticles, TryGuiding
 from raybilevel.problems.reward.state_objective import drawn_prompts, lower_of, of_one, prompts_of
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.upper.gates import gates_for
 from raybilevel.upper.penalty import Pool
-from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.prompts import TiltedWithin
 from raybilevel.upper.resampling import resample
 
 WAYS = ("annealed", "guided")
 _PATHS = 128
 _PARTICLES = 32  # for each rho
 _RHOS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.04, 0.02)
-_APART = 2**31 + 2**20  # no pool comes so far, and no pilot of a schedule
+_FIRST = 2**20  # of the seeds of pilots: that of a schedule has those before
 _GRADIENT = 3.0  # a forward and a backward pass, in forward ones
 _REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
@@ -60,37 +60,42 @@ def row_of_choice(state: Arrays) -> Metrics:
 
 def decided(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
     """The state with what both are worth; with a schedule of guidance, if that is worth more."""
-    scales = state["choice_scales"]
-    shards = _slices(settings, state, 0, settings.shard_size)
-    paths = [_guided(state, shard, scales, 1.0) for shard in shards]
-    tried = yield Stage((TryGuiding(paths[0]),))
-    if not tried.sums["guidable"]:
-        return {**state, "choice_worth": np.full(2, np.nan)}
-    drawn = drawn_prompts(settings.prompt_list, state)
+    scales, drawn = state["choice_scales"], drawn_prompts(settings.prompt_list, state)
     shares = np.ones(1) if drawn is None else drawn.shares
+    trial = Pilot.begin(state, settings.pool_plan, shares, _FIRST, settings.shard_size)
+    tried = yield Stage((TryGuiding(trial.shards(trial.scales(scales), None)[0]),))
+    memory = {"choice_by_memory": tried.sums["too_large"]}
+    if not tried.sums["guidable"]:
+        return {**state, **memory, "choice_worth": np.full(2, np.nan)}
     guiding = yield from piloted(state, settings.pool_plan, shares, scales)
     network, decoding, rewards = tried.sums["operations"]
     image = (decoding + rewards) / network if network else 0.0
-    guided = yield from _worth_of_guided(settings, guiding, image)
+    guided = yield from _worth_of_guided(settings, guiding, shares, image)
     annealed = yield from _worth_of_moved(settings, state, image)
     kept = guiding if guided > annealed else state
-    return {**kept, "choice_worth": np.array([annealed, guided])}
+    return {**kept, **memory, "choice_worth": np.array([annealed, guided])}
 
 
 def _worth_of_guided(
-    settings: RewardSettings, state: Arrays, image: float
+    settings: RewardSettings, state: Arrays, shares: np.ndarray, image: float
 ) -> Generator[Stage, Output, float]:
-    """Of paths of one stratum; an image costs as much as so many evaluations."""
-    scales, taus = state["choice_scales"], tuple(state["guided_taus"].tolist())
-    shards = _slices(settings, state, settings.shard_size, settings.shard_size + _PATHS)
-    drawn = yield Stage(tuple(_guided(state, s, scales, taus) for s in shards))
-    count, prompts = len(drawn.rows["pool/seed"]), len(scales)
-    of = Prompts(np.repeat(np.arange(prompts), count // prompts), np.full(prompts, 1 / prompts))
-    s, (u, v) = scales[of.of], rows_read(drawn.rows, scales.shape[1])
+    """Of paths of one stratum; an image costs as much as so many evaluations.
+
+    Nothing where gradients are lost, or lead nowhere.
+    """
+    taus = tuple(state["guided_taus"].tolist())
+    pilot = Pilot.begin(state, settings.pool_plan, shares, _FIRST + settings.shard_size, _PATHS)
+    s = pilot.scales(state["choice_scales"])
+    drawn = yield pilot.stage(s, taus)
+    if not any(taus) or state["without_gradient"].any() or drawn.sums["without_gradient"].any():
+        return 0.0
+    count, (u, v) = len(s), rows_read(drawn.rows, s.shape[1])
     lower = np.column_stack([drawn.rows[f"pool/lower.{n}"] for n in settings.lower_rewards])
     log_ratio = np.sum(s * u, 1) - np.einsum("nk,nkl,nl->n", s, v, s) / 2
-    ess = TiltedWithin(of, np.sum(s * lower, 1), -log_ratio).ess
-    return ess / (drawn.nfe + count * image * (_GRADIENT * len(taus) + 1))
+    share = TiltedWithin(pilot.of, np.sum(s * lower, 1), -log_ratio).ess / count
+    least = len(pilot.chosen) / count  # where a path of each prompt weighs all
+    effective = count * max(share - least, 0.0) / (1 - least)
+    return effective / (drawn.nfe + count * image * (_GRADIENT * len(taus) + 1))
 
 
 def _worth_of_moved(
@@ -108,7 +113,7 @@ def _worth_of_moved(
     weights = TiltedWithin(prompts, np.sum(s * lower, 1)).weights
     rng = np.random.default_rng([int(state["seed_base"]), len(lower)])
     rows = resample(weights, size, rng)
-    first = _APART + settings.shard_size + _PATHS + 2 * len(state["choice_scales"])
+    first = APART + _FIRST + settings.shard_size + _PATHS
     seeds = np.array(sample_seeds(state["seed_base"], first, first + size))
     rhos = np.repeat(_RHOS, _PARTICLES)
     parts = np.split(np.arange(size), range(settings.shard_size, size, settings.shard_size))
@@ -133,27 +138,3 @@ def _one_move(
         (tuple(seeds.tolist()),),
         prompts,
     )
-
-
-def _slices(
-    settings: RewardSettings, state: Arrays, first: int, until: int
-) -> tuple[DrawRewards, ...]:
-    """Pilots' samples, of each prompt as many, and two at least."""
-    prompts = settings.prompt_count or 1
-    each = max((until - first) // prompts, 2)
-    begin = _APART + first + 2 * prompts * (first > 0)
-    return settings.pool_plan.of_samples(state, begin, begin + each * prompts)
-
-
-def _guided(
-    state: Arrays,
-    shard: DrawRewards,
-    scales: np.ndarray,
-    taus: tuple[float, ...] | float,
-) -> GuidePaths:
-    """The shard's samples as guided paths, at the s (C, K) of their prompts."""
-    places = np.zeros(len(shard.seeds), np.int64)
-    if shard.prompts is not None:
-        known = prompt_places(state, len(scales))
-        places = np.searchsorted(known, shard.prompts)
-    return GuidePaths(shard.seeds, tuple(map(tuple, scales[places].tolist())), taus, shard.prompts)

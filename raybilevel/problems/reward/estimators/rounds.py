@@ -24,7 +24,7 @@ from raybilevel.problems.reward.estimators.unweighted import (
     solved_on_pairs,
     weights_of_pairs,
 )
-from raybilevel.problems.reward.history import row
+from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import size_of
 from raybilevel.problems.reward.pool_solution import PoolSolution
@@ -49,10 +49,13 @@ def judged(settings: RewardSettings, state: Arrays) -> Judged:
     if settings.pairs:
         return solved_on_pairs(settings, state)
     solution, stop, onwards = _solved(settings, state)
-    state = state | onwards
+    x, state = solution.x, state | onwards
     metrics = row(solution, counting(state).get("pool/held_out"))
+    if is_guided(state) and not (settings.guides or solution.believed):
+        x = state["x"]  # what p0's pool has found stands until paths say more
+        metrics |= unknown_row(settings.variables, x, solution.n)
     metrics |= row_of_rung(state) | row_of_choice(state)
-    return Judged(solution.point, metrics, stop, {**onwards, "x": solution.x})
+    return Judged(solution.point, metrics, stop, {**onwards, "x": x})
 
 
 def weights_at(settings: RewardSettings, state: Arrays, point: PoolPoint) -> np.ndarray:
@@ -67,6 +70,8 @@ def _solved(settings: RewardSettings, state: Arrays) -> tuple[PoolSolution, Stop
     if is_annealing(state):
         return solved_on_rungs(settings, state)
     if is_guided(state):
+        if state["without_gradient"].any():
+            return _on_the_ladder(settings, state)
         solution, stop, onwards = solved_on_paths(settings, state)
         if stop is None or stop.status is not Status.STOPPED:
             return solution, stop, onwards

@@ -28,20 +28,20 @@ _VANISHED = 2.0  # standard errors, within which a gradient may be zero
 
 
 def paired(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
-    """The state with a round's pairs at its x."""
-    coefficients, x = settings.coefficients, state["x"]
+    """The state with a round's pairs at its next x."""
+    coefficients, x = settings.coefficients, state.get("next_x", state["x"])
     scales = scales_at(coefficients, x, settings.prompt_count or 1, None)
     upper = 1 / (settings.gamma * coefficients.at(x)[0])
-    return next_pairs(state, PairsPlan.of(settings.pool_plan), scales, upper)
+    return next_pairs({**state, "x": x}, PairsPlan.of(settings.pool_plan), scales, upper)
 
 
 def solved_on_pairs(settings: RewardSettings, state: Arrays) -> Judged:
     """What the last round's pairs say, why to end, and the next x."""
     answer = _answer(settings, state)
     done, rounds = len(state["guided_scales"]) - 1, PairsPlan.of(settings.pool_plan).rounds
-    if done >= rounds:
-        return Judged(answer.exact, answer.metrics, answer.stop(settings.pool_plan.remedy), {})
-    return Judged(answer.exact, answer.metrics, None, _stepped(answer, state, done, rounds))
+    stop = answer.stop(settings.pool_plan.remedy) if done >= rounds else None
+    onwards = _stepped(answer, state, done, max(done, rounds))
+    return Judged(answer.exact, answer.metrics, stop, onwards)
 
 
 def weights_of_pairs(settings: RewardSettings, state: Arrays) -> np.ndarray:
@@ -173,5 +173,5 @@ def _stepped(answer: PairsAnswer, state: Arrays, done: int, rounds: int) -> Arra
     )
     size = _STEP * width * cosine_decay(done - 1, rounds)
     adam = adam.step(answer.slope[0] * box.slopes(x) * width, size, box.project)
-    x = box.from_scaled(adam.z)
-    return {"x": x, "adam_mean": adam.mean, "adam_square": adam.square}
+    next_x = box.from_scaled(adam.z)
+    return {"next_x": next_x, "adam_mean": adam.mean, "adam_square": adam.square}

@@ -8,15 +8,13 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.reward.drawing.paths import begin, guided, is_guided
+from raybilevel.problems.reward.guiding.pilots import Pilot
 from raybilevel.problems.reward.pool_plan import PoolPlan, counted, grown, size_of
 from raybilevel.problems.reward.shards import DrawRewards, GuidePaths
 from raybilevel.upper.guidance.schedule import choose_schedule
-from raybilevel.upper.prompts import Prompts
 
 _PILOT = 256
 """Paths that the schedule is chosen on, and nothing else."""
-
-_APART = 2**31  # no pool comes so far
 
 
 def next_state(
@@ -48,19 +46,13 @@ def piloted(
     state: Arrays, plan: PoolPlan, shares: np.ndarray, towards: np.ndarray
 ) -> Generator[Stage, Output, Arrays]:
     """The state with a schedule, chosen on paths of p0 that are in no pool."""
-    prompts, lower = towards.shape
-    each = max(_PILOT // prompts, 2)
-    slices = plan.of_samples(state, _APART, _APART + each * prompts)
-    drawn = yield Stage(tuple(_of_pilot(shard, lower) for shard in slices))
-    of = Prompts(np.repeat(np.arange(prompts), each), shares)
-    s, rows = towards[of.of], drawn.rows
+    pilot = Pilot.begin(state, plan, shares, 0, _PILOT)
+    s = pilot.scales(towards)
+    drawn = yield pilot.stage(np.zeros_like(s), None)
+    rows = drawn.rows
     rewards = np.column_stack([rows[c] for c in rows if c.startswith("pool/lower.")])
     u = np.einsum("nk,ntk->nt", s, rows["u"])
     v = np.einsum("nk,ntkl,nl->nt", s, rows["v"], s)
     levels = rows["alphas_cumprod"][0]
-    taus = choose_schedule(of, levels, np.sum(s * rewards, 1), u, v)
-    return {**state, **counted(state, drawn.sums), **begin(levels, taus, prompts, lower)}
-
-
-def _of_pilot(shard: DrawRewards, lower: int) -> GuidePaths:
-    return GuidePaths(shard.seeds, ((0.0,) * lower,) * len(shard.seeds), None, shard.prompts)
+    taus = choose_schedule(pilot.of, levels, np.sum(s * rewards, 1), u, v)
+    return {**state, **counted(state, drawn.sums), **begin(levels, taus, *towards.shape)}

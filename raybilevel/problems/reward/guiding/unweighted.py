@@ -34,8 +34,9 @@ class PairsPlan:
     def of(cls, pool: PoolPlan) -> PairsPlan:
         """Of pools of p_x of that size: two paths of each prompt at least."""
         prompts = pool.prompts or 1
-        each = max(min(_P0, pool.round_size) // prompts, 2)
-        return cls(pool, each * prompts, max(pool.round_size, 2 * prompts))
+        first = max(min(_P0, pool.round_size, pool.limit // 4) // prompts, 2) * prompts
+        step = max(min(pool.round_size, pool.limit - first) // prompts, 2) * prompts
+        return cls(pool, first, step)
 
     @property
     def rounds(self) -> int:

@@ -29,7 +29,7 @@ class RivalEvaluation(Evaluation):
     Parameters
     ----------
     problem : whose model and rewards they are.
-    x : (d,) values of its variables.
+    end : state of the run that has ended there: x, and which prompts were drawn.
     rivals : names of ways.
     images : that each delivers, at least; with prompts as many of each.
     nfe : that each may spend.
@@ -41,9 +41,10 @@ class RivalEvaluation(Evaluation):
     problem: RewardTuning
 
     def __init__(
-        self, problem: RewardTuning, x: np.ndarray, rivals: Sequence[str], images: int, nfe: int
+        self, problem: RewardTuning, end: Arrays, rivals: Sequence[str], images: int, nfe: int
     ) -> None:
-        super().__init__(_guided(problem, rivals), [{"x": x}])
+        kept: Arrays = {name: end[name] for name in ("x", "prompts_drawn") if name in end}
+        super().__init__(_guided(problem, rivals), [kept])
         self.rivals, self._nfe = tuple(rivals), nfe
         count = problem.prompt_count or 1
         self.images = max(math.ceil(images / count), 2) * count
@@ -57,9 +58,10 @@ class RivalEvaluation(Evaluation):
         """One of the ways."""
         rival = RIVALS[self.rivals[round_]]
         affordable = self._nfe // (self.images * self.problem.source.nfe_per_sample)
-        drawing = self._drawing(state, rival.each(max(affordable, 1)))
+        at_once = self.problem.batch_size or self.problem.shard_size
+        drawing = self._drawing(state, rival.each(max(affordable, 1), at_once))
         drawn = yield Stage(tuple(rival.shards(drawing)))
-        told = self._told(state, drawn.rows, rival.delivered(drawn.rows, drawing))
+        told = self._told(drawn.rows, rival.delivered(drawn.rows, drawing), drawing.images)
         told |= {
             "rival_kl": np.array(rival.kl(drawn.rows, drawing)),
             "rival_nfe": np.array(drawn.nfe),
@@ -91,13 +93,11 @@ class RivalEvaluation(Evaluation):
         if drawn is not None:
             places = np.repeat(prompt_places(state, prompts), count // prompts)
         scales = np.repeat(scales, count // prompts, axis=0)
-        return Drawing(seeds, places, scales, each, problem.shard_size)
-
-    def _told(self, state: Arrays, rows: Arrays, images: np.ndarray) -> Arrays:
-        """Means of the rewards over images, and their standard errors."""
-        drawn = drawn_prompts(self.problem.prompt_list, state)
         shares = np.ones(1) if drawn is None else drawn.shares
-        of = Prompts(np.repeat(np.arange(len(shares)), len(images) // len(shares)), shares)
+        return Drawing(seeds, places, scales, each, shares, problem.shard_size)
+
+    def _told(self, rows: Arrays, images: np.ndarray, of: Prompts) -> Arrays:
+        """Means of the rewards over images, and their standard errors."""
         values = np.column_stack([rows[f"pool/{c}"][images] for c in self.problem.columns])
         means, influence = stratified_means(of, values)
         errors = np.sqrt(np.sum(influence**2, axis=0)) / len(images)
@@ -107,10 +107,11 @@ class RivalEvaluation(Evaluation):
 def of_p_x(problem: RewardTuning, state: Arrays) -> tuple[np.ndarray, np.ndarray, float]:
     """Means and standard errors of the rewards under p_x where a run has ended, and the KL.
 
-    All nan where its samples cannot be believed there.
+    All nan where its samples cannot be believed there: by gates of size, as no gradient is told.
     """
-    point, counted = problem.objective(state).at(state["x"]), counting(state)
-    if not point.diagnostics.ok:
+    objective, counted = problem.objective(state).at_gamma(math.inf), counting(state)
+    point = objective.at(state["x"])
+    if not objective.examine(point.exact, of_size=True).ok:
         nothing = np.full(len(problem.columns), math.nan)
         return nothing, nothing, math.nan
     means, errors = zip(*(point.mean(counted[f"pool/{c}"]) for c in problem.columns), strict=True)
@@ -124,8 +125,13 @@ def _guided(problem: RewardTuning, rivals: Sequence[str]) -> RewardTuning:
             f"compare.rivals draw samples, but pool '{problem.pool}' is there already; leave them "
             "out, or give a model"
         )
-    if any(RIVALS[name].differentiates for name in rivals):
-        return problem.but(estimator="guided")
-    if any(RIVALS[name].guides for name in rivals):
-        problem.but(estimator="guided").source.check_guided()
-    return problem
+    if not any(RIVALS[name].guides for name in rivals):
+        return problem
+    guided = problem.but(estimator="guided")
+    guided.source.check_guided()
+    if type(guided.source) is not type(problem.source):
+        raise InputError(
+            f"compare.rivals has ways that guide a pipeline's own call, but {problem.source.named} "
+            "is drawn from otherwise; give its call_options or a scheduler, or leave them out"
+        )
+    return guided if any(RIVALS[name].differentiates for name in rivals) else problem

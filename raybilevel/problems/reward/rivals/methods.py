@@ -11,7 +11,9 @@ from typing import ClassVar
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Shard
+from raybilevel.problems.reward.drawing.paths import rows_read
 from raybilevel.problems.reward.shards import DrawRewards, GuidePaths, SteerParticles
+from raybilevel.upper.prompts import Prompts, stratified_means
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,7 @@ class Drawing:
     prompts : (images * each,) places in the problem's list; None without prompts.
     scales : (images * each, K) s = w / lambda of each sample.
     each : samples an image.
+    shares : (P,) of the prompts, which have as many images each, one after the other.
     shard_size : samples a shard, about.
     """
 
@@ -31,7 +34,15 @@ class Drawing:
     prompts: np.ndarray | None
     scales: np.ndarray
     each: int
+    shares: np.ndarray
     shard_size: int
+
+    @property
+    def images(self) -> Prompts:
+        """Which prompt each image is of."""
+        count = len(self.seeds) // self.each
+        of = np.repeat(np.arange(len(self.shares)), count // len(self.shares))
+        return Prompts(of, self.shares)
 
     @property
     def parts(self) -> list[slice]:
@@ -68,8 +79,8 @@ class Rival(ABC):
     differentiates: ClassVar[bool] = False
     kl_is: ClassVar[str]
 
-    def each(self, affordable: int) -> int:
-        """Samples an image, where so many could be paid for."""
+    def each(self, affordable: int, at_once: int) -> int:
+        """Samples an image, where so many could be paid for, and a worker draws so many at once."""
         return affordable
 
     @abstractmethod
@@ -113,7 +124,7 @@ class Guidance(Rival):
     differentiates = True
     kl_is = "upper bound, of the paths"
 
-    def each(self, affordable: int) -> int:
+    def each(self, affordable: int, at_once: int) -> int:
         """One: more would make none better."""
         return 1
 
@@ -126,11 +137,9 @@ class Guidance(Rival):
 
     def kl(self, rows: Arrays, drawing: Drawing) -> float:
         """E[s.v.s] / 2."""
-        s, places = drawing.scales, range(drawing.scales.shape[1])
-        parts = [
-            np.mean(s[:, k] * rows[f"pool/v.{k}.{m}"] * s[:, m]) for k in places for m in places
-        ]
-        return float(np.sum(parts)) / 2
+        v = rows_read(rows, drawing.scales.shape[1])[1]
+        of_paths = np.einsum("nk,nkl,nl->n", drawing.scales, v, drawing.scales) / 2
+        return float(stratified_means(drawing.images, of_paths[:, None])[0][0])
 
 
 class FkSteering(Rival):
@@ -138,6 +147,10 @@ class FkSteering(Rival):
 
     name = "fk_steering"
     kl_is = "unknown"
+
+    def each(self, affordable: int, at_once: int) -> int:
+        """As many as are drawn at once, at most: a group is never parted."""
+        return min(affordable, at_once)
 
     def shards(self, drawing: Drawing) -> Sequence[Shard]:
         """Groups of particles."""

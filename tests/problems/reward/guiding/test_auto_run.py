@@ -9,6 +9,9 @@ import torch
 
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.problems.base import Status
+from raybilevel.problems.reward.guiding.pilots import Pilot
+from raybilevel.problems.reward.pool_plan import PoolPlan
+from raybilevel.problems.reward.shards import GuidePaths, TryGuiding
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
 
@@ -89,6 +92,57 @@ def test_where_paths_lead_to_no_end_samples_of_p0_are_moved():
     first = state["pool/parent"][np.flatnonzero(state["pool/parent"] >= 0)[0]]
     assert state["pool/rung"][first] == 0
     assert not np.isnan(rows[-1]["upper_loss"])
+
+
+def test_an_x_that_p0_knows_stands_until_paths_say_more(chosen):
+    rows = chosen[1]
+    first = next(i for i, row in enumerate(rows) if worths(row) != (None, None))
+    assert np.isnan(rows[first]["upper_loss"])
+    assert rows[first]["config/lambda"] == rows[first - 1]["config/lambda"]
+
+
+class Detached(torch.nn.Module):
+    """Its scores have a gradient, but not with respect to the images."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        return pixel(images.detach()) * self.weight
+
+
+def in_place(images):
+    root = pixel(images).exp().sqrt()
+    squared = root**2
+    root += 1
+    return squared
+
+
+@pytest.mark.parametrize("reward", [Detached(), in_place, black_box])
+def test_what_has_no_gradient_to_the_images_cannot_be_guided(reward):
+    worker = tuning(lower_reward=reward).worker("cpu")
+    trial = TryGuiding(GuidePaths((0, 1), ((1.0,), (1.0,))))
+    tried = worker.run(trial, {}, 0)
+    assert int(tried.sums["guidable"]) == int(tried.sums["too_large"]) == 0
+
+
+def test_an_auto_run_whose_trial_did_not_fit_into_memory_is_marked_inexact(chosen):
+    problem, state = tuning(), chosen[0].state
+    assert problem.exact_in(state)
+    assert not problem.exact_in({**state, "choice_by_memory": np.array(1)})
+
+
+def test_pilots_are_of_a_few_prompts_with_enough_paths_each():
+    plan = PoolPlan.of(400, 400, 100, 64, 100)
+    state = {"seed_base": np.array(7), "pool/prompt": np.arange(100)}
+    shares = np.arange(1.0, 101) / 5050
+    pilot = Pilot.begin(state, plan, shares, 0, 256)
+    assert pilot.chosen.tolist() == [0, 14, 28, 42, 57, 71, 85, 99]
+    assert pilot.of.counts.tolist() == [32] * 8
+    np.testing.assert_allclose(pilot.of.shares, shares[pilot.chosen] / shares[pilot.chosen].sum())
+    assert pilot.places.tolist() == np.repeat(pilot.chosen, 32).tolist()
+    assert [len(s.seeds) for s in pilot.shards(np.ones((256, 1)), None)] == [64] * 4
 
 
 def test_nobody_tries_to_guide_what_is_known_not_to_be():

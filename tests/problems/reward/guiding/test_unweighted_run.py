@@ -98,6 +98,12 @@ def test_steps_go_down_the_gradient_and_the_ledger_counts_both_paths(linear):
     assert "of p_x itself, by the exact weights of its paths, F is -0.18" in run.stop.reason
 
 
+def test_a_run_that_is_cut_short_stands_where_it_has_drawn():
+    run, rows = run_locally(tuning(), RunConfig(seed=1, max_rounds=2))
+    assert run.state["x"][0] == rows[-1]["config/lambda"]
+    assert run.state["next_x"][0] < run.state["x"][0]
+
+
 def test_where_its_own_gradient_vanishes_p_xs_does_not():
     """A path's own mean is below its end's: the gradient along it wants more than p_x does."""
     problem = tuning(

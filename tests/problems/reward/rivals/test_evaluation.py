@@ -14,6 +14,7 @@ from scipy.stats import norm
 from raybilevel import RewardTuning, RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.reward.rivals.evaluation import RivalEvaluation, of_p_x
+from raybilevel.problems.reward.rivals.methods import RIVALS, Drawing
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
 
@@ -42,7 +43,7 @@ def tuning(**changes):
 def evaluated(rivals, problem=None, each=EACH):
     problem = problem or tuning()
     x = np.array([v.init for v in problem.variables])
-    evaluation = RivalEvaluation(problem, x, rivals, IMAGES, IMAGES * each * STEPS)
+    evaluation = RivalEvaluation(problem, {"x": x}, rivals, IMAGES, IMAGES * each * STEPS)
     return run_locally(evaluation, RunConfig(seed=1))
 
 
@@ -105,3 +106,16 @@ def test_where_nothing_is_guided_any_model_has_a_best_of_n():
     assert run.state["rival_each"].tolist() == [4 * STEPS]
     with pytest.raises(InputError, match="the model is no pipeline, whose steps could be guided"):
         evaluated(["fk_steering"], problem)
+
+
+def test_the_kl_of_guided_paths_counts_prompts_by_their_shares():
+    seeds, shares = np.arange(8), np.array([0.25, 0.75])
+    drawing = Drawing(seeds, np.repeat([3, 5], 4), np.full((8, 1), 2.0), 1, shares, 64)
+    rows = {"pool/u.0": np.zeros(8), "pool/v.0.0": np.repeat([1.0, 3.0], 4)}
+    assert RIVALS["guidance"].kl(rows, drawing) == pytest.approx(0.25 * 2 + 0.75 * 6)
+
+
+def test_ways_that_guide_are_refused_where_runs_draw_otherwise():
+    problem = tuning(model="digits", lower_reward="ink", upper_reward="ink", held_out_reward=None)
+    with pytest.raises(InputError, match="draws no noise at its steps"):
+        RivalEvaluation(problem.but(call_options={}), {"x": np.ones(1)}, ["guidance"], 8, 0)
