@@ -74,7 +74,8 @@ def test_samples_are_of_the_paths_that_count(chosen):
 
 @pytest.mark.parametrize("reward", [black_box, misleading])
 def test_they_are_moved_where_no_gradient_helps(reward):
-    run, rows = run_locally(tuning(lower_reward=reward), RunConfig(seed=1, max_nfe=110_000))
+    problem = tuning(lower_reward=reward, max_pool_size=1024)
+    run, rows = run_locally(problem, RunConfig(seed=1, max_nfe=50_000))
     assert "guided_scales" not in run.state
     assert rows[-1]["rung"] >= 1
     annealed, guided = worths(rows[-1])
@@ -83,7 +84,7 @@ def test_they_are_moved_where_no_gradient_helps(reward):
 
 def test_where_paths_lead_to_no_end_samples_of_p0_are_moved():
     problem = tuning(upper_reward=pixel, max_pool_size=1024)
-    run, rows = run_locally(problem, RunConfig(seed=1, max_nfe=130_000))
+    run, rows = run_locally(problem, RunConfig(seed=1, max_nfe=125_000))
     state = run.state
     assert np.sum(state["pool/stratum"] >= 0) == 1024
     assert rows[-1]["rung"] >= 1
