@@ -47,7 +47,8 @@ class GuidedSampler:
         gradient_checkpointing: bool = False,
     ) -> None:
         made, scheduler = sampler.pipeline, getattr(sampler.pipeline, "scheduler", None)
-        check_classes(type(made).__name__, type(scheduler).__name__, named)
+        if why := unguidable_class(type(made).__name__, type(scheduler).__name__, named):
+            raise UnguidableError(why)
         self._sampler, self._named, self._batch_size = sampler, named, batch_size
         (network,) = parts_of(sampler.pipeline.components)["denoiser"]
         self.network = network
@@ -132,19 +133,20 @@ class GuidedSampler:
             raise UnguidableError(without_noise(self._named))
 
 
-def check_classes(made: str, scheduler: str, named: str) -> None:
-    """Refuse a pipeline by the names of its class and its scheduler's: `UnguidableError`."""
+def unguidable_class(made: str, scheduler: str, named: str) -> str | None:
+    """Why a pipeline cannot be guided, by the names of its class and its scheduler's; or None."""
     if made not in CLEAN_IMAGES:
-        raise UnguidableError(
+        return (
             f"samples are to be guided, but {named} is a {made}, and {', '.join(CLEAN_IMAGES)} are "
             "what can be guided; annealed may do"
         )
     if scheduler not in ANCESTRAL:
-        raise UnguidableError(
+        return (
             f"samples are to be guided, but {named} has a {scheduler}, and guidance is for "
             f"{' and '.join(ANCESTRAL)}, which add noise at every step; give "
             "scheduler: {class: DDIMScheduler} and call_options: {eta: 1.0}"
         )
+    return None
 
 
 def _checkpoint(parts: Iterable[torch.nn.Module | None], named: str) -> None:

@@ -69,19 +69,36 @@ class PipelineModel(Model):
         if self._files is None:
             check_is_function(self._function, self.named)
         self.remarks()
+        self.why_unguidable()  # files are read here, and not by a driver
 
     def check_guided(self) -> None:
         """By its class and its scheduler's, which its files name."""
-        from raybilevel.lower.sampling.guidance.sampler import check_classes, without_noise
+        if why := self.why_unguidable():
+            raise UnguidableError(why)
+
+    def why_unguidable(self) -> str | None:
+        """What its files say against it; None where they allow it, or a function returns it."""
+        return self._unguidable
+
+    @cached_property
+    def _unguidable(self) -> str | None:
+        """Read once, as remarks are."""
+        from raybilevel.lower.sampling.guidance.sampler import unguidable_class, without_noise
         from raybilevel.lower.sampling.pipelines.source import describe_source
 
-        if self._files is not None:
-            described = describe_source(self._files, self.settings)
-            own = {"class": described.parts.get("scheduler", "")}
-            scheduler = (self.settings.scheduler or own)["class"]
-            check_classes(described.made.__name__, scheduler, self.named)
-            if scheduler == "DDIMScheduler" and not self.settings.call_options.get("eta"):
-                raise UnguidableError(without_noise(self.named))
+        if self._files is None:
+            return None
+        described = describe_source(self._files, self.settings)
+        own = {"class": described.parts.get("scheduler", "")}
+        scheduler = (self.settings.scheduler or own)["class"]
+        why = unguidable_class(described.made.__name__, scheduler, self.named)
+        if (
+            why is None
+            and scheduler == "DDIMScheduler"
+            and not self.settings.call_options.get("eta")
+        ):
+            return without_noise(self.named)
+        return why
 
     @property
     def _function(self) -> Any:

@@ -56,7 +56,7 @@ class RivalEvaluation(Evaluation):
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """One of the ways."""
-        rival = RIVALS[self.rivals[round_]]
+        rival, state = RIVALS[self.rivals[round_]], dict(state)
         affordable = self._nfe // (self.images * self.problem.source.nfe_per_sample)
         at_once = self.problem.batch_size or self.problem.shard_size
         drawing = self._drawing(state, rival.each(max(affordable, 1), at_once))
