@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
 _SCORED_FROM = 1_000_003  # added to the run's seed: scores are on samples that nobody tuned on
 
-_FREE = dict.fromkeys(
-    ("score_samples", "rivals", "rival_images")
-)  # may change where a comparison goes on: nothing depends on it
+# May change where a comparison goes on: nothing else depends on them.
+_FREE = dict.fromkeys(("score_samples", "rivals", "rival_images"))
 
 
 @dataclass(frozen=True)

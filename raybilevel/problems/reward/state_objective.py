@@ -70,6 +70,12 @@ def drawn_prompts(prompts: PromptList | None, state: Arrays) -> PromptList | Non
     return None if prompts is None else prompts.at(prompt_places(state, len(prompts)))
 
 
+def shares_of(prompts: PromptList | None, state: Arrays) -> np.ndarray:
+    """What each of them counts (C,): one, where there are none."""
+    drawn = drawn_prompts(prompts, state)
+    return np.ones(1) if drawn is None else drawn.shares
+
+
 def prompts_of(prompts: PromptList | None, state: Arrays) -> Prompts | None:
     """Which prompt each sample of a state's pool is of; None where all are of one, or of none."""
     if prompts is None:

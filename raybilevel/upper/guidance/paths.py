@@ -50,12 +50,15 @@ class GuidedPaths:
     def log_ratios(self, scales: np.ndarray) -> np.ndarray:
         """(S, n) log q / p0 of each path under each of scales (S, C, K)."""
         s = scales[:, self.prompts.of]
-        return np.asarray(
-            np.einsum("snk,nk->sn", s, self.u) - np.einsum("snk,nkl,snl->sn", s, self.v, s) / 2
-        )
+        return np.asarray(np.einsum("snk,nk->sn", s, self.u) - path_kls(s, self.v))
 
     @cached_property
     def own_kl(self) -> np.ndarray:
         """(n,) s.v.s / 2 at the s that drew the path, whose mean is the KL of paths to p0's."""
         s = self.scales[self.stratum, self.prompts.of]
-        return np.asarray(np.einsum("nk,nkl,nl->n", s, self.v, s) / 2)
+        return path_kls(s, self.v)
+
+
+def path_kls(s: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """(..., n) s.v.s / 2, for s (..., n, K) and v (n, K, K): its mean is a KL (Girsanov)."""
+    return np.asarray(np.einsum("...nk,nkl,...nl->...n", s, v, s) / 2)

@@ -10,12 +10,10 @@ from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.reward.annealing.plan import LadderPlan
 from raybilevel.problems.reward.annealing.rung import Rung
 from raybilevel.problems.reward.annealing.rungs import counting_rows
-from raybilevel.problems.reward.drawing.lineages import lineages_of
+from raybilevel.problems.reward.drawing.lineages import moves_of
 from raybilevel.problems.reward.pool_plan import counted, grown
 from raybilevel.problems.reward.shards import MoveParticles
 from raybilevel.problems.seeds import sample_seeds
-
-_REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
 
 def is_on_its_way(state: Arrays) -> bool:
@@ -89,22 +87,13 @@ def _shards(
 ) -> list[MoveParticles]:
     """Of some chains each; seeds are those of the rows that they become."""
     first, shards = len(state["pool/seed"]), []
-    columns = [column for column in state if column.startswith(_REWARDS)]
     for part in parts:
         rows, of = chains[part], _prompts(state, plan, chains[part])
         last = first + len(part) * plan.moves
         seeds = sample_seeds(state["seed_base"], first, last)
-        prompts = state["pool/prompt"][rows].tolist() if "pool/prompt" in state else None
-        shards.append(
-            MoveParticles(
-                lineages_of(state, rows),
-                {c.removeprefix("pool/"): tuple(state[c][rows].tolist()) for c in columns},
-                tuple(map(tuple, state["rungs_scale"][-1][of].tolist())),
-                tuple(state["rungs_rho"][-1][of].tolist()),
-                tuple(tuple(seeds[i : i + len(part)]) for i in range(0, len(seeds), len(part))),
-                None if prompts is None else tuple(prompts),
-            )
-        )
+        moves = [seeds[i : i + len(part)] for i in range(0, len(seeds), len(part))]
+        scales, rhos = state["rungs_scale"][-1][of], state["rungs_rho"][-1][of]
+        shards.append(moves_of(state, rows, scales, rhos, moves))
         first = last
     return shards
 

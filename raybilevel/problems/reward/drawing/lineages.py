@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from raybilevel.lower.sampling.annealing import Lineage
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.reward.shards import MoveParticles
+
+_REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
 
 def ancestry(state: Arrays, row: int) -> list[int]:
@@ -19,6 +24,26 @@ def ancestry(state: Arrays, row: int) -> list[int]:
 def lineages_of(state: Arrays, rows: np.ndarray) -> tuple[Lineage, ...]:
     """Of some rows (m,): a rejected move leaves a particle where it was."""
     return tuple(_lineage(state, path[path >= 0]) for path in _paths(state["pool/parent"], rows))
+
+
+def moves_of(
+    state: Arrays,
+    rows: np.ndarray,
+    scales: np.ndarray,
+    rhos: np.ndarray,
+    seeds: Sequence[Sequence[int]],
+) -> MoveParticles:
+    """What moves the particles of rows (m,): scales (m, K), rhos (m,), seeds (moves, m)."""
+    columns = [column for column in state if column.startswith(_REWARDS)]
+    prompts = state["pool/prompt"][rows].tolist() if "pool/prompt" in state else None
+    return MoveParticles(
+        lineages_of(state, rows),
+        {c.removeprefix("pool/"): tuple(state[c][rows].tolist()) for c in columns},
+        tuple(map(tuple, scales.tolist())),
+        tuple(rhos.tolist()),
+        tuple(map(tuple, seeds)),
+        None if prompts is None else tuple(prompts),
+    )
 
 
 def _paths(parents: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -81,9 +81,19 @@ def guided(
     of = np.zeros(len(seeds), np.int64)
     if prompts is not None:
         of = np.searchsorted(prompt_places(state, scales.shape[1]), prompts)
+    return shard_of(seeds, scales[strata, of], tuple(state["guided_taus"].tolist()), prompts)
+
+
+def shard_of(
+    seeds: np.ndarray,
+    scales: np.ndarray,
+    taus: tuple[float, ...] | None,
+    prompts: np.ndarray | None,
+) -> GuidePaths:
+    """From arrays: seeds (m,), scales (m, K), prompts (m,)."""
     return GuidePaths(
         tuple(seeds.tolist()),
-        tuple(map(tuple, scales[strata, of].tolist())),
-        tuple(state["guided_taus"].tolist()),
+        tuple(map(tuple, scales.tolist())),
+        taus,
         None if prompts is None else tuple(prompts.tolist()),
     )

@@ -10,17 +10,18 @@ from collections.abc import Generator
 
 import numpy as np
 
-from raybilevel.lower.sampling.annealing import Lineage
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage
+from raybilevel.problems.reward.drawing.lineages import moves_of
 from raybilevel.problems.reward.drawing.paths import rows_read
 from raybilevel.problems.reward.guiding.pilots import APART, Pilot
 from raybilevel.problems.reward.guiding.rounds import piloted
 from raybilevel.problems.reward.guiding.strata import next_scales
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.shards import MoveParticles, TryGuiding
-from raybilevel.problems.reward.state_objective import drawn_prompts, lower_of, of_one, prompts_of
+from raybilevel.problems.reward.shards import TryGuiding
+from raybilevel.problems.reward.state_objective import lower_of, of_one, prompts_of, shares_of
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.upper.gates import gates_for
+from raybilevel.upper.guidance.paths import path_kls
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import TiltedWithin
 from raybilevel.upper.resampling import resample
@@ -31,7 +32,6 @@ _PARTICLES = 32  # for each rho
 _RHOS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.04, 0.02)
 _FIRST = 2**20  # of the seeds of pilots: that of a schedule has those before
 _GRADIENT = 3.0  # a forward and a backward pass, in forward ones
-_REWARDS = ("pool/upper", "pool/held_out", "pool/lower.")
 
 
 def begin_choice(settings: RewardSettings, state: Arrays, heading: np.ndarray) -> Arrays:
@@ -60,8 +60,7 @@ def row_of_choice(state: Arrays) -> Metrics:
 
 def decided(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
     """The state with what both are worth; with a schedule of guidance, if that is worth more."""
-    scales, drawn = state["choice_scales"], drawn_prompts(settings.prompt_list, state)
-    shares = np.ones(1) if drawn is None else drawn.shares
+    scales, shares = state["choice_scales"], shares_of(settings.prompt_list, state)
     trial = Pilot.begin(state, settings.pool_plan, shares, _FIRST, settings.shard_size)
     tried = yield Stage((TryGuiding(trial.shards(trial.scales(scales), None)[0]),))
     memory = {"choice_by_memory": tried.sums["too_large"]}
@@ -90,8 +89,7 @@ def _worth_of_guided(
     if not any(taus) or state["without_gradient"].any() or drawn.sums["without_gradient"].any():
         return 0.0
     count, (u, v) = len(s), rows_read(drawn.rows, s.shape[1])
-    lower = np.column_stack([drawn.rows[f"pool/lower.{n}"] for n in settings.lower_rewards])
-    log_ratio = np.sum(s * u, 1) - np.einsum("nk,nkl,nl->n", s, v, s) / 2
+    lower, log_ratio = lower_of(settings, drawn.rows), np.sum(s * u, 1) - path_kls(s, v)
     share = TiltedWithin(pilot.of, np.sum(s * lower, 1), -log_ratio).ess / count
     least = len(pilot.chosen) / count  # where a path of each prompt weighs all
     effective = count * max(share - least, 0.0) / (1 - least)
@@ -117,24 +115,8 @@ def _worth_of_moved(
     seeds = np.array(sample_seeds(state["seed_base"], first, first + size))
     rhos = np.repeat(_RHOS, _PARTICLES)
     parts = np.split(np.arange(size), range(settings.shard_size, size, settings.shard_size))
-    shards = (_one_move(state, rows[p], s[rows[p]], rhos[p], seeds[p]) for p in parts)
+    shards = (moves_of(state, rows[p], s[rows[p]], rhos[p], [seeds[p].tolist()]) for p in parts)
     drawn = yield Stage(tuple(shards))
     accepted = drawn.rows["pool/accepted"].reshape(len(_RHOS), -1).mean(1)
     gains = accepted * (1 - np.sqrt(1 - np.square(_RHOS))) / 2
     return float(gains.max()) * size / (drawn.nfe + size * image)
-
-
-def _one_move(
-    state: Arrays, rows: np.ndarray, scales: np.ndarray, rhos: np.ndarray, seeds: np.ndarray
-) -> MoveParticles:
-    """Of samples of p0."""
-    prompts = tuple(state["pool/prompt"][rows].tolist()) if "pool/prompt" in state else None
-    columns = [column for column in state if column.startswith(_REWARDS)]
-    return MoveParticles(
-        tuple(Lineage((seed,)) for seed in state["pool/seed"][rows].tolist()),
-        {c.removeprefix("pool/"): tuple(state[c][rows].tolist()) for c in columns},
-        tuple(map(tuple, scales.tolist())),
-        tuple(rhos.tolist()),
-        (tuple(seeds.tolist()),),
-        prompts,
-    )

@@ -14,14 +14,14 @@ from raybilevel.problems.reward.guiding.strata import next_scales, stop_of_strat
 from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.pool_solver import solve
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of
+from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of, shares_of
 from raybilevel.upper.gates import gates_for
 
 
 def guided(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output, Arrays]:
     """The state with the next slice of paths."""
     drawn = drawn_prompts(settings.prompt_list, state)
-    shares = np.ones(1) if drawn is None else drawn.shares
+    shares = shares_of(settings.prompt_list, state)
     groups = None if drawn is None else drawn.groups
     towards = scales_at(settings.coefficients, state["x"], len(shares), groups)
     return next_state(state, settings.pool_plan, shares, towards)

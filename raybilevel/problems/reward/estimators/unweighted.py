@@ -15,8 +15,9 @@ from raybilevel.problems.reward.groups.scales import scales_at
 from raybilevel.problems.reward.guiding.pairs import last_pairs, last_rows
 from raybilevel.problems.reward.guiding.unweighted import PairsPlan, next_pairs
 from raybilevel.problems.reward.pool_objective import PoolPoint
+from raybilevel.problems.reward.pool_plan import size_of
 from raybilevel.problems.reward.settings import RewardSettings
-from raybilevel.problems.reward.state_objective import objective_of
+from raybilevel.problems.reward.state_objective import objective_of, of_one, prompts_of
 from raybilevel.upper.adam import Adam, cosine_decay
 from raybilevel.upper.guidance.unweighted import PathsAlone, mean_within, unweighted
 from raybilevel.upper.penalty import Estimate
@@ -159,9 +160,7 @@ def _answer(settings: RewardSettings, state: Arrays) -> PairsAnswer:
 
 
 def _prompts(settings: RewardSettings, state: Arrays) -> Prompts:
-    prompts = objective_of(settings, state).prompts
-    assert prompts is not None, "paths are of prompts, or of one"
-    return prompts
+    return of_one(prompts_of(settings.prompt_list, state), size_of(state))
 
 
 def _stepped(answer: PairsAnswer, state: Arrays, done: int, rounds: int) -> Arrays:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
+from raybilevel.problems.reward.drawing.paths import shard_of
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shards import GuidePaths
@@ -68,14 +69,9 @@ class Pilot:
         """What draws them, at scales (n, K)."""
         count, size = len(self.seeds), self.shard_size
         rows = np.split(np.arange(count), range(size, count, size))
+        places = [None if self.places is None else self.places[p] for p in rows]
         return tuple(
-            GuidePaths(
-                tuple(self.seeds[p].tolist()),
-                tuple(map(tuple, scales[p].tolist())),
-                taus,
-                None if self.places is None else tuple(self.places[p].tolist()),
-            )
-            for p in rows
+            shard_of(self.seeds[p], scales[p], taus, of) for p, of in zip(rows, places, strict=True)
         )
 
     def stage(self, scales: np.ndarray, taus: tuple[float, ...] | None) -> Stage:

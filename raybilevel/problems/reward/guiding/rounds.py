@@ -31,12 +31,18 @@ def next_state(
         state = yield from piloted(state, plan, shares, towards)
     have, first = int(np.sum(state["pool/stratum"] >= 0)), size_of(state)
     slices = plan.of_samples(state, first, first + min(plan.round_size, plan.limit - have))
-    drawn = yield Stage(tuple(_of_last_stratum(state, shard) for shard in slices))
+    drawn = yield Stage(tuple(of_last_stratum(state, shard) for shard in slices))
+    return grown_on_last_stratum(state, drawn)
+
+
+def grown_on_last_stratum(state: Arrays, drawn: Output) -> Arrays:
+    """The state with drawn rows."""
     strata = np.full(len(drawn.rows["pool/seed"]), len(state["guided_scales"]) - 1)
     return grown(state, drawn.rows | {"pool/stratum": strata}) | counted(state, drawn.sums)
 
 
-def _of_last_stratum(state: Arrays, shard: DrawRewards) -> GuidePaths:
+def of_last_stratum(state: Arrays, shard: DrawRewards) -> GuidePaths:
+    """The samples of a shard as guided paths."""
     strata = np.full(len(shard.seeds), len(state["guided_scales"]) - 1)
     prompts = None if shard.prompts is None else np.array(shard.prompts)
     return guided(state, np.array(shard.seeds), prompts, strata)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage
-from raybilevel.problems.reward.drawing.paths import begin, guided, is_guided, rows_of
-from raybilevel.problems.reward.pool_plan import PoolPlan, counted, grown, size_of
-from raybilevel.problems.reward.shards import DrawRewards, GuidePairs, GuidePaths
+from raybilevel.problems.reward.drawing.paths import begin, is_guided, rows_of
+from raybilevel.problems.reward.guiding.rounds import grown_on_last_stratum, of_last_stratum
+from raybilevel.problems.reward.pool_plan import PoolPlan, size_of
+from raybilevel.problems.reward.shards import GuidePairs, GuidePaths
 
 _P0 = 256
 """Unguided paths to begin with: by them the pool's weights are bounded."""
@@ -56,11 +57,10 @@ def next_pairs(
     if not is_guided(state):
         state = yield from _begun(state, plan, scales)
     state = {**state, "guided_scales": np.concatenate([state["guided_scales"], scales[None]])}
-    have, stratum = size_of(state), len(state["guided_scales"]) - 1
+    have = size_of(state)
     slices = plan.pool.of_samples(state, have, have + plan.step)
-    shards = (GuidePairs(_paths(state, shard, stratum), upper) for shard in slices)
-    drawn = yield Stage(tuple(shards))
-    return _grown(state, drawn, stratum)
+    drawn = yield Stage(tuple(GuidePairs(of_last_stratum(state, s), upper) for s in slices))
+    return grown_on_last_stratum(state, drawn)
 
 
 def _begun(state: Arrays, plan: PairsPlan, scales: np.ndarray) -> Generator[Stage, Output, Arrays]:
@@ -75,14 +75,4 @@ def _begun(state: Arrays, plan: PairsPlan, scales: np.ndarray) -> Generator[Stag
     state = state | begin(levels, np.ones(len(levels)), *scales.shape)
     lost = drawn.sums["without_gradient"]  # of the upper reward's gradient none was asked for
     sums = {**drawn.sums, "without_gradient": np.pad(lost, ((0, 0), (0, 1)))}
-    return _grown(state, Output(sums, rows | rows_of(u, v)), 0)
-
-
-def _grown(state: Arrays, drawn: Output, stratum: int) -> Arrays:
-    strata = {"pool/stratum": np.full(len(drawn.rows["pool/seed"]), stratum)}
-    return grown(state, drawn.rows | strata) | counted(state, drawn.sums)
-
-
-def _paths(state: Arrays, shard: DrawRewards, stratum: int) -> GuidePaths:
-    prompts = None if shard.prompts is None else np.array(shard.prompts)
-    return guided(state, np.array(shard.seeds), prompts, np.full(len(shard.seeds), stratum))
+    return grown_on_last_stratum(state, Output(sums, rows | rows_of(u, v)))

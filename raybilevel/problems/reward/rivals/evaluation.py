@@ -15,7 +15,7 @@ from raybilevel.problems.reward.annealing.rungs import counting
 from raybilevel.problems.reward.groups.scales import scales_at
 from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.rivals.methods import RIVALS, Drawing
-from raybilevel.problems.reward.state_objective import drawn_prompts
+from raybilevel.problems.reward.state_objective import drawn_prompts, shares_of
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.upper.prompts import Prompts, stratified_means
 
@@ -93,7 +93,7 @@ class RivalEvaluation(Evaluation):
         if drawn is not None:
             places = np.repeat(prompt_places(state, prompts), count // prompts)
         scales = np.repeat(scales, count // prompts, axis=0)
-        shares = np.ones(1) if drawn is None else drawn.shares
+        shares = shares_of(problem.prompt_list, state)
         return Drawing(seeds, places, scales, each, shares, problem.shard_size)
 
     def _told(self, rows: Arrays, images: np.ndarray, of: Prompts) -> Arrays:

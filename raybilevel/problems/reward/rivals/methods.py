@@ -13,7 +13,9 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Shard
 from raybilevel.problems.reward.drawing.paths import rows_read
 from raybilevel.problems.reward.shards import DrawRewards, GuidePaths, SteerParticles
-from raybilevel.upper.prompts import Prompts, stratified_means
+from raybilevel.upper.guidance.paths import path_kls
+from raybilevel.upper.guidance.unweighted import mean_within
+from raybilevel.upper.prompts import Prompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +140,7 @@ class Guidance(Rival):
     def kl(self, rows: Arrays, drawing: Drawing) -> float:
         """E[s.v.s] / 2."""
         v = rows_read(rows, drawing.scales.shape[1])[1]
-        of_paths = np.einsum("nk,nkl,nl->n", drawing.scales, v, drawing.scales) / 2
-        return float(stratified_means(drawing.images, of_paths[:, None])[0][0])
+        return mean_within(drawing.images, path_kls(drawing.scales, v))
 
 
 class FkSteering(Rival):

@@ -6,25 +6,18 @@ As in `test_guided_run`: r1 = u - 0.2 u^2 is best where the pixel's mean is 2.5.
 import numpy as np
 import pytest
 import torch
+from guided_toys import black_box, gaussian_tuning
 
-from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel import RunConfig
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.guiding.pilots import Pilot
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.problems.reward.shards import GuidePaths, TryGuiding
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
+from raybilevel.testing.gaussian_pipeline import pixel, variance
 
 STEPS = 20
 BEST = variance(STEPS) / 2.5
-
-
-def priced(images):
-    return pixel(images) - 0.2 * pixel(images) ** 2
-
-
-def black_box(images):
-    return pixel(images).numpy()
 
 
 def misleading(images):
@@ -33,12 +26,7 @@ def misleading(images):
 
 
 def tuning(**changes):
-    given = {
-        "model": gaussian_pipeline, "lower_reward": pixel, "upper_reward": priced,
-        "lambda_": Variable("lambda", 2.0, 0.05, 20.0, "log"), "sampling_steps": STEPS,
-        "call_options": {"eta": 1.0}, "pool_size": 1024, "max_pool_size": 4096,
-    }  # fmt: skip
-    return RewardTuning(**given | changes)
+    return gaussian_tuning(**{"max_pool_size": 4096} | changes)
 
 
 def worths(row):

@@ -9,30 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from guided_toys import black_box, gaussian_tuning, other
 
-from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel import RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.shards import DrawRewards
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
+from raybilevel.testing.gaussian_pipeline import pixel, variance
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
 
 STEPS = 20
 V = variance(STEPS)
-
-
-def other(images):
-    return pixel(images, 1)
-
-
-def priced(images):
-    return pixel(images) - 0.2 * pixel(images) ** 2
-
-
-def black_box(images):
-    return pixel(images).numpy()
 
 
 def broken(images):
@@ -42,12 +31,7 @@ def broken(images):
 
 
 def tuning(**changes):
-    given = {
-        "model": gaussian_pipeline, "lower_reward": pixel, "upper_reward": priced,
-        "lambda_": Variable("lambda", 2.0, 0.05, 20.0, "log"), "estimator": "guided",
-        "sampling_steps": STEPS, "call_options": {"eta": 1.0}, "pool_size": 1024,
-    }  # fmt: skip
-    return RewardTuning(**given | changes)
+    return gaussian_tuning(**{"estimator": "guided"} | changes)
 
 
 @pytest.fixture(scope="module")

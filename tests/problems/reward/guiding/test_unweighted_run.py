@@ -6,8 +6,9 @@ adds what no noise changes, and a path's KL to p0's is A / lambda^2, A = sum_t (
 
 import numpy as np
 import pytest
+from guided_toys import black_box, gaussian_tuning, other, priced
 
-from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel import RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Status
 from raybilevel.runtime.rounds import run_locally
@@ -20,26 +21,13 @@ def half(images):
     return 0.5 * pixel(images)
 
 
-def priced(images):
-    return pixel(images) - 0.2 * pixel(images) ** 2
-
-
-def other(images):
-    return pixel(images, 1)
-
-
-def black_box(images):
-    return pixel(images).numpy()
-
-
 def tuning(**changes):
     given = {
-        "model": gaussian_pipeline, "lower_reward": pixel, "upper_reward": half,
-        "lambda_": Variable("lambda", 1.0, 0.9, 2.0, "log"), "estimator": "guided_unweighted",
-        "gamma": GAMMA, "sampling_steps": STEPS, "call_options": {"eta": 1.0},
+        "upper_reward": half, "lambda_": Variable("lambda", 1.0, 0.9, 2.0, "log"),
+        "estimator": "guided_unweighted", "gamma": GAMMA, "sampling_steps": STEPS,
         "pool_size": 3328, "round_size": 512, "max_pool_size": 3328, "held_out_reward": other,
     }  # fmt: skip
-    return RewardTuning(**given | changes)
+    return gaussian_tuning(**given | changes)
 
 
 def path_kl():

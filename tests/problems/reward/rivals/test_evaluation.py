@@ -8,36 +8,27 @@ import math
 import numpy as np
 import pytest
 import torch
+from guided_toys import gaussian_tuning, other
 from scipy import integrate
 from scipy.stats import norm
 
-from raybilevel import RewardTuning, RunConfig, Variable
+from raybilevel import RunConfig, Variable
 from raybilevel.errors import InputError
 from raybilevel.problems.reward.rivals.evaluation import RivalEvaluation, of_p_x
 from raybilevel.problems.reward.rivals.methods import RIVALS, Drawing
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
+from raybilevel.testing.gaussian_pipeline import pixel, variance
 
 STEPS, LAMBDA, IMAGES, EACH = 10, 0.5, 256, 16
 V = variance(STEPS)
 
 
-def other(images):
-    return pixel(images, 1)
-
-
-def priced(images):
-    return pixel(images) - 0.2 * pixel(images) ** 2
-
-
 def tuning(**changes):
     given = {
-        "model": gaussian_pipeline, "lower_reward": pixel, "upper_reward": priced,
         "held_out_reward": other, "lambda_": Variable("lambda", LAMBDA, 0.4, 20.0, "log"),
-        "sampling_steps": STEPS, "call_options": {"eta": 1.0}, "pool_size": 2048,
-        "max_pool_size": 2048, "estimator": "pool",
+        "sampling_steps": STEPS, "pool_size": 2048, "max_pool_size": 2048, "estimator": "pool",
     }  # fmt: skip
-    return RewardTuning(**given | changes)
+    return gaussian_tuning(**given | changes)
 
 
 def evaluated(rivals, problem=None, each=EACH):
