@@ -11,12 +11,12 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import COLUMNS, write_captioned_grid, write_grid
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.annealing.metrics import nearest_rung
 from raybilevel.problems.reward.drawing.batch import DRAWN_IN
 from raybilevel.problems.reward.history import LIKE_THESE
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_table import PoolTable
-from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.problems.reward.shown.rows import shown_prompts
 from raybilevel.problems.reward.targets.objective import TargetObjective

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.convergence import StopReason, samples_wanted, stop_reason
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint, Restricted
 from raybilevel.problems.reward.pool_solver import searched
-from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.targets.objective import TargetObjective
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.problems.prompts.prompt_list import GROUP, PROMPT, WEIGHT, PromptList
+from raybilevel.problems.prompts.table_files import READERS, names, numbers, read_columns, reading
 from raybilevel.problems.reward.pool_table import PoolTable
-from raybilevel.problems.reward.prompts import GROUP, PROMPT, WEIGHT, PromptList
-from raybilevel.problems.reward.table_files import READERS, names, numbers, read_columns, reading
 
 if TYPE_CHECKING:
     import pyarrow

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
+from raybilevel.problems.prompts.prompt_list import prompt_places
 from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.drawing.paths import guides_of, is_guided
-from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
 from raybilevel.problems.seeds import sample_seeds
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.prompts.prompt_list import PromptList
 
 Half = Literal["first", "second"]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import Probe
-from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.rewards import Reward, check_reads, evaluate, is_import_path, load_reward
 from raybilevel.rewards.spec import parse
 

@@ -13,6 +13,8 @@ from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError, UnguidableError
 from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
 from raybilevel.problems.model_options import ModelOptions
+from raybilevel.problems.prompts.prompt_files import read_prompts
+from raybilevel.problems.prompts.prompt_list import Condition, PromptList, groups_of
 from raybilevel.problems.reward.annealing.plan import FEWEST_ISLANDS, LadderPlan
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.column_rewards import check_kind, column_names
@@ -23,8 +25,6 @@ from raybilevel.problems.reward.models.table import TableModel
 from raybilevel.problems.reward.pool_files import read_pool
 from raybilevel.problems.reward.pool_plan import PoolPlan, TablePlan
 from raybilevel.problems.reward.pool_table import Half, PoolTable
-from raybilevel.problems.reward.prompt_files import read_prompts
-from raybilevel.problems.reward.prompts import Condition, PromptList, groups_of
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.upper.variables import Variable
 

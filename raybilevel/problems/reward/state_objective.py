@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.prompts.prompt_list import PromptList, prompt_places
 from raybilevel.problems.reward.annealing.rungs import counting, is_annealing, strata_of
 from raybilevel.problems.reward.drawing.paths import is_guided, paths_of
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients
 from raybilevel.problems.reward.groups.joint import JointObjective
 from raybilevel.problems.reward.groups.objective import GroupedObjective
 from raybilevel.problems.reward.pool_objective import PoolObjective
-from raybilevel.problems.reward.prompts import PromptList, prompt_places
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.upper.penalty import Pool

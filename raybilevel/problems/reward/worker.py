@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from raybilevel.problems.base import Output, Shard
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import moved, samples_of
 from raybilevel.problems.reward.drawing.guided import guided_pairs, guided_paths
 from raybilevel.problems.reward.drawing.steered import steered_groups
 from raybilevel.problems.reward.drawing.trial import tried
 from raybilevel.problems.reward.models.base import Sampler
-from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.problems.reward.shards import (
     DrawRewards,
     DrawSamples,

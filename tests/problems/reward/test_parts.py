@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from raybilevel import Variable
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.convergence import samples_wanted
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solver import PoolSolver, searched
-from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from raybilevel.errors import InputError
+from raybilevel.problems.prompts.prompt_files import read_prompts
+from raybilevel.problems.prompts.prompt_list import groups_of
 from raybilevel.problems.reward.pool_files import read_pool
-from raybilevel.problems.reward.prompt_files import read_prompts
-from raybilevel.problems.reward.prompts import groups_of
 
 COLUMNS = {"upper": "hps", "lower.a": "clip"}
 FRAME = pd.DataFrame(

@@ -10,11 +10,11 @@ import numpy as np
 
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.drawing.checks import check_finite, naming
 from raybilevel.problems.reward.drawing.particles import Particles
 from raybilevel.problems.reward.models.base import DrawnSamples, Sampler
 from raybilevel.problems.reward.probe import said_of_prompts
-from raybilevel.problems.reward.prompts import PromptList
 from raybilevel.rewards import Reward, evaluate
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.reward.prompts import prompt_places
+from raybilevel.problems.prompts.prompt_list import prompt_places
 from raybilevel.problems.reward.shards import GuidePaths
 from raybilevel.upper.guidance.paths import GuidedPaths
 from raybilevel.upper.prompts import Prompts

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
+from raybilevel.problems.prompts.prompt_list import prompt_places
 from raybilevel.problems.reward.drawing.paths import shard_of
 from raybilevel.problems.reward.pool_plan import PoolPlan
-from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shards import GuidePaths
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.upper.prompts import Prompts

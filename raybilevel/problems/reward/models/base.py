@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from raybilevel.errors import InputError, UnguidableError
 from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.problems.reward.prompts import PromptList
+from raybilevel.problems.prompts.prompt_list import PromptList
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,11 +14,11 @@ from raybilevel.lower.sampling.pipelines.callables import returns_pipeline
 from raybilevel.lower.sampling.pipelines.hub import describe_hub
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.model_options import refuse_options
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.function import FunctionModel
 from raybilevel.problems.reward.models.pipeline import PipelineModel
 from raybilevel.problems.reward.models.pixels import PixelModel
-from raybilevel.problems.reward.prompts import PromptList
 
 _CALLABLE = "the model is a callable"
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import InputError
 from raybilevel.imports import resolve, said_in_a_sentence
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import Model, Probe
 from raybilevel.problems.reward.models.function_draws import (
     FunctionDraws,
     NoiseFunctionDraws,
     noise_shape,
 )
-from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
     from torch import Tensor

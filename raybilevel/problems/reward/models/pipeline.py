@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybilevel.errors import UnguidableError
-from raybilevel.imports import resolve
-from raybilevel.lower.pretrained import pipeline_directory
 from raybilevel.lower.sampling.pipelines.call import Conditions
-from raybilevel.lower.sampling.pipelines.callables import check_is_function
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.problems.named_pipeline import NamedPipeline
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import DrawnSamples, Model
-from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +51,8 @@ class PipelineModel(Model):
     on_hub: bool = False
 
     @property
-    def _files(self) -> Path | str | None:
-        """Its directory, or its name on the hub as a text; None where a function returns it."""
-        if not isinstance(self.spec, str) or ":" in self.spec:
-            return None
-        return self.spec if self.on_hub else pipeline_directory(self.spec)
+    def _source(self) -> NamedPipeline:
+        return NamedPipeline(self.spec, self.settings, self.on_hub)
 
     @property
     def conditions(self) -> Conditions:
@@ -66,8 +61,6 @@ class PipelineModel(Model):
 
     def check(self) -> None:
         """Refuse what its JSON and its tokenizers tell; what it draws, a worker's probe tells."""
-        if self._files is None:
-            check_is_function(self._function, self.named)
         self.remarks()
         self.why_unguidable()  # files are read here, and not by a driver
 
@@ -84,11 +77,10 @@ class PipelineModel(Model):
     def _unguidable(self) -> str | None:
         """Read once, as remarks are."""
         from raybilevel.lower.sampling.guidance.sampler import unguidable_class, without_noise
-        from raybilevel.lower.sampling.pipelines.source import describe_source
 
-        if self._files is None:
+        described = self._source.described()
+        if described is None:
             return None
-        described = describe_source(self._files, self.settings)
         own = {"class": described.parts.get("scheduler", "")}
         scheduler = (self.settings.scheduler or own)["class"]
         why = unguidable_class(described.made.__name__, scheduler, self.named)
@@ -100,10 +92,6 @@ class PipelineModel(Model):
             return without_noise(self.named)
         return why
 
-    @property
-    def _function(self) -> Any:
-        return resolve(self.spec, "model") if isinstance(self.spec, str) else self.spec
-
     def remarks(self) -> list[str]:
         """Which files are used, what is off, and which prompts are cut."""
         return list(self._remarks)
@@ -111,24 +99,13 @@ class PipelineModel(Model):
     @cached_property
     def _remarks(self) -> tuple[str, ...]:
         """What its files tell, which are read once: where a run is begun, and not by its driver."""
-        from raybilevel.lower.sampling.pipelines.check import check_stock_pipeline
-        from raybilevel.lower.sampling.pipelines.source import describe_source
-
-        if self._files is None:  # a function's is checked where it is called, on a worker
-            return ()
-        described = describe_source(self._files, self.settings)
-        return tuple(check_stock_pipeline(described, self.settings, self.conditions))
+        return self._source.check(self.named, self.conditions)
 
     def sampler(self, device: str) -> PipelineDraws:
         """Load the pipeline."""
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
-        from raybilevel.lower.sampling.pipelines.source import dtype_of, loaded
 
-        files, dtype = self._files, None
-        source = self.spec if files is None else files
-        pipeline, remarks = loaded(source, self.settings, device, self.conditions)
-        if files is not None and self.settings.dtype == "auto":
-            dtype = dtype_of(files, self.settings, device)
+        pipeline, remarks, dtype = self._source.loaded(device, self.conditions)
         steps, options = self.settings.sampling_steps, self.settings.call_options
         drawing = PipelineSampler(pipeline, device, steps, options)
         return PipelineDraws(self, drawing, remarks, dtype)
@@ -155,11 +132,7 @@ class PipelineModel(Model):
 
     def export(self, directory: Path) -> None:
         """Write the pipeline as stock, or what of a model of the hub is not there: `pipeline/`."""
-        from raybilevel.lower.sampling.pipelines.export import export_pipeline
-
-        if self._files is not None:
-            target = directory / "pipeline"
-            export_pipeline(self._files, self.settings, target, export_weights=self.export_weights)
+        self._source.export(directory, export_weights=self.export_weights)
 
 
 class PipelineDraws:

@@ -16,8 +16,8 @@ from raybilevel.lower.sampling.pipeline_files import find_files
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.hub import fetch
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import DrawnSamples, Model, Probe, UnguidedSampler
-from raybilevel.problems.reward.prompts import PromptList
 
 if TYPE_CHECKING:
     from torch import Tensor

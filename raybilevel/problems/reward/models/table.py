@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from raybilevel.errors import InputError
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import Model, Sampler
-from raybilevel.problems.reward.prompts import PromptList
 
 
 class TableModel(Model):

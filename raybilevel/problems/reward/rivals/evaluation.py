@@ -11,9 +11,9 @@ import numpy as np
 from raybilevel.errors import InputError
 from raybilevel.problems.base import EVALUATED, Arrays, Output, Stage, Update
 from raybilevel.problems.evaluation import Evaluation
+from raybilevel.problems.prompts.prompt_list import prompt_places
 from raybilevel.problems.reward.annealing.rungs import counting
 from raybilevel.problems.reward.groups.scales import scales_at
-from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.rivals.methods import RIVALS, Drawing
 from raybilevel.problems.reward.state_objective import drawn_prompts, shares_of
 from raybilevel.problems.seeds import sample_seeds

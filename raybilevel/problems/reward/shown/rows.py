@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.prompts.prompt_list import prompt_places
 from raybilevel.problems.reward.annealing.rungs import counting, counting_rows
 from raybilevel.problems.reward.pool_objective import PoolPoint
-from raybilevel.problems.reward.prompts import prompt_places
 from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.problems.reward.shown.descendants import Descendants
 from raybilevel.upper.resampling import resample

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from raybilevel.errors import InputError
-from raybilevel.problems.reward.prompt_files import read_hub_prompts, read_prompts
-from raybilevel.problems.reward.prompts import PromptList, groups_of
+from raybilevel.problems.prompts.prompt_files import read_hub_prompts, read_prompts
+from raybilevel.problems.prompts.prompt_list import PromptList, groups_of
 
 ROWS = [
     {"prompt": "a cat", "count": 1, "answer": "x"},

@@ -11,8 +11,8 @@ from typing import Any
 
 from raybilevel.data.hub import is_hub_name, read_hub_rows
 from raybilevel.errors import InputError
-from raybilevel.problems.reward.prompts import PROMPT, WEIGHT, Condition, PromptList
-from raybilevel.problems.reward.table_files import read_columns, reading
+from raybilevel.problems.prompts.prompt_list import PROMPT, WEIGHT, Condition, PromptList
+from raybilevel.problems.prompts.table_files import read_columns, reading
 
 _TEXT = "text"  # what `datasets` calls the lines of a text file
 _USUAL = (PROMPT, "Prompt", "caption", _TEXT)  # columns of data sets of the hub

@@ -1,0 +1,1 @@
+"""What is drawn, and the tables that people keep it in."""
