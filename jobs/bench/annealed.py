@@ -1,6 +1,7 @@
 """Print how samples that are moved estimate what is known: errors, coverage, gain over p0, reach.
 
     python jobs/bench/annealed.py oracles [--replicates 400] [--seed-from 100000] [--only NAME]
+        [--level 0.0001]
     python jobs/bench/annealed.py rare [--replicates 400] [--seed-from 100000]
     python jobs/bench/annealed.py reach [--replicates 8] [--seed-from 100000] [--only NAME]
 
@@ -42,6 +43,7 @@ Replicates = Annotated[int, typer.Option(min=1)]
 SeedFrom = Annotated[int, typer.Option(min=0, help="The first; those below 1000 are for trying.")]
 
 Only = Annotated[str, typer.Option(help="Oracles whose name holds this.")]
+Level = Annotated[float | None, typer.Option(help="Share of p0's samples that is effective.")]
 
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
 
@@ -67,10 +69,16 @@ def studied(cases: Iterable[tuple[str, float]], replicates: int, seed_from: int)
 
 
 @app.command()
-def oracles(replicates: Replicates = 400, seed_from: SeedFrom = 100_000, only: Only = "") -> None:
+def oracles(
+    replicates: Replicates = 400,
+    seed_from: SeedFrom = 100_000,
+    only: Only = "",
+    level: Level = None,
+) -> None:
     """Bias, stated errors, coverage and gain on every oracle, at every level."""
     chosen = [o.name for o in ANNEALED_ORACLES if only in o.name]
-    studied([(name, level) for name in chosen for level in LEVELS], replicates, seed_from)
+    levels = LEVELS if level is None else (level,)
+    studied([(name, one) for name in chosen for one in levels], replicates, seed_from)
 
 
 @app.command()

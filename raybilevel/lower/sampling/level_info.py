@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_lists.lists import distinct
 from raybilevel.lower.sampling.pipeline_info import check_pipeline
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels
@@ -97,9 +98,6 @@ def nearest_timesteps(info: LevelInfo, levels: np.ndarray) -> list[int]:
 
     For stock schedulers that take a list of timesteps, on the pipeline as it was.
     """
-    last, k = len(info.logsnr) - 1, len(levels)
+    last = len(info.logsnr) - 1
     steps = np.rint(np.interp(levels, info.logsnr[::-1], np.arange(last, -1, -1))).astype(int)
-    place = np.arange(k)
-    # in steps + place ties are rises of one: made to fall again, from the cleanest on
-    apart = np.maximum.accumulate((steps + place)[::-1])[::-1] - place
-    return [int(t) for t in np.clip(apart, k - 1 - place, last - place)]
+    return [int(t) for t in distinct(steps, last + 1)]

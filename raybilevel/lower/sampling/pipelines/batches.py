@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from raybilevel.lower.sampling.noise import NoiseDraws
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.meter import DrawCost
 from raybilevel.lower.sampling.pipelines.sampler import Drawn, PipelineSampler, SeedsOrNoise
+
+Options = Mapping[str, Any] | None
 
 
 class BatchedSampler:
@@ -52,33 +54,36 @@ class BatchedSampler:
         """As `PipelineSampler.noise_draws`."""
         return self._sampler.noise_draws
 
-    def draw(self, given: SeedsOrNoise, conditions: Conditions = None) -> Drawn:
+    def draw(
+        self,
+        given: SeedsOrNoise,
+        conditions: Conditions = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Drawn:
         """Draw one image a seed, or a row of noise, as `PipelineSampler.draw` does."""
         size = self._batch_size or len(given)
         parts = [slice(start, start + size) for start in range(0, len(given), size)]
-        return joined(
-            [self._batch(given[p], None if conditions is None else conditions[p]) for p in parts]
-        )
+        return joined([self._batch(*_part(given, conditions, p), options) for p in parts])
 
-    def _batch(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn:
-        drawn = self._fitting(given, conditions)
+    def _batch(self, given: SeedsOrNoise, conditions: Conditions, options: Options) -> Drawn:
+        drawn = self._fitting(given, conditions, options)
         if drawn is not None:
             return drawn
         if self._may_halve and len(given) > 1:
-            return self._halves(given, conditions)
-        raise InputError(self._what_fits(given, conditions))
+            return self._halves(given, conditions, options)
+        raise InputError(self._what_fits(given, conditions, options))
 
-    def _halves(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn:
+    def _halves(self, given: SeedsOrNoise, conditions: Conditions, options: Options) -> Drawn:
         middle = len(given) // 2
         halves = [slice(0, middle), slice(middle, None)]
-        return joined(
-            [self._batch(given[h], None if conditions is None else conditions[h]) for h in halves]
-        )
+        return joined([self._batch(*_part(given, conditions, h), options) for h in halves])
 
-    def _fitting(self, given: SeedsOrNoise, conditions: Conditions) -> Drawn | None:
+    def _fitting(
+        self, given: SeedsOrNoise, conditions: Conditions, options: Options
+    ) -> Drawn | None:
         """The batch; None where the memory does not suffice."""
         try:
-            return self._sampler.draw(given, conditions)
+            return self._sampler.draw(given, conditions, options)
         except torch.OutOfMemoryError:
             pass  # frees what the call holds, before anything is tried
         self._sampler.forget()
@@ -86,9 +91,9 @@ class BatchedSampler:
             torch.cuda.empty_cache()
         return None
 
-    def _what_fits(self, given: SeedsOrNoise, conditions: Conditions) -> str:
+    def _what_fits(self, given: SeedsOrNoise, conditions: Conditions, options: Options) -> str:
         failed, size = len(given), len(given) // 2
-        while size and self._fitting(given[:size], conditions and conditions[:size]) is None:
+        while size and self._fitting(*_part(given, conditions, slice(size)), options) is None:
             size //= 2
         said = f"{self._named} ran out of memory with {failed} image{'s'[: failed > 1]} at once"
         if size:
@@ -97,6 +102,12 @@ class BatchedSampler:
             f"{said}; smaller images (call_options), 16 bits (dtype) or offloading (model_options) "
             "take less"
         )
+
+
+def _part(
+    given: SeedsOrNoise, conditions: Conditions, part: slice
+) -> tuple[SeedsOrNoise, Conditions]:
+    return given[part], None if conditions is None else conditions[part]
 
 
 def joined(parts: Sequence[Drawn]) -> Drawn:

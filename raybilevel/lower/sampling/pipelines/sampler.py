@@ -29,7 +29,8 @@ class Drawn:
 
     Attributes
     ----------
-    images : (N, C, H, W) float32 in [0, 1], on the CPU.
+    images : (N, C, H, W) float32 in [0, 1], on the CPU; or latents (N, ...) where they were asked
+        for.
     cost : of all of them.
     blackened : how many of them the pipeline's safety checker has blackened.
     """
@@ -85,17 +86,24 @@ class PipelineSampler:
         self._blackened = 0
         self.noise_draws: NoiseDraws | None = None
 
-    def draw(self, given: SeedsOrNoise, conditions: Conditions = None) -> Drawn:
+    def draw(
+        self,
+        given: SeedsOrNoise,
+        conditions: Conditions = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Drawn:
         """Draw one image a seed, or a row of noise.
 
         Parameters
         ----------
         given : N seeds, or noise (N, D) as `noise_draws` draws it.
         conditions : as many prompts, or class labels, where the pipeline takes them.
+        options : of this call alone, in place of what the sampler gives; `output_type="latent"` for
+            latents in place of images.
         """
         self._blackened = 0
         with torch.no_grad():
-            images = self._draw(list(given), self._numbered(conditions))
+            images = self._draw(list(given), self._numbered(conditions), options or {})
         return Drawn(images, self._meter.take(), self._blackened)
 
     def forget(self) -> None:
@@ -109,31 +117,37 @@ class PipelineSampler:
         names = getattr(self.pipeline, "labels", {})
         return [int(names.get(c, c)) for c in conditions]  # tables of text have '207'
 
-    def _draw(self, given: list[int] | list[Tensor], conditions: Conditions) -> Tensor:
+    def _draw(
+        self, given: list[int] | list[Tensor], conditions: Conditions, options: Mapping[str, Any]
+    ) -> Tensor:
         if self.call.condition != "prompt" or conditions is None:
-            return self._call(given, conditions)
+            return self._call(given, conditions, options)
         if self._encodes or len(set(conditions)) == 1:
             try:
-                return self._call(given, conditions)
+                return self._call(given, conditions, options)
             except RaggedPromptsError:
                 pass
-        return self._one_prompt_a_call(given, conditions)
+        return self._one_prompt_a_call(given, conditions, options)
 
-    def _one_prompt_a_call(self, given: list[Any], prompts: Sequence[Any]) -> Tensor:
+    def _one_prompt_a_call(
+        self, given: list[Any], prompts: Sequence[Any], options: Mapping[str, Any]
+    ) -> Tensor:
         rows: dict[int, Tensor] = {}
         for prompt in dict.fromkeys(prompts):
             these = [i for i, other in enumerate(prompts) if other == prompt]
-            images = self._call([given[i] for i in these], [prompt] * len(these))
+            images = self._call([given[i] for i in these], [prompt] * len(these), options)
             rows.update(zip(these, images, strict=True))
         return torch.stack([rows[i] for i in range(len(given))])
 
-    def _call(self, given: list[Any], conditions: Conditions) -> Tensor:
-        taken = self.call.arguments(len(given), conditions, self._steps, self._options)
+    def _call(self, given: list[Any], conditions: Conditions, options: Mapping[str, Any]) -> Tensor:
+        own = self.call.arguments(len(given), conditions, self._steps, self._options)
+        taken = {**own, **options}
         with _out_of_memory_raised(), self._generators(given) as generators:
             output = self.pipeline(generator=generators, **taken)
         self._blackened += sum(getattr(output, "nsfw_content_detected", None) or [])
         images = as_tensor(getattr(output, "images", None))
-        if images is None or images.dim() != 4 or len(images) != len(given):
+        are_images = images is not None and images.dim() == 4
+        if images is None or not (are_images or _latents(options)) or len(images) != len(given):
             shape = "no images" if images is None else f"images of shape {tuple(images.shape)}"
             raise RunError(
                 f"{type(self.pipeline).__name__} gave {shape} for {len(given)} seeds; it must be "
@@ -156,6 +170,10 @@ class PipelineSampler:
         with NotedNoise(generators[0]) as noted:
             yield generators
         self.noise_draws = noted.draws
+
+
+def _latents(options: Mapping[str, Any]) -> bool:
+    return options.get("output_type") == "latent"
 
 
 @contextmanager

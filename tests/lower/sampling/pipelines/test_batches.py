@@ -15,7 +15,7 @@ class Small:
     def __init__(self, room):
         self.room, self.asked, self.forgotten = room, [], 0
 
-    def draw(self, seeds, conditions):
+    def draw(self, seeds, conditions, options):
         self.asked.append(len(seeds))
         if len(seeds) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")

@@ -1,0 +1,1 @@
+"""Lists of noise levels for the stock schedulers of diffusers: which take one, and how."""

@@ -1,0 +1,48 @@
+"""Noise levels by the two names that diffusers has for them, and by their log-SNR.
+
+Gaussian schedulers: x = x0 + sigma eps, up to a factor; log-SNR = -2 log sigma, sigma above 0.
+Flow matching: x = (1 - sigma) x0 + sigma eps; log-SNR = 2 log((1 - sigma) / sigma), up to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Whether a scheduler of diffusers' has the sigmas of flow matching."""
+    named = type(scheduler).__name__.startswith("FlowMatch")
+    return named or bool(scheduler.config.get("use_flow_sigmas"))
+
+
+def to_logsnr(sigmas: np.ndarray, *, flow: bool) -> np.ndarray:
+    """Log-SNR (k,) of sigmas (k,)."""
+    sigmas = np.asarray(sigmas, float)
+    with np.errstate(divide="ignore"):
+        return 2 * logit(1 - sigmas) if flow else -2 * np.log(sigmas)
+
+
+def to_sigmas(logsnr: np.ndarray, *, flow: bool) -> np.ndarray:
+    """Sigmas (k,) of log-SNR (k,)."""
+    half = np.asarray(logsnr, float) / 2
+    return expit(-half) if flow else np.exp(-half)
+
+
+def training_sigmas(scheduler: Any) -> np.ndarray:
+    """The sigmas (T,) of a Gaussian scheduler's training steps, rising with the timestep."""
+    abar = scheduler.alphas_cumprod.double().cpu().numpy()
+    return np.sqrt((1 - abar) / abar)
+
+
+def sigma_range(scheduler: Any) -> tuple[float, float]:
+    """Least and greatest sigma that the network was trained at.
+
+    Of flow matching the least of as many training steps as there are, whatever the shift.
+    """
+    if is_flow(scheduler):
+        return 1 / scheduler.config.num_train_timesteps, 1.0
+    known = training_sigmas(scheduler)
+    return float(known[0]), float(known[-1])
