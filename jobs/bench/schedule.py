@@ -33,7 +33,7 @@ from raybilevel.problems.schedule.reference import Reference
 from raybilevel.problems.schedule.shards import Noise, Sample
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.upper.zeroth_order import Pairs, draw_directions
+from raybilevel.upper.optimisers.zeroth_order import Pairs, draw_directions
 
 app = typer.Typer(help=__doc__, add_completion=False)
 CHUNK = 128

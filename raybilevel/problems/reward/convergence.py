@@ -15,7 +15,7 @@ from raybilevel.problems.reward.pool_solution import PoolSolution
 from raybilevel.problems.reward.pool_solver import solve, within_gates
 from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.interval import MIN_CURVATURE_Z
-from raybilevel.upper.newton import Termination
+from raybilevel.upper.optimisers.newton import Termination
 
 
 class StopReason(Enum):

@@ -9,7 +9,7 @@ import numpy as np
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.interval import Interval
-from raybilevel.upper.newton import Termination
+from raybilevel.upper.optimisers.newton import Termination
 from raybilevel.upper.variables import Box
 
 

@@ -22,7 +22,7 @@ from raybilevel.problems.reward.targets.objective import TargetObjective
 from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.upper.diagnostics import Diagnostics
 from raybilevel.upper.interval import Interval
-from raybilevel.upper.newton import Point, Solution, Termination, minimise
+from raybilevel.upper.optimisers.newton import Point, Solution, Termination, minimise
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.variables import Box
 

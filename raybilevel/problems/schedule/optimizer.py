@@ -12,8 +12,8 @@ from raybilevel.metrics.fid_kid import jackknife
 from raybilevel.problems.base import Arrays, Metrics
 from raybilevel.problems.schedule.objective import Objective, of_points
 from raybilevel.problems.schedule.space import ScheduleSpace
-from raybilevel.upper.adam import Adam, cosine_decay
-from raybilevel.upper.zeroth_order import Kind, Pairs
+from raybilevel.upper.optimisers.adam import Adam, cosine_decay
+from raybilevel.upper.optimisers.zeroth_order import Kind, Pairs
 
 
 def late(updates: int) -> int:

@@ -16,8 +16,8 @@ import numpy as np
 from raybilevel import schedules
 from raybilevel.errors import InputError
 from raybilevel.schedules import Schedule
+from raybilevel.upper.optimisers.zeroth_order import Kind, Pairs, draw_directions
 from raybilevel.upper.variables import Box, Variable, Vector
-from raybilevel.upper.zeroth_order import Kind, Pairs, draw_directions
 
 _DELTA = 0.004  # half a pair's distance, as a share of the box
 _GAP = 0.25  # least rise in log-SNR from one knot to the next

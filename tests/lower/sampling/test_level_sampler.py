@@ -24,7 +24,7 @@ from raybilevel.lower.sampling.solvers import load_solver
 from raybilevel.metrics.fid_kid import FrechetTo, Moments
 from raybilevel.schedules import LOGSNR_FLOOR
 from raybilevel.schedules.scheduler_config import stock_levels
-from raybilevel.upper.zeroth_order import Pairs, draw_directions
+from raybilevel.upper.optimisers.zeroth_order import Pairs, draw_directions
 
 KINDS = ["epsilon", "sample", "v_prediction"]
 SEED, COUNT = 2**40 + 3, 5

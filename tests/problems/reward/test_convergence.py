@@ -17,7 +17,7 @@ from raybilevel.problems.reward.history import row
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import PoolPlan
 from raybilevel.testing.oracles import ORACLES
-from raybilevel.upper.newton import Termination
+from raybilevel.upper.optimisers.newton import Termination
 
 
 def constant(samples):

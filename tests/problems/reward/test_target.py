@@ -21,7 +21,7 @@ from raybilevel.problems.reward.targets.solver import TargetSolver
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.prompted_oracles import PROMPTED_ORACLES
-from raybilevel.upper.newton import Termination
+from raybilevel.upper.optimisers.newton import Termination
 from raybilevel.upper.penalty import Pool
 
 KL, LAMBDA = 0.08, 2.5  # of a spread of one

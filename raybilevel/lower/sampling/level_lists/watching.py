@@ -57,9 +57,8 @@ def visits(scheduler: Any, call: Callable[[], Any]) -> Visited:
         seen.append(Visited(visited_by(scheduler), given))
         raise _Seen
 
-    with _in_place(scheduler, watched):
-        with suppress(_Seen):
-            call()
+    with _in_place(scheduler, watched), suppress(_Seen):
+        call()
     assert seen, "a pipeline's call sets its scheduler's timesteps"
     return seen[0]
 

@@ -9,7 +9,7 @@ from raybilevel.problems.reward.groups.scales import scales_at
 from raybilevel.problems.reward.groups.solution import GroupedSolution
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_solution import PoolSolution
-from raybilevel.upper.newton import Termination
+from raybilevel.upper.optimisers.newton import Termination
 from raybilevel.upper.variables import Box
 
 _LENGTH = 1.0

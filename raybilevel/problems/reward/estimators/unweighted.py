@@ -18,8 +18,8 @@ from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import size_of
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.state_objective import objective_of, of_one, prompts_of
-from raybilevel.upper.adam import Adam, cosine_decay
 from raybilevel.upper.guidance.unweighted import PathsAlone, mean_within, unweighted
+from raybilevel.upper.optimisers.adam import Adam, cosine_decay
 from raybilevel.upper.penalty import Estimate
 from raybilevel.upper.prompts import Prompts
 from raybilevel.upper.variables import Box

@@ -19,7 +19,7 @@ from raybilevel.problems.reward.targets.objective import TargetObjective, equati
 from raybilevel.problems.reward.targets.solution import TargetSolution
 from raybilevel.upper.crossing import Walk, walk_to
 from raybilevel.upper.interval import Interval
-from raybilevel.upper.newton import Termination
+from raybilevel.upper.optimisers.newton import Termination
 from raybilevel.upper.penalty import Estimate
 
 

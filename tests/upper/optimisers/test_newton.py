@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raybilevel.upper.newton import Point, Termination, minimise
+from raybilevel.upper.optimisers.newton import Point, Termination, minimise
 
 WIDE = np.full(2, 10.0)
 

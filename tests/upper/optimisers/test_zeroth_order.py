@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raybilevel.errors import InputError
-from raybilevel.upper.zeroth_order import Pairs, draw_directions
+from raybilevel.upper.optimisers.zeroth_order import Pairs, draw_directions
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from raybilevel.upper.adam import _BETAS, Adam, cosine_decay
+from raybilevel.upper.optimisers.adam import _BETAS, Adam, cosine_decay
 
 gradients = arrays(
     np.float64, st.integers(1, 6), elements=st.floats(1e-3, 1e6).flatmap(

@@ -1,0 +1,1 @@
+"""How variables are moved: steps from gradients, curvatures and residuals."""
