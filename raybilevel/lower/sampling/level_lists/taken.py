@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Argument = Literal["sigmas", "timesteps"]
-
 
 @dataclass(frozen=True)
 class Taken:
@@ -23,7 +21,7 @@ class Taken:
     resamples : whether it adds noise of its own at its steps.
     """
 
-    argument: Argument
+    argument: Literal["sigmas", "timesteps"]
     whole: bool = False
     ends_with_zero: bool = False
     resamples: bool = False
