@@ -137,6 +137,9 @@ class Problem(ABC):
     and what `export` wrote to `pictures/*.png`.
     """
 
+    #: the registered name of the class that a user calls, where that makes one of several
+    registered_as: ClassVar[str | None] = None
+
     #: fields that may differ when a run is resumed, since no earlier round depends on them
     resumable: ClassVar[frozenset[str]] = frozenset()
 

@@ -25,7 +25,8 @@ def kind_of(problem: Any) -> str:
     cls = type(problem)
     if not (isinstance(problem, Problem) and isinstance(problem, Settings)):
         raise InputError(f"problem is of class {cls.__module__}:{cls.__qualname__}; {_WANTED}")
-    return registry.name_of("problems", cls) or f"{cls.__module__}:{cls.__qualname__}"
+    named = cls.registered_as or registry.name_of("problems", cls)
+    return named or f"{cls.__module__}:{cls.__qualname__}"
 
 
 def class_of(kind: Any, where: str) -> type[Settings]:

@@ -21,6 +21,7 @@ from raybilevel.problems.schedule.export import write_levels
 from raybilevel.problems.schedule.network import Pretrained
 from raybilevel.problems.schedule.problem import ScheduleProblem
 from raybilevel.problems.schedule.sampling_rounds import Stages
+from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.worker import ScheduleWorker
 
 _OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penalty")
@@ -29,7 +30,8 @@ _OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penal
 class SamplingSchedule(ScheduleProblem):
     """Tune the noise levels that a pretrained model is sampled at; nothing is trained.
 
-    Its other arguments are those of `ScheduleProblem`.
+    Its other arguments are those of `ScheduleProblem`; but with objective "teacher" it is a
+    `TeacherSchedule`, for any diffusers pipeline and without data, and takes that one's.
 
     Parameters
     ----------
@@ -42,6 +44,12 @@ class SamplingSchedule(ScheduleProblem):
 
     model: str
     model_options: ModelOptions = ModelOptions()
+
+    def __new__(cls, **given: Any) -> Any:
+        """Choose by the objective."""
+        if given.get("objective") == "teacher":
+            return TeacherSchedule(**given)
+        return super().__new__(cls)
 
     @model_validator(mode="before")
     @classmethod

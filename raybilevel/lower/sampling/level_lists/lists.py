@@ -26,6 +26,12 @@ class SchedulerLists:
     given : what a pipeline gives `set_timesteps` besides, as `mu` where the shift depends on the
         image's size.
 
+    Attributes
+    ----------
+    scheduler, given : as above.
+    taken : the form in which its class takes a list.
+    flow : whether sigmas are those of flow matching.
+
     Raises
     ------
     InputError
@@ -35,7 +41,7 @@ class SchedulerLists:
     def __init__(self, scheduler: Any, given: Mapping[str, Any] | None = None) -> None:
         if why := why_no_list(scheduler):
             raise InputError(why)
-        self.scheduler, self._given = copy.deepcopy(scheduler), dict(given or {})
+        self.scheduler, self.given = copy.deepcopy(scheduler), dict(given or {})
         self.taken: Taken = TAKEN[type(scheduler).__name__]
         self.flow = is_flow(scheduler)
 
@@ -58,13 +64,18 @@ class SchedulerLists:
         exact = np.interp(np.log(sigmas), np.log(self._known), steps)
         return distinct(np.rint(exact).astype(int), len(steps))
 
+    @property
+    def count(self) -> int:
+        """Timesteps that there are."""
+        return len(self._known)
+
     def sigmas_at(self, timesteps: np.ndarray) -> np.ndarray:
         """The sigmas (k,) of whole timesteps (k,)."""
         return self._known[np.asarray(timesteps, int)]
 
     def visited(self, given: Mapping[str, Any]) -> np.ndarray:
         """The sigmas (k,) that `set_timesteps` visits, given a list or `num_inference_steps`."""
-        self.scheduler.set_timesteps(**given, **self._given)
+        self.scheduler.set_timesteps(**given, **self.given)
         return visited_by(self.scheduler)
 
     @cached_property
@@ -81,7 +92,7 @@ class SchedulerLists:
         config = self.scheduler.config
         if not config.get("use_dynamic_shifting"):
             return float(getattr(self.scheduler, "shift", None) or config.get("flow_shift", 1.0))
-        mu = self._given["mu"]
+        mu = self.given["mu"]
         return float(mu if config.get("time_shift_type") == "linear" else np.exp(mu))
 
 

@@ -40,6 +40,9 @@ TAKEN = {
 }
 """By the name of the class."""
 
+TWICE = ("HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
+"""Which evaluate the network twice at every step but the last."""
+
 _STANDS_IN = {
     "DDIMScheduler": "EulerDiscreteScheduler, whose steps are those of DDIM with eta 0",
     "PNDMScheduler": "DPMSolverMultistepScheduler",

@@ -65,6 +65,10 @@ class BatchedSampler:
         parts = [slice(start, start + size) for start in range(0, len(given), size)]
         return joined([self._batch(*_part(given, conditions, p), options) for p in parts])
 
+    def forget(self) -> None:
+        """As `PipelineSampler.forget`."""
+        self._sampler.forget()
+
     def _batch(self, given: SeedsOrNoise, conditions: Conditions, options: Options) -> Drawn:
         drawn = self._fitting(given, conditions, options)
         if drawn is not None:

@@ -1,0 +1,136 @@
+"""Drawing with any list of noise levels, or any stock scheduler, by a pipeline's own call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_lists.lists import GivenList, SchedulerLists
+from raybilevel.lower.sampling.level_lists.watching import Visited, exactly, visits
+from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
+from raybilevel.lower.sampling.pipelines.call import Conditions, PipelineCall
+from raybilevel.lower.sampling.pipelines.loading import scheduler_like
+from raybilevel.lower.sampling.pipelines.sampler import Drawn
+
+_APART = 1e-4  # relative, that a level visited may be from the one asked for
+
+
+class ListSampler:
+    """A pipeline whose levels are given to it, and whose scheduler can be another for a call.
+
+    Parameters
+    ----------
+    batches : draw by the pipeline's own call.
+    named : what sentences call the pipeline.
+    conditions : prompts or class labels of the run, of which the first shows what a call does.
+    latents : whether latents are drawn in place of images.
+
+    Raises
+    ------
+    InputError
+        If the scheduler takes no list, or the pipeline's call hands none on.
+    """
+
+    def __init__(
+        self, batches: BatchedSampler, named: str, conditions: Conditions, *, latents: bool
+    ) -> None:
+        self._batches, self._named = batches, named
+        self._shown = None if conditions is None else conditions[:1]
+        self._output = {"output_type": "latent"} if latents else {}
+        self._own = batches.pipeline.scheduler
+
+    @cached_property
+    def lists(self) -> SchedulerLists:
+        """How the scheduler is given a list, with what the call gives it besides."""
+        found = SchedulerLists(self._own, self.visits({"num_inference_steps": 2}).given)
+        argument = found.taken.argument
+        if argument not in PipelineCall.of(type(self._batches.pipeline)).parameters:
+            raise InputError(
+                f"{self._named} is a {type(self._batches.pipeline).__name__}, whose call takes no "
+                f"{argument}, so that no list of noise levels reaches its scheduler; give a "
+                "pipeline whose call does"
+            )
+        return found
+
+    def visits(self, options: Mapping[str, Any]) -> Visited:
+        """The sigmas that a call with these options visits; no network is evaluated."""
+
+        def call() -> None:
+            self._batches.draw([0], self._shown, options)
+
+        seen = visits(self._batches.pipeline.scheduler, call)
+        self._batches.forget()
+        return seen
+
+    def spacings(self, choices: Sequence[Mapping[str, Any] | None], steps: int) -> np.ndarray:
+        """The sigmas (n, steps) that the calls with n schedulers, {class, options}, visit."""
+        found = []
+        for choice in choices:
+            with self._by(choice):
+                found.append(self.visits({"num_inference_steps": steps}).sigmas)
+        return np.array(found)
+
+    def argument(self, sigmas: np.ndarray) -> GivenList:
+        """What the pipeline's call is given to visit sigmas (k,), or the nearest that there are.
+
+        Raises
+        ------
+        InputError
+            If the call does not visit them.
+        """
+        given = self.lists.argument(sigmas)
+        asked = np.asarray(sigmas)
+        if self.lists.taken.whole:
+            asked = self.lists.sigmas_at(np.array(given["timesteps"]))
+        seen = self.visits(given).sigmas
+        if len(seen) != len(asked) or not np.allclose(seen, asked, rtol=_APART):
+            raise InputError(
+                f"{self._named} does not visit the levels that its call is given: asked for "
+                f"{_said(asked)}, it visits {_said(seen)}; give another scheduler"
+            )
+        return given
+
+    def draw(
+        self, seeds: Sequence[int], conditions: Conditions, sigmas: np.ndarray, *, exact: bool
+    ) -> Drawn:
+        """A sample a seed, with sigmas (k,).
+
+        Parameters
+        ----------
+        exact : whether they are visited as they are where timesteps would be rounded: as no stock
+            call does.
+        """
+        whole = self.lists.taken.whole and exact
+        options = {"num_inference_steps": len(sigmas)} if whole else self.lists.argument(sigmas)
+        with exactly(self._own, sigmas) if whole else nullcontext():
+            return self._batches.draw(seeds, conditions, {**self._output, **options})
+
+    def draw_stock(
+        self,
+        seeds: Sequence[int],
+        conditions: Conditions,
+        scheduler: Mapping[str, Any] | None,
+        steps: int,
+    ) -> Drawn:
+        """A sample a seed, by {class, options} in place of the pipeline's scheduler."""
+        options = {**self._output, "num_inference_steps": steps}
+        with self._by(scheduler):
+            return self._batches.draw(seeds, conditions, options)
+
+    @contextmanager
+    def _by(self, scheduler: Mapping[str, Any] | None) -> Iterator[None]:
+        if scheduler is not None:
+            self._batches.pipeline.scheduler = scheduler_like(self._own, scheduler)
+        try:
+            yield
+        finally:
+            self._batches.pipeline.scheduler = self._own
+
+
+def _said(sigmas: np.ndarray) -> str:
+    return ", ".join(f"{sigma:.4g}" for sigma in sigmas)

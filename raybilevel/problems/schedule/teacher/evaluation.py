@@ -1,0 +1,41 @@
+"""The distance to the teacher at given ends, all on the same noises."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays, Output, Problem, Stage, Update
+from raybilevel.problems.evaluation import Evaluation, evaluated
+from raybilevel.problems.schedule.teacher.rounds import TeacherRounds
+
+
+class TeacherEvaluation(Evaluation):
+    """Evaluates all ends in one round, at their real-valued levels.
+
+    Parameters
+    ----------
+    problem, ends : as `Evaluation` takes them.
+    rounds : the problem's.
+    samples : noises.
+    """
+
+    def __init__(
+        self, problem: Problem, ends: Sequence[Arrays], rounds: TeacherRounds, samples: int
+    ) -> None:
+        super().__init__(problem, ends)
+        self._rounds, self._samples = rounds, samples
+
+    def init(self, seed: int) -> Arrays:
+        """The problem's, at the first end's x."""
+        return self.problem.init(seed) | {"x": self.ends[0]["x"]}
+
+    def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
+        """Evaluate them all."""
+        state = yield from self._rounds.taught(state, self._samples)
+        points = [np.asarray(end["x"], float) for end in self.ends]
+        trial = yield from self._rounds.tried(state, points)
+        scores = [trial.value(i) for i in range(len(points))]
+        row = self._rounds.row(points[-1], scores[-1], self._samples)
+        return evaluated(state | {"x": points[-1]}, scores, row)

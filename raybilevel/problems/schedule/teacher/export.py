@@ -1,0 +1,99 @@
+"""What a schedule with a teacher leaves behind: the list and its call, a pipeline, a comparison."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raybilevel.problems.base import Arrays
+from raybilevel.problems.pictures import write_grid
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, frame, subjects
+from raybilevel.problems.schedule.teacher.model import TaughtModel
+from raybilevel.problems.schedule.teacher.settings import TeacherComparison
+from raybilevel.problems.schedule.teacher.space import SigmaSpace
+
+FILE = "schedule.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Exporting:
+    """What is written of a state.
+
+    Attributes
+    ----------
+    source, space, steps, comparison : the pipeline, the levels, how many, and their comparison.
+    export_weights : whether those of a model of the hub are exported too.
+    """
+
+    source: TaughtModel
+    space: SigmaSpace
+    steps: int
+    comparison: TeacherComparison
+    export_weights: bool
+
+    def write(self, state: Arrays, directory: Path) -> None:
+        """Write `schedule.json`; and where the run came to its end, all the rest.
+
+        `pipeline/` is the stock pipeline, whose `call.json` has the list.
+        """
+        said = json.dumps(self._schedule(state), indent=2)
+        (directory / FILE).write_text(said + "\n", encoding="utf-8")
+        if "list" not in state:
+            return
+        pipeline = self.source.pipeline
+        options = {**pipeline.settings.call_options, **self._list(state)}
+        pasted = replace(pipeline, settings=replace(pipeline.settings, call_options=options))
+        pasted.export(directory, export_weights=self.export_weights)
+        if "comparison" in state:
+            self._write_comparison(state, directory)
+
+    def _schedule(self, state: Arrays) -> dict[str, Any]:
+        """The list by itself, its call, and what it is for: levels belong to their sampler."""
+        settings, scheduler = self.source.pipeline.settings, self.source.scheduler
+        found = self._list(state) if "list" in state else {}
+        return {
+            **found,
+            "call": _call({**settings.call_options, **found}),
+            "sigmas_visited": list(state.get("sigmas", self.space.sigmas(state["x"]))),
+            "sigmas_before": list(self.space.sigmas(state["x_start"])),
+            "key": {
+                "model": self.source.pipeline.spec,
+                "revision": settings.revision,
+                "scheduler": type(scheduler).__name__,
+                "scheduler_config": _plain(dict(scheduler.config)),
+                "call_options": dict(settings.call_options),
+                "dtype": settings.dtype,
+            },
+        }
+
+    def _list(self, state: Arrays) -> dict[str, list[float]]:
+        """The argument that the call is given."""
+        taken = self.source.lists.taken
+        values = state["list"].tolist()
+        return {taken.argument: [int(v) for v in values] if taken.whole else values}
+
+    def _write_comparison(self, state: Arrays, directory: Path) -> None:
+        listed = subjects(self.source, self.steps, self.comparison, float(state["mu"]))
+        table = frame(state["comparison"], [LEARNED, *(subject.name for subject in listed)])
+        table.to_parquet(directory / "comparison.parquet")
+        (directory / "samples").mkdir()
+        for name, images in zip((LEARNED, "best-stock", "teacher"), state["shown"], strict=True):
+            write_grid(np.asarray(images) / 255, directory / "samples" / f"{name}.png")
+
+
+def _call(given: dict[str, Any]) -> str:
+    """The call as it is pasted."""
+    return f"pipe({', '.join(['prompt', *(f'{name}={value!r}' for name, value in given.items())])})"
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a scheduler's configuration JSON can hold, and is no bookkeeping of diffusers'."""
+    return {
+        name: value
+        for name, value in config.items()
+        if not name.startswith("_") and isinstance(value, (bool, int, float, str, type(None)))
+    }

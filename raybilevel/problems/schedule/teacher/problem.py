@@ -1,0 +1,273 @@
+"""`SamplingSchedule` with objective "teacher": noise levels for any pipeline's own call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from raybilevel.config.settings import Settings
+from raybilevel.errors import InputError
+from raybilevel.lower.hub import is_hub_name
+from raybilevel.lower.pretrained import PRETRAINED
+from raybilevel.lower.sampling.level_lists.sigmas import is_flow, sigma_range, to_logsnr
+from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
+from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
+from raybilevel.problems.model_options import ModelOptions, pinned_options
+from raybilevel.problems.named_pipeline import NamedPipeline
+from raybilevel.problems.prompts.prompt_files import read_prompts
+from raybilevel.problems.prompts.prompt_list import Condition, PromptList
+from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
+from raybilevel.problems.schedule.teacher.evaluation import TeacherEvaluation
+from raybilevel.problems.schedule.teacher.export import Exporting
+from raybilevel.problems.schedule.teacher.model import TaughtModel
+from raybilevel.problems.schedule.teacher.plan import PairPlan
+from raybilevel.problems.schedule.teacher.rounds import TeacherRounds
+from raybilevel.problems.schedule.teacher.settings import (
+    GaussNewtonSettings,
+    PairedEstimation,
+    TeacherComparison,
+    TeacherOptions,
+    scheduler_of,
+)
+from raybilevel.problems.schedule.teacher.space import SigmaSpace
+from raybilevel.problems.schedule.teacher.worker import TeacherWorker
+from raybilevel.problems.seeds import sample_seeds, seed_base
+from raybilevel.schedules import ScheduleName
+from raybilevel.upper.variables import Variable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_OF_DATA = ("data", "data_options", "extractor", "second_extractor", "mixed_precision")
+_FLOW_ENDS = (0.999, 0.002)  # sigmas that flow matching is tuned between
+_BATCH = 64  # images
+
+
+class TeacherSchedule(Settings, Problem):
+    """Tune the noise levels of a pipeline's call: few steps that come near to many.
+
+    What is minimised is the mean squared distance between samples of the list of levels and a
+    teacher's, of the same noise and prompt. Neither data nor labels are needed. Residuals are
+    paired, so that Gauss-Newton steps from central differences do with tens of noises.
+
+    Parameters
+    ----------
+    model
+        A diffusers pipeline by directory, "owner/name" on the Hugging Face hub, or the name of one
+        that comes along ("mnist-sd").
+    objective
+        "teacher".
+    sampling_steps
+        Levels of the list.
+    prompts
+        What is drawn, where the model wants to know: as `RewardTuning` takes them.
+    solver
+        {class, options} of the scheduler that the list is for, made from the config of the model's
+        own; None for that. "dpm++" is DPMSolverMultistepScheduler.
+    teacher, estimation, optimizer, comparison
+        `TeacherOptions`, `PairedEstimation`, `GaussNewtonSettings` and `TeacherComparison`, or
+        mappings of their arguments.
+    schedule, schedule_options
+        "knots": each level is a variable, but for the first of flow matching, which is pure noise;
+        "cosine", "sigmoid", or one that another package registers: a curve that levels lie on.
+    call_options, dtype, model_options, batch_size, export_weights
+        As `RewardTuning` takes them.
+    """
+
+    said_as: ClassVar[str | None] = "SamplingSchedule"
+    registered_as: ClassVar[str | None] = "sampling_schedule"
+    resumable: ClassVar[frozenset[str]] = frozenset(
+        {"comparison.samples", "comparison.rivals", "comparison.steps"}
+    )
+
+    model: str | Callable[..., Any]
+    objective: Literal["teacher"]
+    sampling_steps: int = Field(default=8, ge=1)
+    prompts: str | tuple[Condition, ...] | None = None
+    solver: str | dict[str, Any] | None = None
+    teacher: TeacherOptions = TeacherOptions()
+    estimation: PairedEstimation = PairedEstimation()
+    optimizer: GaussNewtonSettings = GaussNewtonSettings()
+    comparison: TeacherComparison = TeacherComparison()
+    schedule: ScheduleName = "knots"
+    schedule_options: dict[str, Any] = Field(default_factory=dict)
+    call_options: dict[str, Any] = Field(default_factory=dict)
+    dtype: Dtype = "auto"
+    model_options: ModelOptions = ModelOptions()
+    batch_size: int | None = Field(default=None, ge=1)
+    export_weights: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_no_data(cls, given: Any) -> Any:
+        for name in _OF_DATA:
+            if isinstance(given, Mapping) and name in given:
+                raise InputError(
+                    f"{name} is given, but objective is 'teacher', which looks at no data; leave "
+                    "it out, or give objective: fid"
+                )
+        return given
+
+    @model_validator(mode="after")
+    def _teacher_is_ahead(self) -> Self:
+        scheduler_of(self.solver)
+        if self.teacher.steps <= self.sampling_steps:
+            raise InputError(
+                f"teacher.steps is {self.teacher.steps}, but a teacher has more steps than "
+                f"sampling_steps {self.sampling_steps}; give more"
+            )
+        return self
+
+    # --- what is tuned ----------------------------------------------------------------------------
+
+    @cached_property
+    def source(self) -> TaughtModel:
+        """The pipeline, its scheduler and its teacher."""
+        settings = PipelineSettings(
+            None, self.call_options, scheduler_of(self.solver), self.dtype, self.model_options.given
+        )
+        return TaughtModel(
+            NamedPipeline(self.model, settings, self._on_hub), self.prompt_list, self.teacher.steps,
+            self.teacher.scheduler, self.teacher.distance, self.batch_size,
+        )  # fmt: skip
+
+    @property
+    def _on_hub(self) -> bool:
+        named = isinstance(self.model, str) and self.model not in PRETRAINED
+        return named and is_hub_name(str(self.model))
+
+    @cached_property
+    def prompt_list(self) -> PromptList | None:
+        """The distinct prompts, read from their file once."""
+        return None if self.prompts is None else read_prompts(self.prompts)
+
+    @cached_property
+    def space(self) -> SigmaSpace:
+        """Variables and sigmas."""
+        scheduler = self.source.scheduler
+        flow = is_flow(scheduler)
+        low, high = (_FLOW_ENDS[::-1]) if flow else sigma_range(scheduler)
+        bounds = tuple(to_logsnr(np.array([high, low]), flow=flow).tolist())
+        steps = self.sampling_steps - flow
+        schedule = make_schedule(self.schedule, steps, bounds, self.schedule_options)
+        return SigmaSpace(ScheduleSpace(schedule, steps, bounds), flow)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The schedule's parameters."""
+        return self.space.inner.schedule.variables
+
+    @property
+    def plan(self) -> PairPlan:
+        """How noises are cut into shards."""
+        return PairPlan(self.estimation.shard_size, len(self.prompt_list or ()))
+
+    @property
+    def rounds(self) -> TeacherRounds:
+        """What the driver does."""
+        return TeacherRounds(
+            self.source, self.plan, self.space, self.estimation, self.optimizer, self.comparison
+        )
+
+    def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
+        """Levels in rising order of log-SNR, a gap apart; other parameters as they are."""
+        names = [v.name for v in self.variables]
+        values = np.array([x[name] for name in names])
+        values = np.sort(values) if self.space.inner.has_knots else values
+        found = self.space.inner.schedule.project(values)
+        return dict(zip(names, found.tolist(), strict=True))
+
+    # --- a run ------------------------------------------------------------------------------------
+
+    def init(self, seed: int) -> Arrays:
+        """The schedule's initial parameters; nothing is taught yet."""
+        x = self.space.inner.schedule.init
+        return {
+            "x": x,
+            "x_start": x,
+            "seed_base": seed_base(seed),
+            "taught": np.empty((0, 0), np.float32),
+        }
+
+    def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
+        """Round 0 finds where to begin, each other one makes an update; the last compares."""
+        if round_ == 0:
+            return (yield from self.rounds.begin(state))
+        settled = "settled" in state
+        if round_ <= self.optimizer.updates and not settled:
+            return (yield from self.rounds.update(state))
+        return (yield from self.rounds.end(state, settled=settled))
+
+    def worker(self, device: str) -> TeacherWorker:
+        """Load the pipeline."""
+        return TeacherWorker(self.source, device)
+
+    def planned_rounds(self, state: Arrays) -> int:
+        """The first look, at most so many updates, and the comparison."""
+        return self.optimizer.updates + 2
+
+    def lean(self) -> Self:
+        """Without the comparison at the end."""
+        return self.but(comparison={"samples": 0})
+
+    def evaluation(self, ends: Sequence[Arrays], samples: int | None = None) -> Problem:
+        """The distance at each end's levels."""
+        return TeacherEvaluation(self, ends, self.rounds, samples or self.estimation.samples)
+
+    def evaluation_cost(self) -> Cost:
+        """One list and its teacher, on as many noises as an update has at most."""
+        nfe = self.estimation.samples * self.source.nfe_per_step
+        whole = nfe * (self.sampling_steps + self.teacher.steps)
+        return Cost(whole, whole)
+
+    # --- what is refused, and what is said --------------------------------------------------------
+
+    def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
+        """With the commit that a model of the hub has now."""
+        stored = (before or {}).get("model_options")
+        options = pinned_options(self.model, self.model_options, stored)
+        return self.but(model_options=options)
+
+    def check(self) -> None:
+        """Refuse schedulers that take no list, and what JSON and tokenizers tell."""
+        self.source.check()
+        if self.sampling_steps < 1 + self.space.flow:
+            raise InputError(
+                "sampling_steps is 1, but the first level of flow matching is pure noise, so that "
+                "there is nothing to tune; give 2 or more"
+            )
+
+    def remarks(self) -> list[str]:
+        """Those on the pipeline's files."""
+        return list(self.source.check())
+
+    # --- what is left behind ----------------------------------------------------------------------
+
+    def export(self, state: Arrays, directory: Path) -> None:
+        """`schedule.json` with the call to paste, the pipeline, the comparison, and images."""
+        exporting = Exporting(
+            self.source, self.space, self.sampling_steps, self.comparison, self.export_weights
+        )
+        exporting.write(state, directory)
+
+    def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
+        """`n` images (n, C, H, W) by the stock call with the learned list."""
+        import torch
+
+        _, sampler, _ = self.source.samplers(device)
+        seeds = sample_seeds(seed_base(seed), 0, n)
+        known = self.source.conditions
+        drawn = []
+        for first in range(0, n, _BATCH):
+            part = range(first, min(first + _BATCH, n))
+            conditions = None if known is None else [known[i % len(known)] for i in part]
+            sigmas = np.array(state.get("sigmas", self.space.sigmas(state["x"])))
+            drawn.append(
+                sampler.draw([seeds[i] for i in part], conditions, sigmas, exact=False).images
+            )
+        return torch.cat(drawn)

@@ -1,0 +1,117 @@
+"""The kinds of shards of a schedule that is found by a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raybilevel.problems.base import Shard
+
+Sigmas = tuple[float, ...]
+"""Noise levels that are visited, falling, without the clean image's 0."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Noises, and what is drawn from each.
+
+    Attributes
+    ----------
+    first : the place of the first among the run's noises.
+    seeds : one each.
+    prompts : the place of each one's prompt in the list of prompts; None without prompts.
+    """
+
+    first: int
+    seeds: tuple[int, ...]
+    prompts: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Through:
+    """What samples are drawn through: a list of levels, or a stock sampler.
+
+    Attributes
+    ----------
+    name : what it is called beside others.
+    sigmas : visited; None for a stock sampler.
+    exact : whether they are visited as they are where a stock call would round them.
+    scheduler : {class, options} of the sampler; None for the model's own.
+    steps : of the sampler; 0 of a list.
+    """
+
+    name: str = ""
+    sigmas: Sigmas | None = None
+    exact: bool = False
+    scheduler: Mapping[str, Any] | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Survey(Shard):
+    """What calls visit (rows): `visited` (n, steps) of the schedulers {class, options}.
+
+    And `mu`, nan where the pipeline gives its scheduler none.
+    """
+
+    schedulers: tuple[Mapping[str, Any], ...]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Teach(Shard):
+    """Samples by the teacher (rows): `taught` (n, D) float32."""
+
+    draws: Draws
+
+
+@dataclass(frozen=True)
+class Differences(Shard):
+    """Sums over noises of J'J, J'r and r'r by central differences (one row).
+
+    Attributes
+    ----------
+    centre : levels in the middle of all pairs.
+    pairs : of levels, up and down along each variable.
+    delta : half the distance of a pair.
+    """
+
+    draws: Draws
+    centre: Sigmas
+    pairs: tuple[tuple[Sigmas, Sigmas], ...]
+    delta: float
+
+
+@dataclass(frozen=True)
+class Distances(Shard):
+    """Squared distances to the teacher (rows): `squares` (n, lists)."""
+
+    draws: Draws
+    lists: tuple[Through, ...]
+
+
+@dataclass(frozen=True)
+class Compared(Shard):
+    """The same to the teacher's samples of these noises, drawn here; and evaluations (rows).
+
+    `nfe` (1, subjects) is what a sample of each costs.
+    """
+
+    draws: Draws
+    subjects: tuple[Through, ...]
+
+
+@dataclass(frozen=True)
+class Show(Shard):
+    """Images (rows): `shown` (1, n, C, H, W) uint8."""
+
+    draws: Draws
+    subject: Through
+
+
+@dataclass(frozen=True)
+class Paste(Shard):
+    """What a call is given to visit sigmas (rows): `list` (k,), as it is pasted."""
+
+    sigmas: Sigmas

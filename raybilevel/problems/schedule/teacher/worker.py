@@ -1,0 +1,147 @@
+"""One process's pipeline: draws through lists of levels, and says how far from the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raybilevel.errors import RunError
+from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.problems.base import Output, Shard
+from raybilevel.problems.schedule.teacher.model import TaughtModel
+from raybilevel.problems.schedule.teacher.shards import (
+    Compared,
+    Differences,
+    Distances,
+    Draws,
+    Paste,
+    Show,
+    Sigmas,
+    Survey,
+    Teach,
+    Through,
+)
+
+if TYPE_CHECKING:
+    from raybilevel.lower.sampling.pipelines.sampler import Drawn
+
+
+class TeacherWorker:
+    """Runs the shards of a schedule that is found by a teacher.
+
+    A sample is a row of numbers, divided by the root of how many they are: squared distances are
+    means over them.
+
+    Attributes
+    ----------
+    remarks : on the pipeline that was loaded.
+    """
+
+    def __init__(self, model: TaughtModel, device: str) -> None:
+        self._model = model
+        self._sampler, self._images, self.remarks = model.samplers(device)
+
+    def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
+        """Run one shard: its draws say all that is random about it."""
+        match shard:
+            case Survey():
+                return self._survey(shard)
+            case Teach():
+                return self._teach(shard.draws)
+            case Differences():
+                return self._differences(shard, broadcast["taught"])
+            case Distances():
+                return self._distances(shard, broadcast["taught"])
+        return self._run_last(shard)
+
+    def _run_last(self, shard: Shard) -> Output:
+        """Those of the last round."""
+        match shard:
+            case Compared():
+                return self._compare(shard)
+            case Show():
+                return self._show(shard)
+            case Paste():
+                return self._paste(shard.sigmas)
+        raise AssertionError(f"{type(shard).__name__} is no shard of this problem")
+
+    def _survey(self, shard: Survey) -> Output:
+        visited = self._sampler.spacings(shard.schedulers, shard.steps)
+        mu = self._sampler.lists.given.get("mu", np.nan)
+        return Output(rows={"visited": visited, "mu": np.array([float(mu)])})
+
+    def _paste(self, sigmas: Sigmas) -> Output:
+        (values,) = self._sampler.argument(np.array(sigmas)).values()
+        return Output(rows={"list": np.array(values, float)})
+
+    def _teach(self, draws: Draws) -> Output:
+        taught, nfe = self._drawn(draws, self._model.teacher)
+        return Output(rows={"taught": taught.astype(np.float32)}, nfe=nfe)
+
+    def _differences(self, shard: Differences, taught: np.ndarray) -> Output:
+        centre, nfe = self._drawn(shard.draws, Through(sigmas=shard.centre, exact=True))
+        slopes = []
+        for pair in shard.pairs:
+            (up, first), (down, second) = (
+                self._drawn(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pair
+            )
+            slopes.append((up - down) / (2 * shard.delta))
+            nfe += first + second
+        r, j = centre - _of(shard.draws, taught), np.stack(slopes, axis=-1)  # (n, D), (n, D, d)
+        rows = {
+            "count": np.array([float(len(r))]),
+            "squares": np.array([np.sum(r**2)]),
+            "slopes": np.einsum("nDd,nD->d", j, r)[None],
+            "curvatures": np.einsum("nDd,nDe->de", j, j)[None],
+        }
+        return Output(rows=rows, nfe=nfe)
+
+    def _distances(self, shard: Distances, taught: np.ndarray) -> Output:
+        squares, evaluations = self._squares(shard.draws, shard.lists, _of(shard.draws, taught))
+        return Output(rows={"squares": squares}, nfe=sum(evaluations))
+
+    def _compare(self, shard: Compared) -> Output:
+        taught, nfe = self._drawn(shard.draws, self._model.teacher)
+        squares, evaluations = self._squares(shard.draws, shard.subjects, taught)
+        each = np.array(evaluations, float) / len(shard.draws.seeds)
+        return Output(rows={"squares": squares, "nfe": each[None]}, nfe=nfe + sum(evaluations))
+
+    def _squares(
+        self, draws: Draws, lists: Sequence[Through], taught: np.ndarray
+    ) -> tuple[np.ndarray, list[int]]:
+        """Squared distances (n, lists), and the evaluations of each list."""
+        drawn = [self._drawn(draws, through) for through in lists]
+        squares = [np.sum((samples - taught) ** 2, axis=1) for samples, _ in drawn]
+        return np.stack(squares, axis=1), [nfe for _, nfe in drawn]
+
+    def _show(self, shard: Show) -> Output:
+        drawn = self._draw(shard.draws, shard.subject, images=True)
+        shown = (drawn.images.clamp(0, 1) * 255).round().byte().numpy()
+        return Output(rows={"shown": shown[None]}, nfe=drawn.cost.nfe)
+
+    def _drawn(self, draws: Draws, through: Through) -> tuple[np.ndarray, int]:
+        """Samples (n, D) float64, and their evaluations."""
+        drawn = self._draw(draws, through)
+        rows = drawn.images.flatten(1).double().numpy()
+        if not np.isfinite(rows).all():
+            raise RunError(
+                "samples are not finite: the network or the decoder overflows; try dtype: float32"
+            )
+        return rows / np.sqrt(rows.shape[1]), drawn.cost.nfe
+
+    def _draw(self, draws: Draws, through: Through, *, images: bool = False) -> Drawn:
+        sampler = self._images if images else self._sampler
+        seeds, conditions = draws.seeds, self._conditions(draws)
+        if through.sigmas is None:
+            return sampler.draw_stock(seeds, conditions, through.scheduler, through.steps)
+        return sampler.draw(seeds, conditions, np.array(through.sigmas), exact=through.exact)
+
+    def _conditions(self, draws: Draws) -> Conditions:
+        known: Any = self._model.conditions
+        return None if draws.prompts is None else [known[i] for i in draws.prompts]
+
+
+def _of(draws: Draws, taught: np.ndarray) -> np.ndarray:
+    return taught[draws.first : draws.first + len(draws.seeds)].astype(float)
