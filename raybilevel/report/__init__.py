@@ -24,7 +24,7 @@ def finish(result: Result) -> None:
     shown on the page.
     """
     has_one = result.kind in _REPORTS
-    report = import_module(_REPORTS[result.kind]) if has_one else default
+    report = import_module(_report_of(result)) if has_one else default
     report.draw(result)
     lines, history = report.lines(result), result.get_dataframe()
     result.directory.write(timeline.PICTURE.file, timeline.picture(history))
@@ -35,6 +35,13 @@ def finish(result: Result) -> None:
     table = () if has_one else default.table(history)
     write_page(result.directory, Page(title, lines, pictures, report.WORDS, table))
     print_lines([*lines, ("", f"{result.path}/{FILE}")])
+
+
+def _report_of(result: Result) -> str:
+    """The module of a problem that has one; of schedules that with a teacher has its own."""
+    if result.config.get("objective") == "teacher":
+        return "raybilevel.report.teacher"
+    return _REPORTS[result.kind]
 
 
 def _exported(directory: RunDirectory, known: tuple[Picture, ...]) -> list[Picture]:

@@ -1,8 +1,10 @@
 """Gauss-Newton steps for a mean of squared residuals, from sums over samples alone.
 
 Legend: n samples with residuals r (D,) of d variables u, J = dr/du (D, d). What is minimised is
-f(u) = E|r|^2; its gradient is 2 E[J'r], and 2 E[J'J] stands for its Hessian. Sums of J'J, J'r and
-r'r over samples are all that is needed, however large D is. Steps are damped as Levenberg and
+f(u) = E|r|^2; its gradient is 2 E[J'r], and 2 E[J'J] stands for its Hessian. Sums of J'J and J'r
+over samples are all that is needed, however large D is. Where J is of central differences, column i
+(r+ - r-) / (2 delta), and r is taken as (r+ + r-) / 2 in its product with that column, the gradient
+is just the central difference of f. Steps are damped as Levenberg and
 Marquardt's (Marquardt 1963, J. SIAM 11, 431-441), and kept in a box (Stark & Parker 1995, Comput.
 Stat. 10, 129-141, by scipy's `lsq_linear`).
 """
@@ -24,20 +26,17 @@ class ResidualSums:
     Attributes
     ----------
     count : n.
-    squares : sum of r'r.
     slopes : (d,) sum of J'r.
     curvatures : (d, d) sum of J'J.
     """
 
     count: float
-    squares: float
     slopes: np.ndarray
     curvatures: np.ndarray
 
     def __add__(self, other: ResidualSums) -> ResidualSums:
         return ResidualSums(
             self.count + other.count,
-            self.squares + other.squares,
             self.slopes + other.slopes,
             self.curvatures + other.curvatures,
         )
@@ -45,19 +44,13 @@ class ResidualSums:
     def __sub__(self, other: ResidualSums) -> ResidualSums:
         return ResidualSums(
             self.count - other.count,
-            self.squares - other.squares,
             self.slopes - other.slopes,
             self.curvatures - other.curvatures,
         )
 
     @property
-    def value(self) -> float:
-        """Mean of r'r."""
-        return self.squares / self.count
-
-    @property
     def gradient(self) -> np.ndarray:
-        """(d,) of that mean."""
+        """(d,) of the mean of r'r."""
         return 2 * self.slopes / self.count
 
     def changes(self, steps: np.ndarray) -> np.ndarray:

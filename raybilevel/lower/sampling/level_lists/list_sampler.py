@@ -75,6 +75,32 @@ class ListSampler:
                 found.append(self.visits({"num_inference_steps": steps}).sigmas)
         return np.array(found)
 
+    def steps_for(self, choice: Mapping[str, Any], evaluations: int) -> int:
+        """Steps of a call by another scheduler that cost at most so many evaluations; 0 for none.
+
+        None too where levels repeat, as of many steps whole timesteps do, and where the pipeline
+        cannot call that scheduler.
+        """
+        with self._by(choice):
+            for steps in range(evaluations, 0, -1):
+                try:
+                    seen = self.visits({"num_inference_steps": steps})
+                except (TypeError, ValueError):  # what pipelines and schedulers say it by
+                    return 0
+                if len(seen.timesteps) <= evaluations:
+                    return steps if self._falls(seen, steps) else 0
+        return 0
+
+    def _falls(self, seen: Visited, steps: int) -> bool:
+        """Whether there is a level of its own at each step, and all are among training's."""
+        within = 0 <= seen.timesteps.min() <= seen.timesteps.max() <= self._trained
+        differ = len(np.unique(seen.timesteps)) >= steps and np.all(np.diff(seen.sigmas) < 0)
+        return bool(within and differ)
+
+    @property
+    def _trained(self) -> int:
+        return int(self._own.config.num_train_timesteps)
+
     def argument(self, sigmas: np.ndarray) -> GivenList:
         """What the pipeline's call is given to visit sigmas (k,), or the nearest that there are.
 
@@ -87,13 +113,21 @@ class ListSampler:
         asked = np.asarray(sigmas)
         if self.lists.taken.whole:
             asked = self.lists.sigmas_at(np.array(given["timesteps"]))
-        seen = self.visits(given).sigmas
-        if len(seen) != len(asked) or not np.allclose(seen, asked, rtol=_APART):
+        self._check_visited(asked, self.visits({"num_inference_steps": len(asked), **given}))
+        return given
+
+    def _check_visited(self, asked: np.ndarray, seen: Visited) -> None:
+        if len(seen.sigmas) != len(asked) or not np.allclose(seen.sigmas, asked, rtol=_APART):
             raise InputError(
                 f"{self._named} does not visit the levels that its call is given: asked for "
-                f"{_said(asked)}, it visits {_said(seen)}; give another scheduler"
+                f"{_said(asked)}, it visits {_said(seen.sigmas)}; give another scheduler"
             )
-        return given
+        levels = seen.timesteps / self._trained
+        if self.lists.flow and not np.allclose(levels, asked, atol=_APART):
+            raise InputError(
+                f"{self._named} is a {type(self._batches.pipeline).__name__}, which tells its "
+                "network other timesteps than those of the list; give another pipeline"
+            )
 
     def draw(
         self, seeds: Sequence[int], conditions: Conditions, sigmas: np.ndarray, *, exact: bool

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow
-from raybilevel.lower.sampling.level_lists.taken import TWICE
-from raybilevel.lower.sampling.pipelines.loading import scheduler_like
 
 Choice = dict[str, Any]
 """{class, options}: a scheduler, made of the config of a model's own."""
@@ -78,31 +75,3 @@ def spacings_of(made: str, own: Any) -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {} if "timestep_spacing" in taken else {"own": {}}
     known |= {n: o for n, o in _SPACINGS.items() if set(o) <= set(taken)}
     return {name: {**plain, **options} for name, options in known.items()}
-
-
-def steps_for(own: Any, choice: Mapping[str, Any], evaluations: int, mu: float | None) -> int:
-    """Steps of a sampler that cost at most so many evaluations, as near as it gets; 0 for none.
-
-    0 too where its levels repeat: of many steps whole timesteps do.
-
-    Parameters
-    ----------
-    mu : that the pipeline gives it, where the shift depends on the image's size.
-    """
-    scheduler = scheduler_like(own, choice)
-    dynamic = scheduler.config.get("use_dynamic_shifting", False)
-    for steps in range(evaluations, 0, -1):
-        scheduler.set_timesteps(steps, **({"mu": mu} if dynamic else {}))
-        if len(scheduler.timesteps) <= evaluations:
-            return steps if _all_different(scheduler) else 0
-    return 0
-
-
-def _all_different(scheduler: Any) -> bool:
-    """Whether timesteps are within training's, and levels fall at every one."""
-    sigmas, timesteps = getattr(scheduler, "sigmas", None), scheduler.timesteps
-    if timesteps.min() < 0 or timesteps.max() > scheduler.config.num_train_timesteps:
-        return False
-    if sigmas is None or type(scheduler).__name__ in TWICE:
-        return True
-    return bool((sigmas.diff() < 0).all())

@@ -30,10 +30,12 @@ class Visited:
     Attributes
     ----------
     sigmas : (k,) that would have been visited.
+    timesteps : (m,) that the network would have been told.
     given : what `set_timesteps` was given besides a number of steps, a list and a device.
     """
 
     sigmas: np.ndarray
+    timesteps: np.ndarray
     given: Mapping[str, Any]
 
 
@@ -54,7 +56,8 @@ def visits(scheduler: Any, call: Callable[[], Any]) -> Visited:
     def watched(set_timesteps: Callable[..., None], args: Any, kwargs: dict[str, Any]) -> None:
         set_timesteps(*args, **kwargs)
         given = {name: value for name, value in kwargs.items() if name not in _ASKED}
-        seen.append(Visited(visited_by(scheduler), given))
+        told = scheduler.timesteps.double().cpu().numpy()
+        seen.append(Visited(visited_by(scheduler), told, given))
         raise _Seen
 
     with _in_place(scheduler, watched), suppress(_Seen):

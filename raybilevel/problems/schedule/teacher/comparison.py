@@ -7,20 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.lower.sampling.level_lists.stock import steps_for, stock_samplers
+from raybilevel.lower.sampling.level_lists.stock import Choice, stock_samplers
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
 from raybilevel.problems.schedule.teacher.shards import Through
 from raybilevel.problems.schedule.teacher.update import mean_of
 
 LEARNED = "learned"
-COLUMNS = ("nfe", "distance", "distance_se", "gap", "gap_se")
-"""Of each subject: evaluations a sample, mean squared distance to the teacher, and the gap: the
-learned list's minus the subject's, on the same noises; with standard errors."""
+COLUMNS = ("nfe", "distance", "distance_se", "distance_median", "gap", "gap_se")
+"""Of each subject: evaluations a sample; mean squared distance to the teacher, and its median, as
+few samples that go elsewhere than the teacher's can make up the mean; and the gap: the learned
+list's mean minus the subject's, on the same noises. With standard errors."""
+
+
+def rival_choices(model: TaughtModel, comparison: TeacherComparison) -> dict[str, Choice]:
+    """Stock samplers by name, as {class, options}."""
+    return stock_samplers(model.scheduler, every_spacing=comparison.rivals == "all")
 
 
 def subjects(
-    model: TaughtModel, steps: int, comparison: TeacherComparison, mu: float
+    model: TaughtModel, steps: int, comparison: TeacherComparison, rival_steps: np.ndarray
 ) -> list[Through]:
     """What a learned list of `steps` levels is compared with: stock samplers.
 
@@ -29,16 +35,14 @@ def subjects(
 
     Parameters
     ----------
-    mu : that the pipeline gives its scheduler; nan where it gives none.
+    rival_steps : of each of `rival_choices`, 0 for those that are left out.
     """
-    own = model.scheduler
-    every = comparison.rivals == "all"
-    choices = stock_samplers(own, every_spacing=every)
-    found = {
-        name: steps_for(own, choice, model.evaluations(steps), None if np.isnan(mu) else mu)
-        for name, choice in choices.items()
-    }
-    rivals = [Through(n, scheduler=choices[n], steps=count) for n, count in found.items() if count]
+    choices = rival_choices(model, comparison)
+    rivals = [
+        Through(name, scheduler=choice, steps=int(count))
+        for (name, choice), count in zip(choices.items(), rival_steps, strict=True)
+        if count
+    ]
     more = [Through(f"own, {count} steps", steps=count) for count in comparison.steps]
     return [Through("own", steps=steps), *rivals, *more]
 
@@ -48,7 +52,7 @@ def compared(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     squares = rows["squares"]
     return np.array(
         [
-            [nfe, *mean_of(mine), *mean_of(squares[:, 0] - mine)]
+            [nfe, *mean_of(mine), float(np.median(mine)), *mean_of(squares[:, 0] - mine)]
             for nfe, mine in zip(rows["nfe"][0], squares.T, strict=True)
         ]
     )

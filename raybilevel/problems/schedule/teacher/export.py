@@ -36,14 +36,9 @@ class Exporting:
     export_weights: bool
 
     def write(self, state: Arrays, directory: Path) -> None:
-        """Write `schedule.json`; and where the run came to its end, all the rest.
-
-        `pipeline/` is the stock pipeline, whose `call.json` has the list.
-        """
+        """Write `schedule.json`, the pipeline with the list in `call.json`, and the comparison."""
         said = json.dumps(self._schedule(state), indent=2)
         (directory / FILE).write_text(said + "\n", encoding="utf-8")
-        if "list" not in state:
-            return
         pipeline = self.source.pipeline
         options = {**pipeline.settings.call_options, **self._list(state)}
         pasted = replace(pipeline, settings=replace(pipeline.settings, call_options=options))
@@ -54,11 +49,11 @@ class Exporting:
     def _schedule(self, state: Arrays) -> dict[str, Any]:
         """The list by itself, its call, and what it is for: levels belong to their sampler."""
         settings, scheduler = self.source.pipeline.settings, self.source.scheduler
-        found = self._list(state) if "list" in state else {}
+        found = self._list(state)
         return {
             **found,
             "call": _call({**settings.call_options, **found}),
-            "sigmas_visited": list(state.get("sigmas", self.space.sigmas(state["x"]))),
+            "sigmas_visited": self._sigmas(state).tolist(),
             "sigmas_before": list(self.space.sigmas(state["x_start"])),
             "key": {
                 "model": self.source.pipeline.spec,
@@ -72,12 +67,14 @@ class Exporting:
 
     def _list(self, state: Arrays) -> dict[str, list[float]]:
         """The argument that the call is given."""
-        taken = self.source.lists.taken
-        values = state["list"].tolist()
-        return {taken.argument: [int(v) for v in values] if taken.whole else values}
+        return self.source.lists(float(state["mu"])).argument(self._sigmas(state))
+
+    def _sigmas(self, state: Arrays) -> np.ndarray:
+        """The levels that were found; real-valued ones where the run did not come to its end."""
+        return np.asarray(state.get("sigmas", self.space.sigmas(state["x"])))
 
     def _write_comparison(self, state: Arrays, directory: Path) -> None:
-        listed = subjects(self.source, self.steps, self.comparison, float(state["mu"]))
+        listed = subjects(self.source, self.steps, self.comparison, state["rival_steps"])
         table = frame(state["comparison"], [LEARNED, *(subject.name for subject in listed)])
         table.to_parquet(directory / "comparison.parquet")
         (directory / "samples").mkdir()

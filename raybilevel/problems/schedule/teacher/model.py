@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_lists.lists import SchedulerLists
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow
@@ -88,10 +90,14 @@ class TaughtModel:
         asked = self.pipeline.settings.scheduler
         return own if asked is None else scheduler_like(own, asked)
 
-    @cached_property
-    def lists(self) -> SchedulerLists:
-        """How the scheduler is given a list, but for what the pipeline gives it besides."""
-        return SchedulerLists(self.scheduler)
+    def lists(self, mu: float) -> SchedulerLists:
+        """How the scheduler is given a list.
+
+        Parameters
+        ----------
+        mu : that the pipeline gives it besides; nan where it gives none.
+        """
+        return SchedulerLists(self.scheduler, {} if np.isnan(mu) else {"mu": mu})
 
     def evaluations(self, steps: int) -> int:
         """Steps of a sampler of the first order that cost as many evaluations as `steps` levels."""
@@ -114,9 +120,16 @@ class TaughtModel:
             `NamedPipeline.check` raises.
         """
         remarks = self.pipeline.check(self.named, self.conditions)
-        if why := why_no_list(self.scheduler):
+        scheduler, described = self.scheduler, self.pipeline.described()
+        if why := why_no_list(scheduler):
             raise InputError(f"solver: {why}")
-        name = type(self.scheduler).__name__
+        name = type(scheduler).__name__
+        if described is not None and TAKEN[name].argument not in described.call.parameters:
+            raise InputError(
+                f"{self.named} is a {described.made.__name__}, whose call takes no "
+                f"{TAKEN[name].argument}, so that no list of noise levels reaches its scheduler; "
+                "give a pipeline whose call does"
+            )
         if TAKEN[name].resamples:
             raise InputError(
                 f"solver: {name} adds noise of its own at its steps, so that samples of the same "

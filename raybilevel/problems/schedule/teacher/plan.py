@@ -44,12 +44,12 @@ class PairPlan:
         return Stage(tuple(Teach(d) for d in self._cut(seed_base, first, until)))
 
     def differences(
-        self, state: Arrays, centre: Sigmas, pairs: Sequence[tuple[Sigmas, Sigmas]], delta: float
+        self, state: Arrays, pairs: Sequence[tuple[Sigmas, Sigmas]], delta: float
     ) -> Stage:
         """Slopes of all noises that the state's teacher has been asked for."""
         taught = state["taught"]
         cut = self._cut(state["seed_base"], 0, len(taught))
-        shards = tuple(Differences(d, centre, tuple(pairs), delta) for d in cut)
+        shards = tuple(Differences(d, tuple(pairs), delta) for d in cut)
         return Stage(shards, {"taught": taught})
 
     def distances(self, state: Arrays, lists: Sequence[Through]) -> Stage:

@@ -81,9 +81,7 @@ class TeacherSchedule(Settings, Problem):
 
     said_as: ClassVar[str | None] = "SamplingSchedule"
     registered_as: ClassVar[str | None] = "sampling_schedule"
-    resumable: ClassVar[frozenset[str]] = frozenset(
-        {"comparison.samples", "comparison.rivals", "comparison.steps"}
-    )
+    resumable: ClassVar[frozenset[str]] = frozenset({"comparison.samples", "comparison.steps"})
 
     model: str | Callable[..., Any]
     objective: Literal["teacher"]
@@ -191,6 +189,8 @@ class TeacherSchedule(Settings, Problem):
             "x": x,
             "x_start": x,
             "seed_base": seed_base(seed),
+            "mu": np.array(np.nan),
+            "rival_steps": np.empty(0, int),
             "taught": np.empty((0, 0), np.float32),
         }
 

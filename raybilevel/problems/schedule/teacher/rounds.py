@@ -10,7 +10,12 @@ import numpy as np
 
 from raybilevel.lower.sampling.level_lists.stock import spacings_of
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop, Update
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, compared, subjects
+from raybilevel.problems.schedule.teacher.comparison import (
+    LEARNED,
+    compared,
+    rival_choices,
+    subjects,
+)
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.plan import PairPlan
 from raybilevel.problems.schedule.teacher.settings import (
@@ -18,7 +23,7 @@ from raybilevel.problems.schedule.teacher.settings import (
     PairedEstimation,
     TeacherComparison,
 )
-from raybilevel.problems.schedule.teacher.shards import Paste, Survey, Through
+from raybilevel.problems.schedule.teacher.shards import Survey, Through, Visit
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.problems.schedule.teacher.update import Slopes, Trial
 from raybilevel.problems.schedule.teacher.whole import whole_lists
@@ -61,13 +66,18 @@ class TeacherRounds:
             {"class": made, "options": options}
             for options in spacings_of(made, self.model.scheduler).values()
         )
-        survey = yield Stage((Survey(choices, self.steps),))
+        rivals = tuple(rival_choices(self.model, self.comparison).values())
+        evaluations = self.model.evaluations(self.steps)
+        survey = yield Stage((Survey(choices, self.steps, rivals, evaluations),))
         state = yield from self.taught(state, self.estimation.first_samples)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
         trial = yield from self.tried(state, [state["x"], *points])
         x = [state["x"], *points][trial.best]
-        begun = state | {"x": x, "x_start": x, "mu": survey.rows["mu"][0]}
-        return Update(begun, self.row(x, trial.value(trial.best), len(state["taught"])))
+        known = {"mu": survey.rows["mu"][0], "rival_steps": survey.rows["rival_steps"]}
+        return Update(
+            state | known | {"x": x, "x_start": x},
+            self.row(x, trial.value(trial.best), len(state["taught"])),
+        )
 
     def taught(self, state: Arrays, noises: int) -> Generator[Stage, Output, Arrays]:
         """The state with the teacher's samples of so many noises."""
@@ -107,8 +117,7 @@ class TeacherRounds:
         pairs = self.space.pairs(state["x"])
         ups, downs = pairs.points[0::2], pairs.points[1::2]
         around = [(self.space.at(u), self.space.at(v)) for u, v in zip(ups, downs, strict=True)]
-        centre = self.space.at(pairs.centre)
-        found = yield self.plan.differences(state, centre, around, pairs.delta)
+        found = yield self.plan.differences(state, around, pairs.delta)
         return Slopes.of(found.rows)
 
     # --- the end ----------------------------------------------------------------------------------
@@ -117,10 +126,10 @@ class TeacherRounds:
         """Find whole timesteps where there must be some; compare; and say how it ended."""
         slopes = yield from self.slopes(state)
         sigmas = self.space.sigmas(state["x"])
-        if self.model.lists.taken.whole:
+        if self.model.lists(float(state["mu"])).taken.whole:
             sigmas = yield from self.whole(state, slopes)
-        pasted = yield Stage((Paste(tuple(sigmas)),))
-        state = state | {"sigmas": np.array(sigmas), "list": pasted.rows["list"]}
+        yield Stage((Visit(tuple(sigmas)),))
+        state = state | {"sigmas": np.array(sigmas)}
         learned = Through(LEARNED, tuple(sigmas))
         found = yield self.plan.distances(state, [learned])
         value = Trial(found.rows["squares"]).value(0)
@@ -134,7 +143,8 @@ class TeacherRounds:
 
     def whole(self, state: Arrays, slopes: Slopes) -> Generator[Stage, Output, tuple[float, ...]]:
         """The best of the whole timesteps near x, on all noises that there are."""
-        lists = whole_lists(self.space, self.model.lists, state["x"], slopes.sums)
+        known = self.model.lists(float(state["mu"]))
+        lists = whole_lists(self.space, known, state["x"], slopes.sums)
         found = yield self.plan.distances(state, [Through(sigmas=sigmas) for sigmas in lists])
         return lists[Trial(found.rows["squares"]).best]
 
@@ -142,7 +152,7 @@ class TeacherRounds:
         self, state: Arrays, learned: Through
     ) -> Generator[Stage, Output, tuple[Arrays, tuple[float, float], int]]:
         """The learned list beside stock samplers, on noises that nothing was tuned on."""
-        listed = [learned, *subjects(self.model, self.steps, self.comparison, float(state["mu"]))]
+        listed = [learned, *subjects(self.model, self.steps, self.comparison, state["rival_steps"])]
         samples, seeds = self.comparison.samples, state["seed_base"]
         drawn = yield self.plan.compare(seeds, samples, listed)
         table = compared(drawn.rows)

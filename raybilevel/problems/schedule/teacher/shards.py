@@ -52,11 +52,14 @@ class Through:
 class Survey(Shard):
     """What calls visit (rows): `visited` (n, steps) of the schedulers {class, options}.
 
-    And `mu`, nan where the pipeline gives its scheduler none.
+    And `mu`, nan where the pipeline gives its scheduler none; and `rival_steps` (m,) of `rivals`,
+    with which a call costs at most so many `evaluations`, 0 for those that it cannot have.
     """
 
     schedulers: tuple[Mapping[str, Any], ...]
     steps: int
+    rivals: tuple[Mapping[str, Any], ...]
+    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,15 @@ class Teach(Shard):
 
 @dataclass(frozen=True)
 class Differences(Shard):
-    """Sums over noises of J'J, J'r and r'r by central differences (one row).
+    """Sums over noises of J'J and J'r by central differences (one row).
 
     Attributes
     ----------
-    centre : levels in the middle of all pairs.
     pairs : of levels, up and down along each variable.
     delta : half the distance of a pair.
     """
 
     draws: Draws
-    centre: Sigmas
     pairs: tuple[tuple[Sigmas, Sigmas], ...]
     delta: float
 
@@ -111,7 +112,7 @@ class Show(Shard):
 
 
 @dataclass(frozen=True)
-class Paste(Shard):
-    """What a call is given to visit sigmas (rows): `list` (k,), as it is pasted."""
+class Visit(Shard):
+    """Nothing, if a call that is given the list visits these sigmas; else the run ends."""
 
     sigmas: Sigmas

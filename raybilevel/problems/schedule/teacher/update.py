@@ -39,10 +39,10 @@ class Slopes:
     @classmethod
     def of(cls, rows: Mapping[str, np.ndarray]) -> Slopes:
         """Of the rows of `Differences` shards."""
-        columns = (rows[name] for name in ("count", "squares", "slopes", "curvatures"))
+        columns = (rows[name] for name in ("count", "slopes", "curvatures"))
         parts = [
-            ResidualSums(float(n), float(squares), slopes, curvatures)
-            for n, squares, slopes, curvatures in zip(*columns, strict=True)
+            ResidualSums(float(n), slopes, curvatures)
+            for n, slopes, curvatures in zip(*columns, strict=True)
         ]
         gradient, se = jackknife(lambda total: total.gradient, parts)
         return cls(reduce(add, parts), gradient, se)

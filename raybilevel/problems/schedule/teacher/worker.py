@@ -16,12 +16,11 @@ from raybilevel.problems.schedule.teacher.shards import (
     Differences,
     Distances,
     Draws,
-    Paste,
     Show,
-    Sigmas,
     Survey,
     Teach,
     Through,
+    Visit,
 )
 
 if TYPE_CHECKING:
@@ -63,37 +62,33 @@ class TeacherWorker:
                 return self._compare(shard)
             case Show():
                 return self._show(shard)
-            case Paste():
-                return self._paste(shard.sigmas)
+            case Visit():
+                self._sampler.argument(np.array(shard.sigmas))
+                return Output()
         raise AssertionError(f"{type(shard).__name__} is no shard of this problem")
 
     def _survey(self, shard: Survey) -> Output:
         visited = self._sampler.spacings(shard.schedulers, shard.steps)
         mu = self._sampler.lists.given.get("mu", np.nan)
-        return Output(rows={"visited": visited, "mu": np.array([float(mu)])})
-
-    def _paste(self, sigmas: Sigmas) -> Output:
-        (values,) = self._sampler.argument(np.array(sigmas)).values()
-        return Output(rows={"list": np.array(values, float)})
+        rivals = [self._sampler.steps_for(rival, shard.evaluations) for rival in shard.rivals]
+        rows = {"visited": visited, "mu": np.array([float(mu)]), "rival_steps": np.array(rivals)}
+        return Output(rows=rows)
 
     def _teach(self, draws: Draws) -> Output:
         taught, nfe = self._drawn(draws, self._model.teacher)
         return Output(rows={"taught": taught.astype(np.float32)}, nfe=nfe)
 
     def _differences(self, shard: Differences, taught: np.ndarray) -> Output:
-        centre, nfe = self._drawn(shard.draws, Through(sigmas=shard.centre, exact=True))
-        slopes = []
-        for pair in shard.pairs:
-            (up, first), (down, second) = (
-                self._drawn(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pair
-            )
-            slopes.append((up - down) / (2 * shard.delta))
-            nfe += first + second
-        r, j = centre - _of(shard.draws, taught), np.stack(slopes, axis=-1)  # (n, D), (n, D, d)
+        sides, nfe = [], 0
+        for levels in (sigmas for pair in shard.pairs for sigmas in pair):
+            drawn, spent = self._drawn(shard.draws, Through(sigmas=levels, exact=True))
+            sides.append(drawn - _of(shard.draws, taught))
+            nfe += spent
+        ups, downs = np.stack(sides[0::2], axis=-1), np.stack(sides[1::2], axis=-1)  # (n, D, d)
+        j, r = (ups - downs) / (2 * shard.delta), (ups + downs) / 2
         rows = {
-            "count": np.array([float(len(r))]),
-            "squares": np.array([np.sum(r**2)]),
-            "slopes": np.einsum("nDd,nD->d", j, r)[None],
+            "count": np.array([float(len(j))]),
+            "slopes": np.einsum("nDd,nDd->d", j, r)[None],
             "curvatures": np.einsum("nDd,nDe->de", j, j)[None],
         }
         return Output(rows=rows, nfe=nfe)

@@ -1,0 +1,247 @@
+"""A schedule with a teacher, on mnist-sd: rounds, what they promise, what is left behind."""
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+pytest.importorskip(
+    "transformers", reason="text models need the extra 'text', with which CI runs these tests apart"
+)
+
+from diffusers import DiffusionPipeline
+from lower.sampling.pipelines.tiny_pipelines import save
+
+from raybilevel import RunConfig, SamplingSchedule, ScalingConfig, config_file
+from raybilevel.config_file import Config
+from raybilevel.errors import InputError
+from raybilevel.lower.sampling.pipelines.loading import scheduler_like
+from raybilevel.problems.base import Status
+from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
+from raybilevel.problems.schedule.teacher.update import Slopes
+from raybilevel.runtime.checkpoints import Checkpoints
+from raybilevel.runtime.client import drive
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.runtime.run_spec import RunSpec
+from raybilevel.runtime.storage import RunDirectory
+
+EULER = {"class": "EulerDiscreteScheduler", "options": {"timestep_spacing": "trailing"}}
+PROMPTS = ("a thin three", "a thick seven", "a thin zero")
+SMALL = {
+    "model": "mnist-sd", "objective": "teacher", "sampling_steps": 3, "prompts": PROMPTS,
+    "solver": EULER, "teacher": {"steps": 12}, "call_options": {"guidance_scale": 3.0},
+    "estimation": {"samples": 8, "first_samples": 4, "shard_size": 2},
+    "optimizer": {"updates": 3}, "comparison": {"samples": 16},
+}  # fmt: skip
+
+
+def tuning(**changes):
+    return SamplingSchedule(**SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def ended():
+    return run_locally(tuning(), RunConfig(seed=3))
+
+
+@pytest.fixture(scope="module")
+def exported(ended, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("exported")
+    tuning().export(ended[0].state, directory)
+    return directory
+
+
+def test_a_schedule_with_a_teacher_is_a_sampling_schedule_in_yaml(tmp_path):
+    problem = tuning()
+    assert isinstance(problem, TeacherSchedule)
+    written = config_file.dump(Config(problem, ScalingConfig(), RunConfig()))
+    (tmp_path / "config.yaml").write_text(written)
+    read = config_file.read(tmp_path / "config.yaml")
+    assert read.kind == "sampling_schedule"
+    assert read.problem == problem == pickle.loads(pickle.dumps(problem))
+
+
+def test_each_update_goes_down_on_the_noises_that_it_saw(ended):
+    run, rows = ended
+    assert rows[-1]["upper_loss"] < 0.7 * rows[0]["upper_loss"]
+    assert [rows[i]["noises"] for i in (0, -1)] == [4, 8]
+    assert run.stop.status in (Status.CONVERGED, Status.BUDGET, Status.AT_BOUND)
+
+
+def test_slopes_are_those_of_the_mean_square(ended):
+    """J'r is the central difference of the mean itself, on the same noises."""
+    problem, state = tuning(), ended[0].state
+    rounds, worker = problem.rounds, problem.worker("cpu")
+
+    def done(generator):
+        stage = next(generator)
+        outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
+        rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
+        try:
+            generator.send(type(outputs[0])(rows=rows))
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("one stage was enough")
+
+    slopes = done(rounds.slopes(state))
+    assert isinstance(slopes, Slopes)
+    pairs = problem.space.pairs(state["x"])
+    points = [problem.space.inner.from_unit(u) for u in pairs.points]
+    means = done(rounds.tried(state, points)).squares.mean(axis=0)
+    found = (means[0::2] - means[1::2]) / (2 * pairs.delta)
+    np.testing.assert_allclose(slopes.gradient, found, rtol=1e-4, atol=1e-6 * np.abs(found).max())
+
+
+def test_the_list_is_pasted_into_a_stock_call_that_draws_our_images(ended, exported):
+    said = json.loads((exported / "schedule.json").read_text())
+    assert said["call"] == f"pipe(prompt, guidance_scale=3.0, sigmas={said['sigmas']})"
+    assert said["sigmas"][-1] == 0
+    assert said["sigmas_visited"] == said["sigmas"][:-1]
+    assert said["key"]["scheduler"] == "EulerDiscreteScheduler"
+
+    call = json.loads((exported / "pipeline" / "call.json").read_text())["call"]
+    assert call == {"guidance_scale": 3.0, "sigmas": said["sigmas"]}
+    stock = DiffusionPipeline.from_pretrained(exported / "pipeline")
+    stock.set_progress_bar_config(disable=True)
+    ours = tuning().samples(ended[0].state, 2, 9, "cpu")
+    seeds = worker_seeds(2, 9)
+    for i, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        image = stock(PROMPTS[i], generator=generator, output_type="np", **call).images[0]
+        np.testing.assert_allclose(image.transpose(2, 0, 1), ours[i].numpy(), atol=1e-4)
+
+
+def worker_seeds(count, seed):
+    from raybilevel.problems.seeds import sample_seeds, seed_base
+
+    return sample_seeds(seed_base(seed), 0, count)
+
+
+def test_the_comparison_has_stock_samplers_on_the_same_noises(exported):
+    table = pd.read_parquet(exported / "comparison.parquet")
+    assert table["subject"][0] == "learned"
+    assert {"own", "dpm++ 2m trailing", "unipc 2 trailing", "euler trailing"} <= set(
+        table["subject"]
+    )
+    assert np.isfinite(table.drop(columns="subject")).all(axis=None)
+    assert (table["nfe"] <= table["nfe"][0]).all()
+    gaps = table["distance"][0] - table["distance"]
+    np.testing.assert_allclose(table["gap"], gaps, atol=1e-12)
+    assert sorted(p.name for p in (exported / "samples").iterdir()) == [
+        "best-stock.png", "learned.png", "teacher.png",
+    ]  # fmt: skip
+
+
+def test_the_objective_at_given_levels_is_that_of_the_stock_call(ended):
+    """A teacher and a list by diffusers alone: the mean of squared differences of latents."""
+    problem = tuning()
+    end = {"x": ended[0].state["x"]}
+    run, (row,) = run_locally(problem.evaluation([end, end], samples=4), RunConfig(seed=3))
+    assert run.state["scores"][0] == run.state["scores"][1] == row["upper_loss"]
+    stock = DiffusionPipeline.from_pretrained(problem.source.pipeline.files)
+    stock.set_progress_bar_config(disable=True)
+    sigmas = [*problem.space.sigmas(end["x"]), 0.0]
+    found = []
+    for draws in (shard.draws for shard in problem.plan.teach(run.state["seed_base"], 0, 4).shards):
+        for seed, prompt in zip(draws.seeds, draws.prompts, strict=True):
+
+            def latents(scheduler, seed=seed, prompt=prompt, **given):
+                stock.scheduler = scheduler_like(stock.scheduler, scheduler)
+                generator = torch.Generator().manual_seed(seed)
+                return stock(
+                    PROMPTS[prompt], guidance_scale=3.0, generator=generator,
+                    output_type="latent", **given,
+                ).images  # fmt: skip
+
+            teacher = latents(
+                {"class": "DPMSolverMultistepScheduler",
+                 "options": {"timestep_spacing": "trailing"}}, num_inference_steps=12,
+            )  # fmt: skip
+            found.append(float((latents(EULER, sigmas=sigmas) - teacher).square().mean()))
+    assert row["upper_loss"] == pytest.approx(np.mean(found), rel=1e-3)
+
+
+def test_bits_do_not_depend_on_workers_or_drivers(ended, tmp_path, cluster):
+    """One worker, then another driver with two, against none."""
+    for workers, rounds in ((1, 2), (2, None)):
+        run = RunConfig(name="run", storage_path=str(tmp_path), seed=3, max_rounds=rounds)
+        drive(RunSpec(tuning(), ScalingConfig(num_workers=workers), run, "run"), lambda _: None)
+    state = Checkpoints(RunDirectory(str(tmp_path), "run")).read().state
+    assert {"x", "taught", "sigmas", "comparison", "shown"} <= state.keys()
+    for name, value in ended[0].state.items():
+        assert state[name].tobytes() == value.tobytes(), name
+
+
+def test_whole_timesteps_are_the_best_of_those_near(tmp_path):
+    problem = tuning(solver="dpm++", optimizer={"updates": 1}, comparison={"samples": 0})
+    run, rows = run_locally(problem, RunConfig(seed=3))
+    problem.export(run.state, tmp_path)
+    said = json.loads((tmp_path / "schedule.json").read_text())
+    assert all(isinstance(t, int) for t in said["timesteps"])
+    assert len(set(said["timesteps"])) == 3
+    known = problem.source.lists(np.nan)
+    np.testing.assert_array_equal(said["sigmas_visited"], known.sigmas_at(said["timesteps"]))
+    exact = np.array(problem.space.sigmas(run.state["x"]))
+    moved = np.abs(np.array(said["timesteps"]) - known.timesteps(exact))
+    assert moved.max() <= 1
+    assert rows[-1]["upper_loss"] > 0
+
+
+def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
+    directory = save(tmp_path / "flux", "Flux")
+    problem = SamplingSchedule(
+        model=str(directory), objective="teacher", sampling_steps=3, prompts=["a red cat"],
+        teacher={"steps": 6}, optimizer={"updates": 1}, comparison={"samples": 16},
+        estimation={"samples": 4, "first_samples": 4, "shard_size": 2},
+        call_options={"height": 16, "width": 16},
+    )  # fmt: skip
+    problem.check()
+    assert [v.name for v in problem.variables] == ["logsnr_0", "logsnr_1"]
+    run, _ = run_locally(problem, RunConfig(seed=1))
+    ends = [{"x": run.state[x]} for x in ("x_start", "x")]
+    before, after = run_locally(problem.evaluation(ends), RunConfig(seed=1))[0].state["scores"]
+    assert after < before
+    problem.export(run.state, tmp_path)
+    said = json.loads((tmp_path / "schedule.json").read_text())
+    assert said["sigmas"][0] == said["sigmas_visited"][0] == 1
+    assert len(said["sigmas"]) == 3
+    assert said["sigmas"] != said["sigmas_visited"]  # the shift is undone
+    rivals = set(pd.read_parquet(tmp_path / "comparison.parquet")["subject"])
+    assert "flow euler karras" in rivals
+    assert not any("heun" in name for name in rivals)  # which Flux's call cannot have
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"solver": None}, "^solver: DDIMScheduler takes no list of noise levels; take EulerDisc"),
+        ({"solver": "ddim"}, "^solver: DDIMScheduler takes no list of noise levels; take EulerDi"),
+        ({"solver": {"class": "DDPMScheduler"}}, "^solver: DDPMScheduler adds noise of its own"),
+        ({"solver": "euler"}, "^solver is 'euler', but with objective 'teacher' it is {class, op"),
+        ({"solver": {"class": "Nowhere"}}, "^scheduler.class is 'Nowhere', but diffusers"),
+        ({"teacher": {"steps": 3}}, "^teacher.steps is 3, but a teacher has more steps than samp"),
+        ({"prompts": None}, "prompts"),
+        ({"data": "digits"}, "^data is given, but objective is 'teacher', which looks at no data"),
+        ({"model": len}, "^model .* is a function's, but the noise levels of its scheduler"),
+        ({"estimation": {"samples": 2}}, "^estimation.samples is 2, below first_samples 16; it"),
+        ({"estimation": {"shard_size": 16}}, "^estimation.shard_size is 16, but errors come from"),
+        ({"comparison": {"samples": 3}}, "^comparison.samples is 3; it must be at least 16, or 0"),
+        ({"sampling_steps": 0}, "^SamplingSchedule.sampling_steps is 0: input should be greater"),
+        ({"call_options": {"height": 2, "no": 1}}, "^call_options has 'no', but what StableDiff"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_in_a_sentence_before_anything_starts(changes, said):
+    with pytest.raises(InputError, match=said) as refused:
+        tuning(**changes).check()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_pipeline_whose_call_takes_no_list_is_refused_by_its_files(tmp_path):
+    directory = save(tmp_path / "dit", "DiT")
+    problem = tuning(model=str(directory), prompts=[1], solver="dpm++", call_options={})
+    with pytest.raises(InputError, match="is a DiTPipeline, whose call takes no timesteps, so th"):
+        problem.check()
