@@ -1,11 +1,13 @@
-"""The samplers that diffusers offers for a model, each with every spacing that it has."""
+"""What diffusers offers for a model: samplers with every spacing they have, published lists."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-from raybilevel.lower.sampling.level_lists.sigmas import is_flow
+import numpy as np
+
+from raybilevel.lower.sampling.level_lists.sigmas import is_flow, training_sigmas
 
 Choice = dict[str, Any]
 """{class, options}: a scheduler, made of the config of a model's own."""
@@ -40,6 +42,11 @@ _FLOW: dict[str, tuple[str, dict[str, Any]]] = {
     "flow euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
+_OF_SD = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000, "trained_betas": None,
+}  # fmt: skip
+_AYS = {"ays sd 1.5": "StableDiffusionSigmas", "ays sdxl": "StableDiffusionXLSigmas"}
 _FIRST = ("dpm++ 2m", "flow euler")  # whose spacings are tried where not all are
 
 
@@ -75,3 +82,23 @@ def spacings_of(made: str, own: Any) -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {} if "timestep_spacing" in taken else {"own": {}}
     known |= {n: o for n, o in _SPACINGS.items() if set(o) <= set(taken)}
     return {name: {**plain, **options} for name, options in known.items()}
+
+
+def published_lists(own: Any, steps: int) -> dict[str, np.ndarray]:
+    """Sigmas (steps,) of Align Your Steps (Sabour et al. 2024, arXiv 2404.14507), by name.
+
+    For models with the noise schedule of Stable Diffusion, of which two tables were made, of ten
+    steps; of another number as their authors say, log-linearly between. From diffusers'
+    `AysSchedules`.
+    """
+    from diffusers.schedulers import AysSchedules
+
+    if is_flow(own) or any(own.config.get(name) != value for name, value in _OF_SD.items()):
+        return {}
+    least = training_sigmas(own)[0]
+    found = {}
+    for name, table in _AYS.items():
+        ends = np.log([*AysSchedules[table][:-1], least])
+        place = np.linspace(0, len(ends) - 1, steps + 1)[:-1]
+        found[name] = np.exp(np.interp(place, np.arange(len(ends)), ends))
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.lower.sampling.level_lists.stock import Choice, stock_samplers
+from raybilevel.lower.sampling.level_lists.stock import Choice, published_lists, stock_samplers
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
 from raybilevel.problems.schedule.teacher.shards import Through
@@ -28,7 +28,7 @@ def rival_choices(model: TaughtModel, comparison: TeacherComparison) -> dict[str
 def subjects(
     model: TaughtModel, steps: int, comparison: TeacherComparison, rival_steps: np.ndarray
 ) -> list[Through]:
-    """What a learned list of `steps` levels is compared with: stock samplers.
+    """What a learned list of `steps` levels is compared with: stock samplers, published lists.
 
     At as many evaluations, but for the model's own scheduler at `comparison.steps`; those that
     cannot walk so few are left out.
@@ -44,7 +44,9 @@ def subjects(
         if count
     ]
     more = [Through(f"own, {count} steps", steps=count) for count in comparison.steps]
-    return [Through("own", steps=steps), *rivals, *more]
+    lists = published_lists(model.scheduler, steps).items()
+    published = [Through(name, tuple(sigmas.tolist())) for name, sigmas in lists]
+    return [Through("own", steps=steps), *rivals, *published, *more]
 
 
 def compared(rows: Mapping[str, np.ndarray]) -> np.ndarray:
