@@ -77,7 +77,7 @@ def test_the_table_that_is_logged_as_the_page_says_is_a_problem(run_in):
     assert names["problem"].table.prompts.conditions == ("a cat", "a dog")
 
 
-@pytest.mark.parametrize(("place", "steps"), [(1, 5), (2, 10)])
+@pytest.mark.parametrize(("place", "steps"), [(1, 6), (2, 5), (3, 10)])
 def test_the_readmes_schedules_are_problems(place, steps):
     text, names = blocks("python")[place], {}
     exec(text.split("result = ")[0], names)

@@ -37,9 +37,9 @@ def test_each_spacing_of_a_class_is_another():
         scheduler = scheduler_like(GAUSSIAN, {"class": made, "options": options})
         scheduler.set_timesteps(6)
         visited[name] = tuple(visited_by(scheduler).round(6))
-    assert {"trailing", "leading", "linspace", "karras", "exponential", "beta", "lu"} == set(
-        visited
-    )
+    known = {"trailing", "leading", "linspace", "karras", "exponential", "beta", "lu"}
+    assert visited.keys() == known
+    assert visited.pop("lu") == visited["exponential"]  # but for how their timesteps are rounded
     assert len(set(visited.values())) == len(visited)
 
 
