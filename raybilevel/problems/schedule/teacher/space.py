@@ -11,6 +11,9 @@ from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.problems.schedule.teacher.shards import Sigmas
 from raybilevel.upper.optimisers.zeroth_order import Pairs
 
+_DELTA = 0.016  # half a pair's distance, as a share of the box
+_TOUCH = 0.4  # of the distance of neighbours
+
 
 @dataclass(frozen=True, eq=False)
 class SigmaSpace:
@@ -44,4 +47,13 @@ class SigmaSpace:
         """A pair along each variable, about values x (d,) or as near as the box allows."""
         d = len(x)
         u = self.inner.to_unit(x)
-        return Pairs.inside(u, np.eye(d), self.inner.delta, np.zeros(d), np.ones(d))
+        return Pairs.inside(u, np.eye(d), self._delta(u), np.zeros(d), np.ones(d))
+
+    def _delta(self, u: np.ndarray) -> float:
+        """Half a pair's distance in the unit box: as far as levels do not come to their neighbours.
+
+        In bfloat16 a quarter of it makes curvatures of 1.4 to 2.6 times what they are.
+        """
+        if not self.inner.has_knots or len(u) == 1:
+            return _DELTA
+        return max(self.inner.delta, min(_DELTA, _TOUCH * float(np.diff(u).min())))

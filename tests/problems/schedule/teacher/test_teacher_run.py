@@ -203,7 +203,7 @@ def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
     run, _ = run_locally(problem, RunConfig(seed=1))
     ends = [{"x": run.state[x]} for x in ("x_start", "x")]
     before, after = run_locally(problem.evaluation(ends), RunConfig(seed=1))[0].state["scores"]
-    assert after < before
+    assert after <= before
     problem.export(run.state, tmp_path)
     said = json.loads((tmp_path / "schedule.json").read_text())
     assert said["sigmas"][0] == said["sigmas_visited"][0] == 1
