@@ -114,6 +114,18 @@ def stop(run: RunArgument, address: Cluster = None) -> None:
 
 
 @app.command()
+def export(
+    path: Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run's directory.")],
+    to: Annotated[str, typer.Option(help="diffusers or comfyui")] = "diffusers",
+) -> None:
+    """Print a run's list of noise levels as another program takes it."""
+    from raybilevel.cli.lists import list_of
+    from raybilevel.problems.schedule.teacher.pasted import pasted
+
+    say(pasted(list_of(path), to, path))
+
+
+@app.command()
 def demo(
     problem: Annotated[str, typer.Argument(help="reward or schedule")] = "reward",
     address: Address = None,

@@ -72,7 +72,8 @@ def _schedule(result: Result) -> dict[str, Any]:
 
 def _key(key: dict[str, Any]) -> str:
     """What the list is for: with another sampler it is another's."""
-    commit = "" if key["revision"] is None else f" at {key['revision'][:12]}"
+    revision = key["from_pretrained"].get("revision")
+    commit = "" if revision is None else f" at {revision[:12]}"
     return f"{key['model']}{commit} by {key['scheduler']}, {key['dtype']}"
 
 

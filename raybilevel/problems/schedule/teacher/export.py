@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import write_grid
 from raybilevel.problems.schedule.teacher.comparison import LEARNED, frame, subjects
@@ -57,8 +58,11 @@ class Exporting:
             "sigmas_before": list(self.space.sigmas(state["x_start"])),
             "key": {
                 "model": self.source.pipeline.spec,
-                "revision": settings.revision,
+                "on_hub": self.source.pipeline.on_hub,
+                "from_pretrained": _loading(settings),
+                "pipeline": self.source.class_name,
                 "scheduler": type(scheduler).__name__,
+                "solver": settings.scheduler,
                 "scheduler_config": _plain(dict(scheduler.config)),
                 "call_options": dict(settings.call_options),
                 "dtype": settings.dtype,
@@ -80,6 +84,12 @@ class Exporting:
         (directory / "samples").mkdir()
         for name, images in zip((LEARNED, "best-stock", "teacher"), state["shown"], strict=True):
             write_grid(np.asarray(images) / 255, directory / "samples" / f"{name}.png")
+
+
+def _loading(settings: PipelineSettings) -> dict[str, Any]:
+    """Arguments of `from_pretrained` besides the model."""
+    given = {"revision": settings.revision, "variant": settings.variant}
+    return {name: value for name, value in given.items() if value is not None} | settings.without
 
 
 def _call(given: dict[str, Any]) -> str:

@@ -56,6 +56,13 @@ class TaughtModel:
         return f"model '{self.pipeline.spec}'"
 
     @property
+    def class_name(self) -> str:
+        """Of the pipeline."""
+        described = self.pipeline.described()
+        assert described is not None, "its scheduler was read from its files"
+        return described.made.__name__
+
+    @property
     def conditions(self) -> Conditions:
         """Prompts or class labels."""
         return None if self.prompts is None else self.prompts.conditions

@@ -1,0 +1,34 @@
+"""The list of noise levels that a run has left behind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from raybilevel.errors import InputError
+from raybilevel.runtime.storage import RunDirectory
+
+_FILE = "schedule.json"
+
+
+def list_of(path: str) -> dict[str, Any]:
+    """What a run's `schedule.json` holds.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or its levels are baked into a pipeline.
+    """
+    directory = RunDirectory.at(path)
+    if not directory.has(_FILE):
+        raise InputError(
+            f"{path} has no {_FILE}; give the directory of a run with problem: sampling_schedule "
+            "and objective: teacher that has ended"
+        )
+    said: dict[str, Any] = json.loads(directory.read(_FILE))
+    if "call" not in said:
+        raise InputError(
+            f"the levels of {path} are baked into its pipeline, which is stock: load "
+            f"{path}/pipeline; lists are what runs with objective: teacher leave"
+        )
+    return said

@@ -1,0 +1,81 @@
+"""A list of noise levels as other programs take it: diffusers in Python, ComfyUI in its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from raybilevel.errors import InputError
+
+Said = Mapping[str, Any]
+"""What `schedule.json` holds."""
+
+_COMFY = {
+    "EulerDiscreteScheduler": "euler",
+    "FlowMatchEulerDiscreteScheduler": "euler",
+    "HeunDiscreteScheduler": "heun",
+    "DPMSolverMultistepScheduler": "dpmpp_2m",
+}
+"""ComfyUI's samplers that step as these do."""
+
+_AS_DPMPP_2M = {
+    "solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint",
+    "final_sigmas_type": "zero", "thresholding": False,
+}  # fmt: skip
+
+
+def pasted(said: Said, target: str, directory: str) -> str:
+    """The text to paste.
+
+    Parameters
+    ----------
+    directory : of the run, whose `pipeline/` is whole where the model is none of the hub.
+    target : one of `TARGETS`.
+
+    Raises
+    ------
+    InputError
+        If the target is none, or cannot hold the list.
+    """
+    if target not in TARGETS:
+        raise InputError(f"--to is '{target}', but it is one of {', '.join(TARGETS)}")
+    return TARGETS[target](said, directory)
+
+
+def _diffusers(said: Said, directory: str) -> str:
+    key = said["key"]
+    model = key["model"] if key["on_hub"] else f"{directory}/pipeline"
+    loading = "".join(f", {name}={value!r}" for name, value in key["from_pretrained"].items())
+    name, given = key["scheduler"], key["solver"] or {}
+    options = "".join(f", {n}={value!r}" for n, value in (given.get("options") or {}).items())
+    lines = [
+        f"from diffusers import DiffusionPipeline, {name}",
+        "",
+        f"pipe = DiffusionPipeline.from_pretrained({model!r}{loading})",
+        f"pipe.scheduler = {name}.from_config(pipe.scheduler.config{options})",
+        f"images = {said['call']}.images",
+    ]
+    return "\n".join(lines)
+
+
+def _comfyui(said: Said, directory: str) -> str:
+    key = said["key"]
+    name, config = key["scheduler"], key["scheduler_config"]
+    other = [n for n, value in _AS_DPMPP_2M.items() if config.get(n, value) != value]
+    if name not in _COMFY or (name == "DPMSolverMultistepScheduler" and other):
+        what = f"{name} with {other[0]} {config[other[0]]}" if other and name in _COMFY else name
+        raise InputError(
+            f"ComfyUI has no sampler of its own that steps as {what} does; it has those of "
+            f"{', '.join(_COMFY)}"
+        )
+    sigmas = ", ".join(f"{sigma:.6g}" for sigma in (*said["sigmas_visited"], 0.0))
+    guidance = key["call_options"].get("guidance_scale")
+    lines = [f"KSamplerSelect  sampler_name: {_COMFY[name]}", f"ManualSigmas    sigmas: {sigmas}"]
+    if guidance is not None:
+        node = "FluxGuidance    guidance" if "Flux" in key["pipeline"] else "CFGGuider       cfg"
+        lines.append(f"{node}: {guidance:g}")
+    return "\n".join([*lines, "SamplerCustomAdvanced takes their outputs"])
+
+
+TARGETS: dict[str, Callable[[Said, str], str]] = {"diffusers": _diffusers, "comfyui": _comfyui}
+"""Programs by name."""
