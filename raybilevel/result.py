@@ -111,7 +111,8 @@ class Result:
         """The run's diffusers pipeline.
 
         For the schedule problem with the learned schedule baked in: call it with
-        `num_inference_steps=N`. For the reward problem the pretrained one, by the run's scheduler.
+        `num_inference_steps=N`; where there is a teacher, as its `call.json` says.
+        For the reward problem the pretrained one, by the run's scheduler.
 
         Raises
         ------

@@ -22,7 +22,7 @@ import typer
 from replicates import processes
 
 from raybilevel import RunConfig, SamplingSchedule
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, frame, subjects
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, frame, subjects
 from raybilevel.runtime.rounds import run_locally
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -46,7 +46,7 @@ def tuned(steps: int, solver: str, seed: int) -> pd.DataFrame:
     run, rows = run_locally(problem, RunConfig(seed=seed))
     state = run.state
     listed = subjects(problem.source, steps, problem.comparison, state["rival_steps"])
-    table = frame(state["comparison"], [LEARNED, *(subject.name for subject in listed)])
+    table = frame(state["comparison"], [LEARNED, START, *(subject.name for subject in listed)])
     spent = rows[-1]["nfe_total"] - rows[-1]["nfe_comparison"]
     return table.assign(seed=seed, tuning=spent, status=run.stop.status if run.stop else "")
 
@@ -61,7 +61,7 @@ def show(steps: int, runs: Sequence[pd.DataFrame]) -> None:
         seen=("seed", "count"),
     )  # fmt: skip
     learned, whole = means.loc[LEARNED], means[means["seen"] == n]
-    equal = whole[(whole["nfe"] <= learned["nfe"]) & (whole.index != LEARNED)]
+    equal = whole[(whole["nfe"] <= learned["nfe"]) & ~whole.index.isin([LEARNED, START])]
     best = equal.sort_values("distance").head(BEST)
     nearest = whole[whole.index.str.startswith("own, ")].sort_values("nfe")
     print(

@@ -31,7 +31,8 @@ class SamplingSchedule(ScheduleProblem):
     """Tune the noise levels that a pretrained model is sampled at; nothing is trained.
 
     Its other arguments are those of `ScheduleProblem`; but with objective "teacher" it is a
-    `TeacherSchedule`, for any diffusers pipeline and without data, and takes that one's.
+    `TeacherSchedule`, for any diffusers pipeline and without data: a class of its own, with
+    arguments of its own.
 
     Parameters
     ----------

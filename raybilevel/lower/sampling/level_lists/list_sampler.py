@@ -13,7 +13,7 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_lists.lists import GivenList, SchedulerLists
 from raybilevel.lower.sampling.level_lists.watching import Visited, exactly, visits
 from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
-from raybilevel.lower.sampling.pipelines.call import Conditions, PipelineCall
+from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.loading import scheduler_like
 from raybilevel.lower.sampling.pipelines.sampler import Drawn
 
@@ -28,34 +28,33 @@ class ListSampler:
     batches : draw by the pipeline's own call.
     named : what sentences call the pipeline.
     conditions : prompts or class labels of the run, of which the first shows what a call does.
+    base : a scheduler of whose config others are made.
     latents : whether latents are drawn in place of images.
 
     Raises
     ------
     InputError
-        If the scheduler takes no list, or the pipeline's call hands none on.
+        If the scheduler takes no list.
     """
 
     def __init__(
-        self, batches: BatchedSampler, named: str, conditions: Conditions, *, latents: bool
+        self,
+        batches: BatchedSampler,
+        named: str,
+        conditions: Conditions,
+        base: Any,
+        *,
+        latents: bool,
     ) -> None:
         self._batches, self._named = batches, named
         self._shown = None if conditions is None else conditions[:1]
         self._output = {"output_type": "latent"} if latents else {}
-        self._own = batches.pipeline.scheduler
+        self._own, self._base = batches.pipeline.scheduler, base
 
     @cached_property
     def lists(self) -> SchedulerLists:
         """How the scheduler is given a list, with what the call gives it besides."""
-        found = SchedulerLists(self._own, self.visits({"num_inference_steps": 2}).given)
-        argument = found.taken.argument
-        if argument not in PipelineCall.of(type(self._batches.pipeline)).parameters:
-            raise InputError(
-                f"{self._named} is a {type(self._batches.pipeline).__name__}, whose call takes no "
-                f"{argument}, so that no list of noise levels reaches its scheduler; give a "
-                "pipeline whose call does"
-            )
-        return found
+        return SchedulerLists(self._own, self.visits({"num_inference_steps": 2}).given)
 
     def visits(self, options: Mapping[str, Any]) -> Visited:
         """The sigmas that a call with these options visits; no network is evaluated."""
@@ -81,8 +80,9 @@ class ListSampler:
         None too where levels repeat, as of many steps whole timesteps do, and where the pipeline
         cannot call that scheduler.
         """
+        fewest = min(2, evaluations)  # of one step some pipelines (PixArt) make another call
         with self._by(choice):
-            for steps in range(evaluations, 0, -1):
+            for steps in range(evaluations, fewest - 1, -1):
                 try:
                     seen = self.visits({"num_inference_steps": steps})
                 except (TypeError, ValueError):  # what pipelines and schedulers say it by
@@ -92,9 +92,9 @@ class ListSampler:
         return 0
 
     def _falls(self, seen: Visited, steps: int) -> bool:
-        """Whether there is a level of its own at each step, and all are among training's."""
+        """Whether each step has a level of its own, but for PNDM's second; all among training's."""
         within = 0 <= seen.timesteps.min() <= seen.timesteps.max() <= self._trained
-        differ = len(np.unique(seen.timesteps)) >= steps and np.all(np.diff(seen.sigmas) < 0)
+        differ = len(np.unique(seen.timesteps)) >= steps and np.all(np.diff(seen.sigmas) <= 0)
         return bool(within and differ)
 
     @property
@@ -140,7 +140,8 @@ class ListSampler:
             call does.
         """
         whole = self.lists.taken.whole and exact
-        options = {"num_inference_steps": len(sigmas)} if whole else self.lists.argument(sigmas)
+        given = {} if whole else self.lists.argument(sigmas)
+        options = {"num_inference_steps": len(sigmas), **given}
         with exactly(self._own, sigmas) if whole else nullcontext():
             return self._batches.draw(seeds, conditions, {**self._output, **options})
 
@@ -159,7 +160,7 @@ class ListSampler:
     @contextmanager
     def _by(self, scheduler: Mapping[str, Any] | None) -> Iterator[None]:
         if scheduler is not None:
-            self._batches.pipeline.scheduler = scheduler_like(self._own, scheduler)
+            self._batches.pipeline.scheduler = scheduler_like(self._base, scheduler)
         try:
             yield
         finally:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
+_FLOW_ENDS = 0.002, 0.999
+
 
 def is_flow(scheduler: Any) -> bool:
     """Whether a scheduler of diffusers' has the sigmas of flow matching."""
@@ -38,11 +40,12 @@ def training_sigmas(scheduler: Any) -> np.ndarray:
 
 
 def sigma_range(scheduler: Any) -> tuple[float, float]:
-    """Least and greatest sigma that the network was trained at.
+    """Least and greatest sigma that levels are tuned between.
 
-    Of flow matching the least of as many training steps as there are, whatever the shift.
+    Those that the network was trained at; of flow matching nearly all of them, as the first of a
+    call is 1 in any case.
     """
     if is_flow(scheduler):
-        return 1 / scheduler.config.num_train_timesteps, 1.0
+        return _FLOW_ENDS
     known = training_sigmas(scheduler)
     return float(known[0]), float(known[-1])

@@ -25,14 +25,16 @@ _SPACINGS: dict[str, dict[str, Any]] = {
     "beta": {"use_beta_sigmas": True},
     "lu": {"use_lu_lambdas": True},
 }
+_DPMPP = {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}
+_MIDPOINT, _HEUN = {**_DPMPP, "solver_type": "midpoint"}, {**_DPMPP, "solver_type": "heun"}
 _GAUSSIAN: dict[str, tuple[str, dict[str, Any]]] = {
-    "dpm++ 2m": ("DPMSolverMultistepScheduler", {"solver_order": 2, "solver_type": "midpoint"}),
-    "dpm++ 2m heun": ("DPMSolverMultistepScheduler", {"solver_order": 2, "solver_type": "heun"}),
-    "dpm++ 3m": ("DPMSolverMultistepScheduler", {"solver_order": 3, "solver_type": "midpoint"}),
-    "dpm++ single step": ("DPMSolverSinglestepScheduler", {"lower_order_final": True}),
+    "dpm++ 2m": ("DPMSolverMultistepScheduler", {**_MIDPOINT, "solver_order": 2}),
+    "dpm++ 2m heun": ("DPMSolverMultistepScheduler", {**_HEUN, "solver_order": 2}),
+    "dpm++ 3m": ("DPMSolverMultistepScheduler", {**_MIDPOINT, "solver_order": 3}),
+    "dpm++ single step": ("DPMSolverSinglestepScheduler", {**_DPMPP, "lower_order_final": True}),
     "unipc 2": ("UniPCMultistepScheduler", {"solver_order": 2}),
     "unipc 3": ("UniPCMultistepScheduler", {"solver_order": 3}),
-    "deis": ("DEISMultistepScheduler", {}),
+    "deis": ("DEISMultistepScheduler", {"algorithm_type": "deis"}),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
     "lms": ("LMSDiscreteScheduler", {}),
     "heun": ("HeunDiscreteScheduler", {}),
@@ -62,7 +64,7 @@ def stock_samplers(own: Any, *, every_spacing: bool) -> dict[str, Choice]:
     kinds = _FLOW if is_flow(own) else _GAUSSIAN
     found: dict[str, Choice] = {}
     for name, (made, options) in kinds.items():
-        spacings = spacings_of(made, own)
+        spacings = spacings_of(made)
         if not (every_spacing or name in _FIRST):
             spacings = dict(list(spacings.items())[:1])
         for spacing, more in spacings.items():
@@ -70,7 +72,7 @@ def stock_samplers(own: Any, *, every_spacing: bool) -> dict[str, Choice]:
     return found
 
 
-def spacings_of(made: str, own: Any) -> dict[str, dict[str, Any]]:
+def spacings_of(made: str) -> dict[str, dict[str, Any]]:
     """Options of the class `made` for each spacing that it has, by name.
 
     "own" is that of a class which has but one besides the switches.

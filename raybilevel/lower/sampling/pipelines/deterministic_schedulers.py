@@ -26,6 +26,15 @@ def deterministic_schedulers(scheduler: Any) -> Iterator[str]:
     return (_said(c, options) for c, options in tried if _draws_nothing(c, config, options))
 
 
+def adds_noise(scheduler: Any) -> bool:
+    """Whether two runs of steps on the same input differ, with its switches as they are."""
+    still = {"use_dynamic_shifting": False} if "use_dynamic_shifting" in scheduler.config else {}
+    first, second = (
+        _stepped(type(scheduler).from_config(scheduler.config, **still)) for _ in range(2)
+    )
+    return not torch.equal(first, second)
+
+
 def _said(scheduler_class: type, options: dict[str, bool]) -> str:
     more = ", ".join(f"{name}: false" for name in options)
     name = scheduler_class.__name__

@@ -14,6 +14,7 @@ from raybilevel.problems.schedule.teacher.shards import Through
 from raybilevel.problems.schedule.teacher.update import mean_of
 
 LEARNED = "learned"
+START = "start of the search"
 COLUMNS = ("nfe", "distance", "distance_se", "distance_median", "gap", "gap_se")
 """Of each subject: evaluations a sample; mean squared distance to the teacher, and its median, as
 few samples that go elsewhere than the teacher's can make up the mean; and the gap: the learned
@@ -22,7 +23,7 @@ list's mean minus the subject's, on the same noises. With standard errors."""
 
 def rival_choices(model: TaughtModel, comparison: TeacherComparison) -> dict[str, Choice]:
     """Stock samplers by name, as {class, options}."""
-    return stock_samplers(model.scheduler, every_spacing=comparison.rivals == "all")
+    return stock_samplers(model.base, every_spacing=comparison.rivals == "all")
 
 
 def subjects(
@@ -43,8 +44,9 @@ def subjects(
         for (name, choice), count in zip(choices.items(), rival_steps, strict=True)
         if count
     ]
-    more = [Through(f"own, {count} steps", steps=count) for count in comparison.steps]
-    lists = published_lists(model.scheduler, steps).items()
+    steps_besides = dict.fromkeys(comparison.steps)
+    more = [Through(f"own, {count} steps", steps=count) for count in steps_besides]
+    lists = published_lists(model.base, steps).items()
     published = [Through(name, tuple(sigmas.tolist())) for name, sigmas in lists]
     return [Through("own", steps=steps), *rivals, *published, *more]
 

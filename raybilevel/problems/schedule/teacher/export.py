@@ -12,7 +12,7 @@ import numpy as np
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.pictures import write_grid
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, frame, subjects
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, frame, subjects
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
@@ -74,12 +74,14 @@ class Exporting:
         return self.source.lists(float(state["mu"])).argument(self._sigmas(state))
 
     def _sigmas(self, state: Arrays) -> np.ndarray:
-        """The levels that were found; real-valued ones where the run did not come to its end."""
-        return np.asarray(state.get("sigmas", self.space.sigmas(state["x"])))
+        """The levels that the list visits; the nearest where the run did not come to its end."""
+        found = np.asarray(state.get("sigmas", self.space.sigmas(state["x"])))
+        lists = self.source.lists(float(state["mu"]))
+        return lists.sigmas_at(lists.timesteps(found)) if lists.taken.whole else found
 
     def _write_comparison(self, state: Arrays, directory: Path) -> None:
         listed = subjects(self.source, self.steps, self.comparison, state["rival_steps"])
-        table = frame(state["comparison"], [LEARNED, *(subject.name for subject in listed)])
+        table = frame(state["comparison"], [LEARNED, START, *(subject.name for subject in listed)])
         table.to_parquet(directory / "comparison.parquet")
         (directory / "samples").mkdir()
         for name, images in zip((LEARNED, "best-stock", "teacher"), state["shown"], strict=True):

@@ -12,8 +12,10 @@ import numpy as np
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_lists.lists import SchedulerLists
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow
+from raybilevel.lower.sampling.level_lists.stock import stock_samplers
 from raybilevel.lower.sampling.level_lists.taken import TAKEN, TWICE, why_no_list
 from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.lower.sampling.pipelines.deterministic_schedulers import adds_noise
 from raybilevel.lower.sampling.pipelines.loading import scheduler_like
 from raybilevel.problems.named_pipeline import NamedPipeline
 from raybilevel.problems.prompts.prompt_list import PromptList
@@ -23,10 +25,7 @@ from raybilevel.problems.schedule.teacher.shards import Through
 if TYPE_CHECKING:
     from raybilevel.lower.sampling.level_lists.list_sampler import ListSampler
 
-_CONVERGED = {
-    "class": "DPMSolverMultistepScheduler",
-    "options": {"timestep_spacing": "trailing", "use_karras_sigmas": False},
-}
+_CONVERGED = "dpm++ 2m trailing"
 """Of Gaussian models at tens of steps."""
 
 
@@ -71,13 +70,21 @@ class TaughtModel:
     def teacher(self) -> Through:
         """What samples are to come near to."""
         scheduler = self.teacher_scheduler
-        if scheduler is None and not is_flow(self.scheduler):
-            scheduler = _CONVERGED
+        if scheduler is None and is_flow(self.base):
+            scheduler = {"class": type(self.base).__name__}
+        elif scheduler is None:
+            scheduler = stock_samplers(self.base, every_spacing=False)[_CONVERGED]
         return Through("teacher", None, scheduler=scheduler, steps=self.teacher_steps)
 
     @cached_property
     def scheduler(self) -> Any:
-        """The scheduler that is tuned for, without the model.
+        """The scheduler that is tuned for, without the model; `InputError` as from `base`."""
+        asked = self.pipeline.settings.scheduler
+        return self.base if asked is None else scheduler_like(self.base, asked)
+
+    @cached_property
+    def base(self) -> Any:
+        """The model's own scheduler, of whose config teachers and rivals are made.
 
         Raises
         ------
@@ -89,13 +96,12 @@ class TaughtModel:
         described = self.pipeline.described()
         if described is None or "scheduler" not in described.parts:
             raise InputError(
-                f"{self.named} is a function's, but the noise levels of its scheduler are needed "
-                "before it is called; give a directory, a model of the hub, or one that comes along"
+                f"{self.named} is a function, which workers alone call, but the noise levels of "
+                "its scheduler are needed before; give a directory, a model of the hub, or one that "
+                "comes along"
             )
         made = getattr(diffusers, described.parts["scheduler"])
-        own = made.from_config(described.config("scheduler", "scheduler_config.json"))
-        asked = self.pipeline.settings.scheduler
-        return own if asked is None else scheduler_like(own, asked)
+        return made.from_config(described.config("scheduler", "scheduler_config.json"))
 
     def lists(self, mu: float) -> SchedulerLists:
         """How the scheduler is given a list.
@@ -127,22 +133,40 @@ class TaughtModel:
             `NamedPipeline.check` raises.
         """
         remarks = self.pipeline.check(self.named, self.conditions)
-        scheduler, described = self.scheduler, self.pipeline.described()
-        if why := why_no_list(scheduler):
-            raise InputError(f"solver: {why}")
-        name = type(scheduler).__name__
-        if described is not None and TAKEN[name].argument not in described.call.parameters:
-            raise InputError(
-                f"{self.named} is a {described.made.__name__}, whose call takes no "
-                f"{TAKEN[name].argument}, so that no list of noise levels reaches its scheduler; "
-                "give a pipeline whose call does"
-            )
-        if TAKEN[name].resamples:
-            raise InputError(
-                f"solver: {name} adds noise of its own at its steps, so that samples of the same "
-                "noise are not near to a teacher's; take DPMSolverMultistepScheduler"
-            )
+        for name in ("sigmas", "timesteps"):
+            if name in self.pipeline.settings.call_options:
+                raise InputError(
+                    f"call_options has {name}, but the list is what is tuned; leave it out"
+                )
+        self._check_takes_a_list()
+        teacher = self.teacher.scheduler
+        assert teacher is not None, "a teacher has a scheduler of its own"
+        self._check_is_still(self.scheduler, "solver")
+        self._check_is_still(scheduler_like(self.base, teacher), "teacher.scheduler")
         return remarks
+
+    def _check_takes_a_list(self) -> None:
+        given = self.pipeline.settings.scheduler is not None
+        if why := why_no_list(self.scheduler):
+            raise InputError(f"{'solver' if given else f'{self.named} without solver'}: {why}")
+        described = self.pipeline.described()
+        argument = TAKEN[type(self.scheduler).__name__].argument
+        if described is not None and argument not in described.call.parameters:
+            raise InputError(
+                f"{self.named} is a {described.made.__name__}, whose call takes no {argument}, so "
+                "that no list of noise levels reaches its scheduler; give a pipeline whose call "
+                "does, or another solver"
+            )
+
+    def _check_is_still(self, scheduler: Any, where: str) -> None:
+        """Refuse what adds noise at its steps: the same noise would not lead to the same sample."""
+        name = type(scheduler).__name__
+        if (name in TAKEN and TAKEN[name].resamples) or adds_noise(scheduler):
+            raise InputError(
+                f"{where}: {name} as it is configured adds noise of its own at its steps, so that "
+                "samples of the same noise are not near to each other; take one that does not, "
+                "such as DPMSolverMultistepScheduler"
+            )
 
     def samplers(self, device: str) -> tuple[ListSampler, ListSampler, tuple[str, ...]]:
         """What draws samples to be compared, what draws images, and remarks on the pipeline."""
@@ -153,8 +177,8 @@ class TaughtModel:
         pipeline, remarks, _ = self.pipeline.loaded(device, self.conditions)
         drawing = PipelineSampler(pipeline, device, None, self.pipeline.settings.call_options)
         batches = BatchedSampler(drawing, self.named, self.batch_size)
-        images = ListSampler(batches, self.named, self.conditions, latents=False)
+        images = ListSampler(batches, self.named, self.conditions, self.base, latents=False)
         if self.distance == "pixels":
             return images, images, tuple(remarks)
-        compared = ListSampler(batches, self.named, self.conditions, latents=True)
+        compared = ListSampler(batches, self.named, self.conditions, self.base, latents=True)
         return compared, images, tuple(remarks)

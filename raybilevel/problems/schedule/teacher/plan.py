@@ -23,6 +23,7 @@ from raybilevel.problems.seeds import sample_seeds
 FEWEST_CHUNKS = 2
 _COMPARISON = 1 << 20  # noises from here on are for the comparison at the end
 _SHOWN = 8
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class PairPlan:
     Attributes
     ----------
     shard_size : noises a shard.
-    prompts : how many there are; noises take them in turn, in an order that the run's seed decides.
-        0 where there are none.
+    shares : how much each prompt counts, summing to one, and so how often it is drawn; None where
+        there are no prompts.
     """
 
     shard_size: int
-    prompts: int
+    shares: tuple[float, ...] | None
 
     def teach(self, seed_base: np.ndarray, first: int, until: int) -> Stage:
         """The teacher's samples of the noises from `first` to `until`."""
@@ -76,7 +77,8 @@ class PairPlan:
 
     def _draws(self, seed_base: np.ndarray, first: int, until: int) -> Draws:
         seeds = tuple(sample_seeds(seed_base, first, until))
-        if not self.prompts:
+        if self.shares is None:
             return Draws(first, seeds, None)
-        order = np.random.default_rng([int(seed_base), 0x7465]).permutation(self.prompts)
-        return Draws(first, seeds, tuple(int(order[i % self.prompts]) for i in range(first, until)))
+        place = np.arange(first, until) * _GOLDEN % 1  # any stretch of them is even
+        prompts = np.searchsorted(np.cumsum(self.shares)[:-1], place, side="right")
+        return Draws(first, seeds, tuple(prompts.tolist()))

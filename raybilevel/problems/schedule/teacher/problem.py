@@ -43,8 +43,10 @@ from raybilevel.upper.variables import Variable
 if TYPE_CHECKING:
     from torch import Tensor
 
-_OF_DATA = ("data", "data_options", "extractor", "second_extractor", "mixed_precision")
-_FLOW_ENDS = (0.999, 0.002)  # sigmas that flow matching is tuned between
+_OF_DATA = (
+    "data", "data_options", "extractor", "second_extractor", "mixed_precision", "network",
+    "conditioning", "prediction_type", "training", "penalty",
+)  # fmt: skip
 _BATCH = 64  # images
 
 
@@ -81,7 +83,6 @@ class TeacherSchedule(Settings, Problem):
 
     said_as: ClassVar[str | None] = "SamplingSchedule"
     registered_as: ClassVar[str | None] = "sampling_schedule"
-    resumable: ClassVar[frozenset[str]] = frozenset({"comparison.samples", "comparison.steps"})
 
     model: str | Callable[..., Any]
     objective: Literal["teacher"]
@@ -106,8 +107,8 @@ class TeacherSchedule(Settings, Problem):
         for name in _OF_DATA:
             if isinstance(given, Mapping) and name in given:
                 raise InputError(
-                    f"{name} is given, but objective is 'teacher', which looks at no data; leave "
-                    "it out, or give objective: fid"
+                    f"{name} is given, but with objective 'teacher' no data are looked at and "
+                    "nothing is trained; leave it out"
                 )
         return given
 
@@ -149,7 +150,7 @@ class TeacherSchedule(Settings, Problem):
         """Variables and sigmas."""
         scheduler = self.source.scheduler
         flow = is_flow(scheduler)
-        low, high = (_FLOW_ENDS[::-1]) if flow else sigma_range(scheduler)
+        low, high = sigma_range(scheduler)
         bounds = tuple(to_logsnr(np.array([high, low]), flow=flow).tolist())
         steps = self.sampling_steps - flow
         schedule = make_schedule(self.schedule, steps, bounds, self.schedule_options)
@@ -163,7 +164,8 @@ class TeacherSchedule(Settings, Problem):
     @property
     def plan(self) -> PairPlan:
         """How noises are cut into shards."""
-        return PairPlan(self.estimation.shard_size, len(self.prompt_list or ()))
+        shares = None if self.prompt_list is None else tuple(self.prompt_list.shares.tolist())
+        return PairPlan(self.estimation.shard_size, shares)
 
     @property
     def rounds(self) -> TeacherRounds:
@@ -221,8 +223,8 @@ class TeacherSchedule(Settings, Problem):
 
     def evaluation_cost(self) -> Cost:
         """One list and its teacher, on as many noises as an update has at most."""
-        nfe = self.estimation.samples * self.source.nfe_per_step
-        whole = nfe * (self.sampling_steps + self.teacher.steps)
+        evaluations = self.source.evaluations(self.sampling_steps) + self.teacher.steps
+        whole = self.estimation.samples * self.source.nfe_per_step * evaluations
         return Cost(whole, whole)
 
     # --- what is refused, and what is said --------------------------------------------------------
@@ -236,7 +238,7 @@ class TeacherSchedule(Settings, Problem):
     def check(self) -> None:
         """Refuse schedulers that take no list, and what JSON and tokenizers tell."""
         self.source.check()
-        if self.sampling_steps < 1 + self.space.flow:
+        if self.sampling_steps < 1 + is_flow(self.source.scheduler):
             raise InputError(
                 "sampling_steps is 1, but the first level of flow matching is pure noise, so that "
                 "there is nothing to tune; give 2 or more"

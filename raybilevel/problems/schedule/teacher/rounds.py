@@ -12,6 +12,7 @@ from raybilevel.lower.sampling.level_lists.stock import spacings_of
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop, Update
 from raybilevel.problems.schedule.teacher.comparison import (
     LEARNED,
+    START,
     compared,
     rival_choices,
     subjects,
@@ -25,7 +26,7 @@ from raybilevel.problems.schedule.teacher.settings import (
 )
 from raybilevel.problems.schedule.teacher.shards import Survey, Through, Visit
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
-from raybilevel.problems.schedule.teacher.update import Slopes, Trial
+from raybilevel.problems.schedule.teacher.update import LITTLE, Slopes, Trial
 from raybilevel.problems.schedule.teacher.whole import whole_lists
 from raybilevel.upper.variables import Variable
 
@@ -63,12 +64,12 @@ class TeacherRounds:
         """Look at the spacings that the scheduler itself offers, and begin at the best."""
         made = type(self.model.scheduler).__name__
         choices = tuple(
-            {"class": made, "options": options}
-            for options in spacings_of(made, self.model.scheduler).values()
+            {"class": made, "options": options} for options in spacings_of(made).values()
         )
         rivals = tuple(rival_choices(self.model, self.comparison).values())
         evaluations = self.model.evaluations(self.steps)
         survey = yield Stage((Survey(choices, self.steps, rivals, evaluations),))
+        yield Stage((Visit(self.space.sigmas(state["x"])),))
         state = yield from self.taught(state, self.estimation.first_samples)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
         trial = yield from self.tried(state, [state["x"], *points])
@@ -105,11 +106,11 @@ class TeacherRounds:
         trial = yield from self.tried(state, points)
         row = self.row(x, trial.value(0), noises, slopes)
         found = state | {"x": points[trial.best]}
-        if not (trial.is_sure and not trial.is_little):
-            if noises >= self.estimation.samples:
-                return Update(found | {"settled": np.array(1)}, row)
-            more = min(2 * noises, self.estimation.samples)
-            found = yield from self.taught(found, more)
+        most = self.estimation.samples
+        if noises < most and (trial.is_little or not trial.is_sure):
+            found = yield from self.taught(found, min(2 * noises, most))
+        elif trial.is_little:
+            found = found | {"settled": np.array(1)}
         return Update(found, row)
 
     def slopes(self, state: Arrays) -> Generator[Stage, Output, Slopes]:
@@ -128,7 +129,6 @@ class TeacherRounds:
         sigmas = self.space.sigmas(state["x"])
         if self.model.lists(float(state["mu"])).taken.whole:
             sigmas = yield from self.whole(state, slopes)
-        yield Stage((Visit(tuple(sigmas)),))
         state = state | {"sigmas": np.array(sigmas)}
         learned = Through(LEARNED, tuple(sigmas))
         found = yield self.plan.distances(state, [learned])
@@ -152,11 +152,13 @@ class TeacherRounds:
         self, state: Arrays, learned: Through
     ) -> Generator[Stage, Output, tuple[Arrays, tuple[float, float], int]]:
         """The learned list beside stock samplers, on noises that nothing was tuned on."""
-        listed = [learned, *subjects(self.model, self.steps, self.comparison, state["rival_steps"])]
+        start = Through(START, self.space.sigmas(state["x_start"]))
+        others = subjects(self.model, self.steps, self.comparison, state["rival_steps"])
+        listed = [learned, start, *others]
         samples, seeds = self.comparison.samples, state["seed_base"]
         drawn = yield self.plan.compare(seeds, samples, listed)
         table = compared(drawn.rows)
-        best = 1 + int(np.argmin(table[1:, 1])) if len(table) > 1 else 0
+        best = 2 + int(np.nanargmin(table[2:, 1]))
         shown = yield self.plan.show(seeds, samples, [learned, listed[best], self.model.teacher])
         kept = {"comparison": table, "shown": shown.rows["shown"]}
         return state | kept, (table[0, 1], table[0, 2]), drawn.nfe + shown.nfe
@@ -173,13 +175,13 @@ class TeacherRounds:
         if held:
             return Stop(
                 Status.AT_BOUND,
-                f"no step gains more, but the distance still falls at the bound of "
+                f"no step gains {LITTLE:.0%}, but the distance still falls at the bound of "
                 f"{', '.join(held)}, where what the network was trained on ends, or what "
                 "schedule_options allow",
             )
         return Stop(
             Status.CONVERGED,
-            f"no step gains more than its error on {len(state['taught'])} noises",
+            f"no step gains {LITTLE:.0%} on {len(state['taught'])} noises",
         )
 
     def _held(self, x: np.ndarray, slopes: Slopes) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -106,7 +106,7 @@ class TeacherComparison(Settings):
 
     samples: int = Field(default=64, ge=0)
     rivals: Rivals = "some"
-    steps: tuple[int, ...] = ()
+    steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
     @model_validator(mode="after")
     def _enough_compared(self) -> Self:

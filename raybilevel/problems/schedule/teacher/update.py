@@ -19,7 +19,8 @@ DAMPINGS = (1e-3, 0.1, 3.0, 100.0)
 SURE = 2.0
 """Standard errors that a gain must have, or more noises are drawn."""
 
-_LITTLE = 0.005  # of the objective: a gain below it ends the run
+LITTLE = 0.01
+"""Share of the objective: where no step gains so much, the run ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,8 @@ class Trial:
 
     @property
     def is_little(self) -> bool:
-        """Whether what the best gains is next to nothing."""
-        return self.gain(self.best)[0] < _LITTLE * self.value(0)[0]
+        """Whether what the best gains is next to nothing, or nothing."""
+        return self.gain(self.best)[0] < LITTLE * self.value(0)[0]
 
 
 def mean_of(values: np.ndarray) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -12,16 +13,17 @@ from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums
 
 _TRIED = 8
-_MOST_FREE = 12  # levels that are rounded up and down: 4,096 ways; others to the nearest
+_MOST_WAYS = 1024  # of rounding up and down: of more levels one at a time
 
 
 def whole_lists(
     space: SigmaSpace, lists: SchedulerLists, x: np.ndarray, sums: ResidualSums
 ) -> list[Sigmas]:
-    """Lists of whole timesteps around the levels at values x (d,): the nearest, and the best.
+    """Lists of whole timesteps around the levels at values x (d,): the nearest, and likely ones.
 
     Each level goes to the timestep below or above it; which are best together, a Gauss-Newton
-    model of the objective about x says, as a closest-vector problem.
+    model of the objective about x says, as a closest-vector problem. Of levels on a curve, and of
+    many, those are tried in which one level goes to the other side.
 
     Parameters
     ----------
@@ -32,13 +34,27 @@ def whole_lists(
     known = lists.sigmas_at(np.arange(lists.count))
     exact = np.interp(np.log(sigmas), np.log(known), np.arange(lists.count))
     around = np.stack([np.floor(exact), np.ceil(exact)]).astype(int)
-    around[:, _MOST_FREE:] = nearest[_MOST_FREE:]
-    ways = {tuple(distinct(np.array(w), lists.count).tolist()) for w in product(*around.T)}
-    ordered = sorted(ways, reverse=True)
-    changes = sums.changes(_steps(space, known, x, np.array(ordered)))
-    best = [ordered[i] for i in np.argsort(changes, kind="stable")[:_TRIED]]
-    tried = dict.fromkeys([tuple(nearest.tolist()), *best])
+    if space.inner.has_knots and 2 ** len(sigmas) <= _MOST_WAYS:
+        ways = _distinct(product(*around.T), lists.count)
+        changes = sums.changes(_steps(space, known, x, np.array(ways)))
+        ways = [ways[i] for i in np.argsort(changes, kind="stable")[:_TRIED]]
+    else:
+        ways = _distinct(_one_at_a_time(nearest, around), lists.count)
+    tried = dict.fromkeys([tuple(nearest.tolist()), *ways])
     return [tuple(known[list(steps)].tolist()) for steps in tried]
+
+
+def _distinct(ways: Iterable[Sequence[int]], count: int) -> list[tuple[int, ...]]:
+    """Each way once, its timesteps all different, in an order of its own."""
+    made = {tuple(distinct(np.array(way), count).tolist()) for way in ways}
+    return sorted(made, reverse=True)
+
+
+def _one_at_a_time(nearest: np.ndarray, around: np.ndarray) -> Iterator[list[int]]:
+    for i, (below, above) in enumerate(around.T.tolist()):
+        other = nearest.tolist()
+        other[i] = above if other[i] == below else below
+        yield other
 
 
 def _steps(space: SigmaSpace, known: np.ndarray, x: np.ndarray, ways: np.ndarray) -> np.ndarray:

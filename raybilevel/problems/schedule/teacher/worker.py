@@ -94,22 +94,17 @@ class TeacherWorker:
         return Output(rows=rows, nfe=nfe)
 
     def _distances(self, shard: Distances, taught: np.ndarray) -> Output:
-        squares, evaluations = self._squares(shard.draws, shard.lists, _of(shard.draws, taught))
+        drawn = [self._drawn(shard.draws, through) for through in shard.lists]
+        squares, evaluations = _squares(drawn, _of(shard.draws, taught))
         return Output(rows={"squares": squares}, nfe=sum(evaluations))
 
     def _compare(self, shard: Compared) -> Output:
         taught, nfe = self._drawn(shard.draws, self._model.teacher)
-        squares, evaluations = self._squares(shard.draws, shard.subjects, taught)
+        learned, *others = (self._drawn_as_is(shard.draws, s) for s in shard.subjects)
+        _check_finite(learned[0])  # a rival may overflow
+        squares, evaluations = _squares([learned, *others], taught)
         each = np.array(evaluations, float) / len(shard.draws.seeds)
         return Output(rows={"squares": squares, "nfe": each[None]}, nfe=nfe + sum(evaluations))
-
-    def _squares(
-        self, draws: Draws, lists: Sequence[Through], taught: np.ndarray
-    ) -> tuple[np.ndarray, list[int]]:
-        """Squared distances (n, lists), and the evaluations of each list."""
-        drawn = [self._drawn(draws, through) for through in lists]
-        squares = [np.sum((samples - taught) ** 2, axis=1) for samples, _ in drawn]
-        return np.stack(squares, axis=1), [nfe for _, nfe in drawn]
 
     def _show(self, shard: Show) -> Output:
         drawn = self._draw(shard.draws, shard.subject, images=True)
@@ -117,13 +112,14 @@ class TeacherWorker:
         return Output(rows={"shown": shown[None]}, nfe=drawn.cost.nfe)
 
     def _drawn(self, draws: Draws, through: Through) -> tuple[np.ndarray, int]:
-        """Samples (n, D) float64, and their evaluations."""
+        """Samples (n, D) float64, all finite, and their evaluations."""
+        rows, nfe = self._drawn_as_is(draws, through)
+        _check_finite(rows)
+        return rows, nfe
+
+    def _drawn_as_is(self, draws: Draws, through: Through) -> tuple[np.ndarray, int]:
         drawn = self._draw(draws, through)
         rows = drawn.images.flatten(1).double().numpy()
-        if not np.isfinite(rows).all():
-            raise RunError(
-                "samples are not finite: the network or the decoder overflows; try dtype: float32"
-            )
         return rows / np.sqrt(rows.shape[1]), drawn.cost.nfe
 
     def _draw(self, draws: Draws, through: Through, *, images: bool = False) -> Drawn:
@@ -136,6 +132,21 @@ class TeacherWorker:
     def _conditions(self, draws: Draws) -> Conditions:
         known: Any = self._model.conditions
         return None if draws.prompts is None else [known[i] for i in draws.prompts]
+
+
+def _squares(
+    drawn: Sequence[tuple[np.ndarray, int]], taught: np.ndarray
+) -> tuple[np.ndarray, list[int]]:
+    """Squared distances (n, lists), and the evaluations of each list."""
+    squares = [np.sum((samples - taught) ** 2, axis=1) for samples, _ in drawn]
+    return np.stack(squares, axis=1), [nfe for _, nfe in drawn]
+
+
+def _check_finite(rows: np.ndarray) -> None:
+    if not np.isfinite(rows).all():
+        raise RunError(
+            "samples are not finite: the network or the decoder overflows; try dtype: float32"
+        )
 
 
 def _of(draws: Draws, taught: np.ndarray) -> np.ndarray:

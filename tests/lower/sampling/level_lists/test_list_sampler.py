@@ -47,9 +47,11 @@ def folder(tmp_path_factory):
 
 def opened(directory, name, scheduler=None, *, latents=False):
     settings = PipelineSettings(scheduler=None if scheduler is None else {"class": scheduler})
-    sampler = PipelineSampler(load(directory, settings), "cpu", None, FAMILIES[name][1])
+    pipeline = load(directory, settings)
+    sampler = PipelineSampler(pipeline, "cpu", None, FAMILIES[name][1])
     conditions = LABELS if name == "DiT" else PROMPTS
-    return ListSampler(BatchedSampler(sampler, "model"), "model", conditions, latents=latents)
+    batches = BatchedSampler(sampler, "model")
+    return ListSampler(batches, "model", conditions, pipeline.scheduler, latents=latents)
 
 
 def a_list(lists):
@@ -136,14 +138,21 @@ def test_another_scheduler_is_one_for_a_call(folder):
     assert not drawn[0].equal(drawn[1])
 
 
-@pytest.mark.parametrize(
-    ("name", "scheduler", "said"),
-    [
-        ("DiT", "DPMSolverMultistepScheduler", "is a DiTPipeline, whose call takes no timesteps,"),
-        ("CogView4", None, "is a CogView4Pipeline, which tells its network other timesteps than"),
-    ],
-)
-def test_a_pipeline_whose_call_hands_no_list_on_is_refused(folder, name, scheduler, said):
-    sampler = opened(folder(name), name, scheduler)
-    with pytest.raises(InputError, match=said):
+def test_a_pipeline_that_tells_its_network_other_timesteps_is_refused(folder):
+    sampler = opened(folder("CogView4"), "CogView4")
+    with pytest.raises(InputError, match="is a CogView4Pipeline, which tells its network other ti"):
         sampler.argument(np.array([0.9, 0.5]))
+
+
+def test_steps_of_another_scheduler_cost_no_more(folder):
+    sampler = opened(folder("Stable Diffusion"), "Stable Diffusion", "EulerDiscreteScheduler")
+    names = ("HeunDiscreteScheduler", "DPMSolverMultistepScheduler", "PNDMScheduler")
+    assert [sampler.steps_for({"class": name}, 6) for name in names] == [3, 6, 0]
+    assert (
+        sampler.steps_for({"class": "PNDMScheduler", "options": {"skip_prk_steps": True}}, 6) == 5
+    )
+
+
+def test_a_scheduler_that_the_pipelines_call_cannot_have_has_no_steps(folder):
+    flux = opened(folder("Flux"), "Flux")
+    assert flux.steps_for({"class": "FlowMatchHeunDiscreteScheduler"}, 6) == 0

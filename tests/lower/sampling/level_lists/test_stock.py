@@ -33,7 +33,7 @@ def test_every_stock_sampler_can_be_made_and_none_is_there_twice(own):
 def test_each_spacing_of_a_class_is_another():
     made = "DPMSolverMultistepScheduler"
     visited = {}
-    for name, options in spacings_of(made, GAUSSIAN).items():
+    for name, options in spacings_of(made).items():
         scheduler = scheduler_like(GAUSSIAN, {"class": made, "options": options})
         scheduler.set_timesteps(6)
         visited[name] = tuple(visited_by(scheduler).round(6))
@@ -45,7 +45,7 @@ def test_each_spacing_of_a_class_is_another():
 
 def test_a_spacing_turns_the_models_own_switches_off():
     own = diffusers.DPMSolverMultistepScheduler(**SD, use_karras_sigmas=True)
-    options = spacings_of("DPMSolverMultistepScheduler", own)["beta"]
+    options = spacings_of("DPMSolverMultistepScheduler")["beta"]
     made = scheduler_like(own, {"class": "DPMSolverMultistepScheduler", "options": options})
     assert made.config.use_beta_sigmas
     assert not made.config.use_karras_sigmas

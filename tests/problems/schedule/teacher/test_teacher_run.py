@@ -122,7 +122,7 @@ def worker_seeds(count, seed):
 
 def test_the_comparison_has_stock_samplers_on_the_same_noises(exported):
     table = pd.read_parquet(exported / "comparison.parquet")
-    assert table["subject"][0] == "learned"
+    assert table["subject"].tolist()[:3] == ["learned", "start of the search", "own"]
     assert {"own", "dpm++ 2m trailing", "unipc 2 trailing", "euler trailing"} <= set(
         table["subject"]
     )
@@ -217,15 +217,31 @@ def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"solver": None}, "^solver: DDIMScheduler takes no list of noise levels; take EulerDisc"),
+        ({"solver": None}, "^model 'mnist-sd' without solver: DDIMScheduler takes no list of noi"),
         ({"solver": "ddim"}, "^solver: DDIMScheduler takes no list of noise levels; take EulerDi"),
-        ({"solver": {"class": "DDPMScheduler"}}, "^solver: DDPMScheduler adds noise of its own"),
+        ({"solver": {"class": "DDPMScheduler"}}, "^solver: DDPMScheduler as it is configured adds"),
         ({"solver": "euler"}, "^solver is 'euler', but with objective 'teacher' it is {class, op"),
         ({"solver": {"class": "Nowhere"}}, "^scheduler.class is 'Nowhere', but diffusers"),
         ({"teacher": {"steps": 3}}, "^teacher.steps is 3, but a teacher has more steps than samp"),
         ({"prompts": None}, "prompts"),
-        ({"data": "digits"}, "^data is given, but objective is 'teacher', which looks at no data"),
-        ({"model": len}, "^model .* is a function's, but the noise levels of its scheduler"),
+        ({"data": "digits"}, "^data is given, but with objective 'teacher' no data are looked at"),
+        ({"penalty": {}}, "^penalty is given, but with objective 'teacher' no data are looked at"),
+        (
+            {
+                "solver": {
+                    "class": "DPMSolverMultistepScheduler",
+                    "options": {"algorithm_type": "sde-dpmsolver++"},
+                }
+            },
+            "^solver: DPMSolverMultistepScheduler as it is configured adds noise of its own at",
+        ),
+        (
+            {"teacher": {"scheduler": {"class": "EulerAncestralDiscreteScheduler"}}},
+            "^teacher.scheduler: EulerAncestralDiscreteScheduler as it is configured adds noise",
+        ),
+        ({"call_options": {"sigmas": [3.0]}}, "^call_options has sigmas, but the list is what is"),
+        ({"comparison": {"steps": [0]}}, "^comparison.steps.0 is 0: input should be greater than"),
+        ({"model": len}, "^model .* is a function, which workers alone call, but the noise"),
         ({"estimation": {"samples": 2}}, "^estimation.samples is 2, below first_samples 16; it"),
         ({"estimation": {"shard_size": 16}}, "^estimation.shard_size is 16, but errors come from"),
         ({"comparison": {"samples": 3}}, "^comparison.samples is 3; it must be at least 16, or 0"),
@@ -238,6 +254,39 @@ def test_what_cannot_be_is_refused_in_a_sentence_before_anything_starts(changes,
     with pytest.raises(InputError, match=said) as refused:
         tuning(**changes).check()
     assert "\n" not in str(refused.value)
+
+
+def test_a_curve_goes_to_whole_timesteps_one_at_a_time(tmp_path):
+    problem = tuning(
+        solver="dpm++", schedule="sigmoid", optimizer={"updates": 1}, comparison={"samples": 0}
+    )
+    run, _ = run_locally(problem, RunConfig(seed=3))
+    known = problem.source.lists(np.nan)
+    exact = known.timesteps(np.array(problem.space.sigmas(run.state["x"])))
+    assert np.sum(known.timesteps(run.state["sigmas"]) != exact) <= 1
+
+
+def test_prompts_are_drawn_as_often_as_they_count():
+    problem = tuning(prompts=["a zero", "a one", "a one", "a one"])
+    stage = problem.plan.teach(np.array(7), 0, 40)
+    drawn = [place for shard in stage.shards for place in shard.draws.prompts]
+    assert abs(drawn.count(1) - 30) <= 1
+    assert {0, 1} == set(drawn[:4])
+
+
+def test_flow_matching_has_nothing_to_tune_in_one_step(tmp_path):
+    directory = save(tmp_path / "sd3", "SD 3")
+    problem = tuning(model=str(directory), solver=None, sampling_steps=1, call_options={})
+    with pytest.raises(InputError, match="^sampling_steps is 1, but the first level of flow match"):
+        problem.check()
+
+
+def test_noise_that_a_switch_adds_is_refused(tmp_path):
+    directory = save(tmp_path / "sd3", "SD 3")
+    solver = {"class": "FlowMatchEulerDiscreteScheduler", "options": {"stochastic_sampling": True}}
+    problem = tuning(model=str(directory), solver=solver, call_options={})
+    with pytest.raises(InputError, match="^solver: FlowMatchEulerDiscreteScheduler as it is conf"):
+        problem.check()
 
 
 def test_a_pipeline_whose_call_takes_no_list_is_refused_by_its_files(tmp_path):
