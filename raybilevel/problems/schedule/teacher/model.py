@@ -97,8 +97,8 @@ class TaughtModel:
         if described is None or "scheduler" not in described.parts:
             raise InputError(
                 f"{self.named} is a function, which workers alone call, but the noise levels of "
-                "its scheduler are needed before; give a directory, a model of the hub, or one that "
-                "comes along"
+                "its scheduler are needed before; give a directory, a model of the hub, or one "
+                "that comes along"
             )
         made = getattr(diffusers, described.parts["scheduler"])
         return made.from_config(described.config("scheduler", "scheduler_config.json"))

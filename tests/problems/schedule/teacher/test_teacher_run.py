@@ -270,14 +270,16 @@ def test_prompts_are_drawn_as_often_as_they_count():
     problem = tuning(prompts=["a zero", "a one", "a one", "a one"])
     stage = problem.plan.teach(np.array(7), 0, 40)
     drawn = [place for shard in stage.shards for place in shard.draws.prompts]
-    assert abs(drawn.count(1) - 30) <= 1
+    assert abs(drawn.count(1) - 30) <= 2
     assert {0, 1} == set(drawn[:4])
 
 
 def test_flow_matching_has_nothing_to_tune_in_one_step(tmp_path):
     directory = save(tmp_path / "sd3", "SD 3")
     problem = tuning(model=str(directory), solver=None, sampling_steps=1, call_options={})
-    with pytest.raises(InputError, match="^sampling_steps is 1, but the first level of flow match"):
+    with pytest.raises(
+        InputError, match=r"^sampling_steps is 1, but the first level of flow match"
+    ):
         problem.check()
 
 
@@ -285,7 +287,7 @@ def test_noise_that_a_switch_adds_is_refused(tmp_path):
     directory = save(tmp_path / "sd3", "SD 3")
     solver = {"class": "FlowMatchEulerDiscreteScheduler", "options": {"stochastic_sampling": True}}
     problem = tuning(model=str(directory), solver=solver, call_options={})
-    with pytest.raises(InputError, match="^solver: FlowMatchEulerDiscreteScheduler as it is conf"):
+    with pytest.raises(InputError, match=r"^solver: FlowMatchEulerDiscreteScheduler as it is conf"):
         problem.check()
 
 
