@@ -14,6 +14,9 @@ from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 if TYPE_CHECKING:
     from raybilevel.lower.sampling.pipelines.description import PipelineDescription
 
+DRAWN_IN = "drawn_in_"
+"""How keys of a state begin that say the dtype that workers drew samples in."""
+
 
 @dataclass(frozen=True)
 class NamedPipeline:

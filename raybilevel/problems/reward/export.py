@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.pictures import COLUMNS, write_captioned_grid, write_grid
 from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.annealing.metrics import nearest_rung
-from raybilevel.problems.reward.drawing.batch import DRAWN_IN
 from raybilevel.problems.reward.history import LIKE_THESE
 from raybilevel.problems.reward.pool_objective import PoolObjective, PoolPoint
 from raybilevel.problems.reward.pool_table import PoolTable

@@ -10,6 +10,7 @@ import numpy as np
 
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.base import Arrays, Output
+from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.drawing.checks import check_finite, naming
 from raybilevel.problems.reward.drawing.particles import Particles
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from raybilevel.lower.sampling.guidance.call import Guide, PathTerms
     from raybilevel.lower.sampling.guidance.steering import Steering
-
-DRAWN_IN = "drawn_in_"
-"""How keys of a state begin that count samples by the dtype that workers drew them in."""
 
 
 class Batches:

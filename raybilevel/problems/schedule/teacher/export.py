@@ -11,6 +11,7 @@ import numpy as np
 
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.base import Arrays
+from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.pictures import write_grid
 from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, frame, subjects
 from raybilevel.problems.schedule.teacher.model import TaughtModel
@@ -49,6 +50,8 @@ class Exporting:
 
     def _schedule(self, state: Arrays) -> dict[str, Any]:
         """The list by itself, its call, and what it is for: levels belong to their sampler."""
+        import diffusers
+
         settings, scheduler = self.source.pipeline.settings, self.source.scheduler
         found = self._list(state)
         return {
@@ -65,7 +68,8 @@ class Exporting:
                 "solver": settings.scheduler,
                 "scheduler_config": _plain(dict(scheduler.config)),
                 "call_options": dict(settings.call_options),
-                "dtype": settings.dtype,
+                "dtype": _dtype(state, settings),
+                "diffusers": diffusers.__version__,
             },
         }
 
@@ -86,6 +90,12 @@ class Exporting:
         (directory / "samples").mkdir()
         for name, images in zip((LEARNED, "best-stock", "teacher"), state["shown"], strict=True):
             write_grid(np.asarray(images) / 255, directory / "samples" / f"{name}.png")
+
+
+def _dtype(state: Arrays, settings: PipelineSettings) -> str:
+    """What workers drew in; as it was asked for where none has yet."""
+    known = (name.removeprefix(DRAWN_IN) for name in state if name.startswith(DRAWN_IN))
+    return next(known, settings.dtype)
 
 
 def _loading(settings: PipelineSettings) -> dict[str, Any]:

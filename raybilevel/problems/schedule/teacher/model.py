@@ -119,7 +119,7 @@ class TaughtModel:
     @cached_property
     def nfe_per_step(self) -> int:
         """Evaluations of a sample at a step, by one drawn here: two with guidance."""
-        sampler, _, _ = self.samplers("cpu")
+        sampler, *_ = self.samplers("cpu")
         conditions = None if self.conditions is None else self.conditions[:1]
         return sampler.draw_stock([0], conditions, self.teacher.scheduler, 2).cost.nfe // 2
 
@@ -168,17 +168,18 @@ class TaughtModel:
                 "such as DPMSolverMultistepScheduler"
             )
 
-    def samplers(self, device: str) -> tuple[ListSampler, ListSampler, tuple[str, ...]]:
-        """What draws samples to be compared, what draws images, and remarks on the pipeline."""
+    def samplers(self, device: str) -> tuple[ListSampler, ListSampler, tuple[str, ...], str]:
+        """What draws samples to be compared, what draws images, remarks, and the dtype."""
         from raybilevel.lower.sampling.level_lists.list_sampler import ListSampler
         from raybilevel.lower.sampling.pipelines.batches import BatchedSampler
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 
-        pipeline, remarks, _ = self.pipeline.loaded(device, self.conditions)
+        pipeline, remarks, found = self.pipeline.loaded(device, self.conditions)
+        dtype = found or self.pipeline.settings.dtype
         drawing = PipelineSampler(pipeline, device, None, self.pipeline.settings.call_options)
         batches = BatchedSampler(drawing, self.named, self.batch_size)
         images = ListSampler(batches, self.named, self.conditions, self.base, latents=False)
         if self.distance == "pixels":
-            return images, images, tuple(remarks)
+            return images, images, tuple(remarks), dtype
         compared = ListSampler(batches, self.named, self.conditions, self.base, latents=True)
-        return compared, images, tuple(remarks)
+        return compared, images, tuple(remarks), dtype

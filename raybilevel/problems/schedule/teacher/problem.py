@@ -261,7 +261,7 @@ class TeacherSchedule(Settings, Problem):
         """`n` images (n, C, H, W) by the stock call with the learned list."""
         import torch
 
-        _, sampler, _ = self.source.samplers(device)
+        _, sampler, *_ = self.source.samplers(device)
         seeds = sample_seeds(seed_base(seed), 0, n)
         known = self.source.conditions
         drawn = []

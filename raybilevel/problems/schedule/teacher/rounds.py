@@ -75,6 +75,7 @@ class TeacherRounds:
         trial = yield from self.tried(state, [state["x"], *points])
         x = [state["x"], *points][trial.best]
         known = {"mu": survey.rows["mu"][0], "rival_steps": survey.rows["rival_steps"]}
+        known |= survey.sums
         return Update(
             state | known | {"x": x, "x_start": x},
             self.row(x, trial.value(trial.best), len(state["taught"])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from raybilevel.errors import RunError
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.base import Output, Shard
+from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.shards import (
     Compared,
@@ -40,7 +42,7 @@ class TeacherWorker:
 
     def __init__(self, model: TaughtModel, device: str) -> None:
         self._model = model
-        self._sampler, self._images, self.remarks = model.samplers(device)
+        self._sampler, self._images, self.remarks, self._dtype = model.samplers(device)
 
     def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard: its draws say all that is random about it."""
@@ -72,24 +74,27 @@ class TeacherWorker:
         mu = self._sampler.lists.given.get("mu", np.nan)
         rivals = [self._sampler.steps_for(rival, shard.evaluations) for rival in shard.rivals]
         rows = {"visited": visited, "mu": np.array([float(mu)]), "rival_steps": np.array(rivals)}
-        return Output(rows=rows)
+        return Output({f"{DRAWN_IN}{self._dtype}": np.array(1)}, rows)
 
     def _teach(self, draws: Draws) -> Output:
         taught, nfe = self._drawn(draws, self._model.teacher)
         return Output(rows={"taught": taught.astype(np.float32)}, nfe=nfe)
 
     def _differences(self, shard: Differences, taught: np.ndarray) -> Output:
-        sides, nfe = [], 0
-        for levels in (sigmas for pair in shard.pairs for sigmas in pair):
-            drawn, spent = self._drawn(shard.draws, Through(sigmas=levels, exact=True))
-            sides.append(drawn - _of(shard.draws, taught))
-            nfe += spent
-        ups, downs = np.stack(sides[0::2], axis=-1), np.stack(sides[1::2], axis=-1)  # (n, D, d)
-        j, r = (ups - downs) / (2 * shard.delta), (ups + downs) / 2
+        columns, slopes, nfe = [], [], 0
+        known = _of(shard.draws, taught)
+        for pair in shard.pairs:
+            (up, first), (down, second) = (
+                self._drawn(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pair
+            )
+            column = (up - down) / (2 * shard.delta)
+            slopes.append(np.sum(column * ((up + down) / 2 - known)))
+            columns.append(column.astype(np.float32))  # of pixels they are large
+            nfe += first + second
         rows = {
-            "count": np.array([float(len(j))]),
-            "slopes": np.einsum("nDd,nDd->d", j, r)[None],
-            "curvatures": np.einsum("nDd,nDe->de", j, j)[None],
+            "count": np.array([float(len(known))]),
+            "slopes": np.array([slopes]),
+            "curvatures": _products(columns)[None],
         }
         return Output(rows=rows, nfe=nfe)
 
@@ -140,6 +145,15 @@ def _squares(
     """Squared distances (n, lists), and the evaluations of each list."""
     squares = [np.sum((samples - taught) ** 2, axis=1) for samples, _ in drawn]
     return np.stack(squares, axis=1), [nfe for _, nfe in drawn]
+
+
+def _products(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Inner products (d, d) of columns (n, D), summed in float64."""
+    d = len(columns)
+    found = np.empty((d, d))
+    for i, j in combinations_with_replacement(range(d), 2):
+        found[i, j] = found[j, i] = np.einsum("nD,nD->", columns[i], columns[j], dtype=np.float64)
+    return found
 
 
 def _check_finite(rows: np.ndarray) -> None:

@@ -101,6 +101,7 @@ def test_the_list_is_pasted_into_a_stock_call_that_draws_our_images(ended, expor
     assert said["sigmas"][-1] == 0
     assert said["sigmas_visited"] == said["sigmas"][:-1]
     assert said["key"]["scheduler"] == "EulerDiscreteScheduler"
+    assert said["key"]["dtype"] == "float32"
 
     call = json.loads((exported / "pipeline" / "call.json").read_text())["call"]
     assert call == {"guidance_scale": 3.0, "sigmas": said["sigmas"]}
