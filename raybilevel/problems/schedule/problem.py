@@ -151,11 +151,7 @@ class ScheduleProblem(Settings, Problem):
 
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """Levels in rising order, a gap apart; other schedules' parameters as they are."""
-        values = np.array([x[name] for name in self._names])
-        if self.schedule == "knots":
-            values = np.sort(values)
-        found = self.tuned_schedule.project(values)
-        return dict(zip(self._names, found.tolist(), strict=True))
+        return self.space.admissible(x)
 
     @property
     def _names(self) -> list[str]:

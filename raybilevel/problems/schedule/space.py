@@ -166,6 +166,13 @@ class ScheduleSpace:
         """Whether the variables are the levels themselves."""
         return hasattr(self.schedule, "gap")
 
+    def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
+        """Levels in rising order, a gap apart; other schedules' parameters as they are."""
+        names = [v.name for v in self.schedule.variables]
+        values = np.array([x[name] for name in names])
+        found = self.schedule.project(np.sort(values) if self.has_knots else values)
+        return dict(zip(names, found.tolist(), strict=True))
+
     def pairs(self, x: Vector, rng: np.random.Generator, directions: int, kind: Kind) -> Pairs:
         """Points about values `x` (d,) in the unit box, along fresh directions."""
         d = len(x)

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.lower.sampling.level_lists.sigmas import is_flow, training_sigmas
+from raybilevel.lower.sampling.level_lists.sigmas import (
+    is_flow,
+    timesteps_between,
+    training_sigmas,
+)
 from raybilevel.lower.sampling.level_lists.taken import TAKEN, Taken, why_no_list
 
 GivenList = dict[str, list[float]]
@@ -58,11 +62,13 @@ class SchedulerLists:
 
     def timesteps(self, sigmas: np.ndarray) -> np.ndarray:
         """The timesteps (k,) of sigmas (k,); whole ones where they are, which all differ."""
-        steps = np.arange(len(self._known), dtype=float)
         if not self.taken.whole:  # Heun interpolates sigma itself between timesteps
-            return np.interp(sigmas, self._known, steps)
-        exact = np.interp(np.log(sigmas), np.log(self._known), steps)
-        return distinct(np.rint(exact).astype(int), len(steps))
+            return np.interp(sigmas, self._known, np.arange(self.count))
+        return distinct(np.rint(self.between(sigmas)).astype(int), self.count)
+
+    def between(self, sigmas: np.ndarray) -> np.ndarray:
+        """The real-valued timesteps (k,) of sigmas (k,), by log sigma."""
+        return timesteps_between(sigmas, self._known)
 
     @property
     def count(self) -> int:
@@ -72,11 +78,6 @@ class SchedulerLists:
     def sigmas_at(self, timesteps: np.ndarray) -> np.ndarray:
         """The sigmas (k,) of whole timesteps (k,)."""
         return self._known[np.asarray(timesteps, int)]
-
-    def visited(self, given: Mapping[str, Any]) -> np.ndarray:
-        """The sigmas (k,) that `set_timesteps` visits, given a list or `num_inference_steps`."""
-        self.scheduler.set_timesteps(**given, **self.given)
-        return visited_by(self.scheduler)
 
     @cached_property
     def _known(self) -> np.ndarray:

@@ -39,6 +39,11 @@ def training_sigmas(scheduler: Any) -> np.ndarray:
     return np.sqrt((1 - abar) / abar)
 
 
+def timesteps_between(sigmas: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Real-valued timesteps (k,) of sigmas (k,) among those of training (T,), by log sigma."""
+    return np.interp(np.log(sigmas), np.log(known), np.arange(len(known)))
+
+
 def sigma_range(scheduler: Any) -> tuple[float, float]:
     """Least and greatest sigma that levels are tuned between.
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from raybilevel.lower.sampling.level_lists.lists import visited_by
-from raybilevel.lower.sampling.level_lists.sigmas import training_sigmas
+from raybilevel.lower.sampling.level_lists.sigmas import timesteps_between, training_sigmas
 
 _ASKED = ("num_inference_steps", "timesteps", "sigmas", "device")
 
@@ -76,8 +76,7 @@ def exactly(scheduler: Any, sigmas: np.ndarray) -> Iterator[None]:
 
     def visiting(set_timesteps: Callable[..., None], args: Any, kwargs: dict[str, Any]) -> None:
         set_timesteps(*args, **kwargs)
-        known = training_sigmas(scheduler)
-        steps = np.interp(np.log(sigmas), np.log(known), np.arange(len(known)))
+        steps = timesteps_between(sigmas, training_sigmas(scheduler))
         device = scheduler.timesteps.device
         scheduler.timesteps = torch.as_tensor(steps, dtype=torch.float32, device=device)
         values = torch.as_tensor(sigmas, dtype=scheduler.sigmas.dtype)
@@ -88,10 +87,8 @@ def exactly(scheduler: Any, sigmas: np.ndarray) -> Iterator[None]:
 
 
 @contextmanager
-def _in_place(
-    scheduler: Any, does: Callable[[Callable[..., None], Any, Any], None]
-) -> Iterator[None]:
-    """`does(set_timesteps, args, kwargs)` in place of the scheduler's own method."""
+def _in_place(scheduler: Any, does: Does) -> Iterator[None]:
+    """In place of the scheduler's own method."""
     own = scheduler.set_timesteps
 
     @wraps(own)

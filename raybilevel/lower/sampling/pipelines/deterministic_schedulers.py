@@ -29,10 +29,7 @@ def deterministic_schedulers(scheduler: Any) -> Iterator[str]:
 def adds_noise(scheduler: Any) -> bool:
     """Whether two runs of steps on the same input differ, with its switches as they are."""
     still = {"use_dynamic_shifting": False} if "use_dynamic_shifting" in scheduler.config else {}
-    first, second = (
-        _stepped(type(scheduler).from_config(scheduler.config, **still)) for _ in range(2)
-    )
-    return not torch.equal(first, second)
+    return not _repeats(type(scheduler), scheduler.config, still)
 
 
 def _said(scheduler_class: type, options: dict[str, bool]) -> str:
@@ -42,11 +39,15 @@ def _said(scheduler_class: type, options: dict[str, bool]) -> str:
 
 
 def _draws_nothing(scheduler_class: Any, config: Any, options: dict[str, bool]) -> bool:
-    """Whether two runs of steps on the same input give the same."""
     try:
-        first, second = (_stepped(scheduler_class.from_config(config, **options)) for _ in range(2))
+        return _repeats(scheduler_class, config, options)
     except Exception:  # a scheduler that cannot be made or run like this is no choice
         return False
+
+
+def _repeats(scheduler_class: Any, config: Any, options: dict[str, bool]) -> bool:
+    """Whether two runs of steps on the same input give the same."""
+    first, second = (_stepped(scheduler_class.from_config(config, **options)) for _ in range(2))
     return torch.equal(first, second)
 
 

@@ -123,8 +123,9 @@ class TaughtModel:
         conditions = None if self.conditions is None else self.conditions[:1]
         return sampler.draw_stock([0], conditions, self.teacher.scheduler, 2).cost.nfe // 2
 
-    def check(self) -> tuple[str, ...]:
-        """Refuse what JSON and tokenizers tell; returns what a user should know.
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know; files are read once, and what they tell against it is refused.
 
         Raises
         ------

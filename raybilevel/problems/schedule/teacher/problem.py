@@ -176,11 +176,7 @@ class TeacherSchedule(Settings, Problem):
 
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """Levels in rising order of log-SNR, a gap apart; other parameters as they are."""
-        names = [v.name for v in self.variables]
-        values = np.array([x[name] for name in names])
-        values = np.sort(values) if self.space.inner.has_knots else values
-        found = self.space.inner.schedule.project(values)
-        return dict(zip(names, found.tolist(), strict=True))
+        return self.space.inner.admissible(x)
 
     # --- a run ------------------------------------------------------------------------------------
 
@@ -237,7 +233,7 @@ class TeacherSchedule(Settings, Problem):
 
     def check(self) -> None:
         """Refuse schedulers that take no list, and what JSON and tokenizers tell."""
-        self.source.check()
+        self.source.remarks  # noqa: B018 - reading them is the check
         if self.sampling_steps < 1 + is_flow(self.source.scheduler):
             raise InputError(
                 "sampling_steps is 1, but the first level of flow matching is pure noise, so that "
@@ -246,7 +242,7 @@ class TeacherSchedule(Settings, Problem):
 
     def remarks(self) -> list[str]:
         """Those on the pipeline's files."""
-        return list(self.source.check())
+        return list(self.source.remarks)
 
     # --- what is left behind ----------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def whole_lists(
     sigmas = np.array(space.sigmas(x))
     nearest = lists.timesteps(sigmas)
     known = lists.sigmas_at(np.arange(lists.count))
-    exact = np.interp(np.log(sigmas), np.log(known), np.arange(lists.count))
+    exact = lists.between(sigmas)
     around = np.stack([np.floor(exact), np.ceil(exact)]).astype(int)
     if space.inner.has_knots and 2 ** len(sigmas) <= _MOST_WAYS:
         ways = _distinct(product(*around.T), lists.count)
