@@ -28,6 +28,8 @@ _OPTUNA = ("tpe", "gp", "pool-tpe")
 class CompareConfig(Settings):
     """What `raybilevel compare` does beside following the gradient.
 
+    What the bilevel method may spend is in `run.max_nfe`, and else what its arguments say.
+
     Parameters
     ----------
     searches
@@ -60,8 +62,6 @@ class CompareConfig(Settings):
         Arguments of the problem that the bilevel method has in place of the searches', such as
         {training: {rounds: 50}} to make it cost as much as one of their trials, upper level
         included. Of a group it keeps what is not named.
-
-    What the bilevel method may spend is in `run.max_nfe`, and else what its arguments say.
     """
 
     searches: tuple[str, ...]

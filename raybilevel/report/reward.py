@@ -55,7 +55,7 @@ WORDS = (
                           "pool cannot see modes that it does not hold."),
     ("rung, islands", "Moved samples go down a ladder from p0, in islands that never meet; how far "
                       "these disagree about log Z, the normalising constant, says how sure they "
-                      "are, in place of ESS and k-hat. docs/annealed.md has more."),
+                      "are, in place of ESS and k-hat. docs/explanation/annealed.md has more."),
     ("NFE", "Network evaluations; what ran twice is counted once."),
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %

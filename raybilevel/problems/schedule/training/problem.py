@@ -42,8 +42,8 @@ _TRAINING_NFE = 3  # a sample: forward once, and backward for twice as much
 class TrainingSchedule(ScheduleProblem):
     """Learn the noise levels of a diffusion model while it is trained on them.
 
-    Its other arguments are those of `ScheduleProblem`, but for `optimizer.updates`, which may be 0:
-    then the network is trained on the schedule as its variables begin.
+    Its other arguments are those of `ScheduleProblem`. Where `optimizer.updates` is 0, the network
+    is trained on the schedule as its variables begin.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ class TrainingSchedule(ScheduleProblem):
         the paper, which a change of the schedule takes from under it.
     prediction_type
         "v_prediction", "epsilon" or "sample": what the network predicts.
+    optimizer
+        `OptimizerSettings`, or a mapping of its arguments; `updates` may be 0.
     training, penalty
         `TrainingSettings` and `Penalty`, or mappings of their arguments; penalty None follows the
         partial gradient alone.
