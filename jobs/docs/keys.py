@@ -40,8 +40,8 @@ from raybilevel.upper.variables import Variable
 _HEAD = """# Configuration
 
 Every key, from the code. A YAML file has the keys of one problem at its top level, with `problem:`
-for its name, and `scaling:`, `run:` and, for `raybilevel compare`, `compare:` below it. In Python the
-same names are the arguments of `RewardTuning`, `SamplingSchedule`, `TrainingSchedule`,
+for its name, and `scaling:`, `run:` and, for `raybilevel compare`, `compare:` below it. In Python
+the same names are the arguments of `RewardTuning`, `SamplingSchedule`, `TrainingSchedule`,
 `ScalingConfig` and `RunConfig`. On the command line it is `key=value` behind the file, with dots
 inside a group: `run.seed=3`.
 """

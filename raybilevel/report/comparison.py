@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.report.figure import png, scale_of
+from raybilevel.report.figure import legend_beside, png, scale_of
 from raybilevel.report.page import FILE, Page, Picture, write_page
 from raybilevel.report.standing import DEFAULT, FOLLOWED, regrets, standings
-from raybilevel.report.table import Line, print_lines
+from raybilevel.report.table import Entry, Line, Table, print_lines
 from raybilevel.stored_config import stored_config
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ WORDS = (
 )  # fmt: skip
 _LEAST = 1e-3  # share of all scores' span below which differences are not shown
 _WIDE = 20  # times the least value is the greatest, from where on an axis is logarithmic
-_TEXTS = 2  # columns of a table that are no costs
 _MOST = 12  # variables that a picture has room for
 
 
@@ -77,10 +76,21 @@ def finish(directory: RunDirectory) -> None:
     directory.write_frame("table.parquet", table)
     directory.write(PROGRESS, progress_picture(scores))
     directory.write(PLACES, places_picture(rows, scores))
-    cells, more = _cells(table), [*_more(table, scores), *_rivals(directory)]
+    methods = Table("methods", "", _cells(table))
+    entries = [methods, *_more(table, scores), *_rivals(directory)]
     title = f"{directory.name}: a comparison"
-    write_page(directory, Page(title, more, PICTURES, WORDS, cells))
-    print_lines([*_aligned(cells), *more, *_where(directory)])
+    write_page(directory, Page(title, entries, PICTURES, WORDS, _next_steps(table)))
+    print_lines([*_next_steps(table), *entries, *_where(directory)])
+
+
+def _next_steps(table: pd.DataFrame) -> list[Line]:
+    """Which method ended best, and whether that is told apart from the bilevel method's end."""
+    best = table.iloc[0]
+    if best["method"] == FOLLOWED or "gap_low" not in table:
+        return [("the best", f"{best['method']}, for {best['nfe_total']:,.0f} NFE")]
+    apart = best["gap_low"] > 0
+    said = "better than the bilevel method" if apart else "not told apart from the bilevel method"
+    return [("the best", f"{best['method']}, for {best['nfe_total']:,.0f} NFE: {said}")]
 
 
 def _cells(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -100,17 +110,15 @@ def _row(r: pd.Series) -> tuple[str, ...]:
     return f"{r['method']}{failed}", score, gap, *costs, reached, back
 
 
-def _rivals(directory: RunDirectory) -> list[Line]:
+def _rivals(directory: RunDirectory) -> list[Entry]:
     """Other ways to draw by the reward, where they were asked for."""
     if not directory.has(RIVALS):
         return []
     frame = directory.read_frame(RIVALS)
     rewards = [c for c in frame if f"{c}_se" in frame]
     heads = ("drawn by", "NFE", "samples an image", *rewards, "KL")
-    cells = [heads, *(_way(r, rewards) for _, r in frame.iterrows())]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    said = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
-    return [("ways to draw", said[0].rstrip()), *(("", line.rstrip()) for line in said[1:])]
+    rows = [heads, *(_way(r, rewards) for _, r in frame.iterrows())]
+    return [Table("ways to draw", "", rows)]
 
 
 def _way(r: pd.Series, rewards: list[str]) -> tuple[str, ...]:
@@ -124,19 +132,6 @@ def _way(r: pd.Series, rewards: list[str]) -> tuple[str, ...]:
         *told,
         f"{kl}({r['kl_is']})",
     )
-
-
-def _aligned(cells: list[tuple[str, ...]]) -> list[Line]:
-    """Texts under their heads, numbers of costs to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][1:]
-    said = []
-    for name, *row in cells:
-        padded = [
-            cell.ljust(width) if i < _TEXTS else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        said.append((name, "  ".join(padded)))
-    return said
 
 
 def _more(table: pd.DataFrame, scores: pd.DataFrame) -> list[Line]:
@@ -215,7 +210,7 @@ def progress_picture(scores: pd.DataFrame) -> bytes:
         )  # fmt: skip
     axes.set(xscale="log", xlabel=label, ylabel=f"score above the best of all, {best:.4g}")
     axes.set_yscale(scale_of(scores["score"]))
-    axes.legend(frameon=False, fontsize=8)
+    legend_beside(axes)
     return png(figure)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.report.figure import png
+from raybilevel.report.next_step import or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.table import Line, with_error
+from raybilevel.report.table import Line, Table, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -31,8 +32,13 @@ def draw(result: Result) -> None:
     result.directory.write(_PICTURE, picture(result.get_dataframe()))
 
 
+def next_steps(result: Result) -> list[Line]:
+    """What would help."""
+    return or_what_helps((), result)
+
+
 def lines(result: Result) -> list[Line]:
-    """The table's lines: what was found, what it cost, where it is."""
+    """The lines: what was found, what it cost, where it is."""
     found = [(name, f"{x:.6g}") for name, x in result.best_params.items()]
     return [
         ("status", f"{result.status}: {result.reason}"),
@@ -45,13 +51,13 @@ def lines(result: Result) -> list[Line]:
     ]  # fmt: skip
 
 
-def table(history: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The history as text, its heads first: rounds, variables, the loss and what it cost."""
+def table(history: pd.DataFrame) -> Table:
+    """The history as text: rounds, variables, the loss and what it cost."""
     wanted = ["training_iteration", *_variables(history), "upper_loss", "upper_loss_se"]
     columns = [name for name in [*wanted, "nfe_total"] if name in history]
     heads = tuple(name.removeprefix("config/") for name in columns)
     rows = history[columns].tail(_ROWS).itertuples(index=False)
-    return [heads, *(tuple(map(_text, row)) for row in rows)]
+    return Table("history", "", [heads, *(tuple(map(_text, row)) for row in rows)])
 
 
 def _text(value: Any) -> str:

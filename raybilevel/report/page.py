@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from raybilevel.report.table import Line
+from raybilevel.report.table import Entry, Line, Table
 
 if TYPE_CHECKING:
     from raybilevel.runtime.storage import RunDirectory
@@ -31,17 +31,27 @@ class Page:
     Attributes
     ----------
     title : its heading.
-    lines : names and texts, of which a nameless one belongs to the one before.
+    entries : names and texts, of which a nameless one belongs to the one before; and tables.
     pictures : those that are there are shown.
     words : what has to be known to read it, and what it means.
-    table : to begin with, its heads first.
+    next_steps : what to do, before all else.
     """
 
     title: str
-    lines: Sequence[Line]
+    entries: Sequence[Entry]
     pictures: Sequence[Picture]
     words: Sequence[Line]
-    table: Sequence[Sequence[str]] = ()
+    next_steps: Sequence[Line] = ()
+
+    @property
+    def tables(self) -> list[Table]:
+        """Its tables, one below the other."""
+        return [entry for entry in self.entries if isinstance(entry, Table)]
+
+    @property
+    def lines(self) -> list[Line]:
+        """All that is no table."""
+        return [entry for entry in self.entries if not isinstance(entry, Table)]
 
 
 def write_page(directory: RunDirectory, page: Page) -> None:
@@ -55,7 +65,7 @@ def write_page(directory: RunDirectory, page: Page) -> None:
         if directory.has(p.file)
     ]
     html = Environment(autoescape=True).from_string(template).render(
-        page=page, groups=_grouped(page.lines), pictures=shown,
+        page=page, steps=_grouped(page.next_steps), groups=_grouped(page.lines), pictures=shown,
         config=directory.read("config.yaml").decode(),
     )  # fmt: skip
     directory.write(FILE, html.encode())

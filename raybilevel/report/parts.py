@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from raybilevel.report.table import Line
+from raybilevel.report.table import Entry, Table
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -16,18 +16,16 @@ _SHOWN = 12
 _WIDTH = 60  # letters of a prompt
 
 
-def part_lines(result: Result) -> list[Line]:
-    """A line each group, or each of the first prompts; all of them are in `parts.parquet`."""
+def part_entries(result: Result) -> list[Entry]:
+    """A row each group, or each of the first prompts; all of them are in `parts.parquet`."""
     if not result.directory.has(FILE):
         return []
     parts = result.directory.read_frame(FILE)
     kind = parts["kind"].iloc[0]
-    shown = parts[parts["kind"] == kind].head(_SHOWN)
-    lines = [
-        (f"{kind}s" if i == 0 else "", f"{_short(row['name'])}: {_said(row, _own(row, parts))}")
-        for i, row in enumerate(shown.to_dict("records"))
-    ]
-    return [*lines, ("", f"{result.path}/{FILE}")]
+    shown = parts[parts["kind"] == kind].head(_SHOWN).to_dict("records")
+    heads = (kind, *(name for name, _ in _numbers(shown[0])), "best alone")
+    rows = [heads, *(_row(row, _own(row, parts)) for row in shown)]
+    return [Table(f"{kind}s", "", rows), ("", f"{result.path}/{FILE}")]
 
 
 def _short(name: str) -> str:
@@ -49,19 +47,25 @@ def _group_of(name: str, groups: list[str]) -> str | None:
     return max(ends, key=len, default=None)
 
 
-def _said(row: dict[str, Any], variables: list[str]) -> str:
+def _row(row: dict[str, Any], variables: list[str]) -> tuple[str, ...]:
+    alone = ", ".join(_alone(row, name) for name in variables)
+    return (_short(row["name"]), *(number for _, number in _numbers(row)), alone)
+
+
+def _numbers(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Heads, and what stands below them, at the best parameters of all."""
     aim = "target" if "target" in row else "reward"
-    numbers = [f"KL {row['kl']:.2f}", f"{aim} {row[aim]:.3f} ± {row[f'{aim}_se']:.3f}"]
+    numbers = [("KL", f"{row['kl']:.2f}"), (aim, f"{row[aim]:.3f} ± {row[f'{aim}_se']:.3f}")]
     if "held_out" in row:
-        numbers.append(f"held-out {row['held_out']:.3f} ± {row['held_out_se']:.3f}")
-    return ", ".join([*numbers, *(_alone(row, name) for name in variables)])
+        numbers.append(("held-out", f"{row['held_out']:.3f} ± {row['held_out_se']:.3f}"))
+    return numbers
 
 
 def _alone(row: dict[str, Any], name: str) -> str:
     best, low, high = (row[f"alone{end}/{name}"] for end in ("", "_low", "_high"))
     if not math.isnan(best):
-        return f"alone {name} {best:.4g} ({low:.4g} to {high:.4g})"
+        return f"{name} {best:.4g} ({low:.4g} to {high:.4g})"
     needed = row["samples_needed"]
     if not math.isfinite(needed):
-        return f"alone {name} unknown"
-    return f"alone {name} unknown (of {needed:,.0f} samples it may be known)"
+        return f"{name} unknown"
+    return f"{name} unknown (of {needed:,.0f} samples it may be known)"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from raybilevel.problems.base import Status
 from raybilevel.problems.reward.history import LIKE_THESE
 from raybilevel.report.aim import Aim, aim_of
-from raybilevel.report.figure import png
+from raybilevel.report.figure import legend_beside, png
+from raybilevel.report.next_step import or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.parts import part_lines
+from raybilevel.report.parts import part_entries
 from raybilevel.report.rungs import moved, strip
-from raybilevel.report.table import Line, with_error
+from raybilevel.report.table import Entry, Line, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -68,15 +70,32 @@ def draw(result: Result) -> None:
         result.directory.write(_PICTURE, picture(result))
 
 
-def lines(result: Result) -> list[Line]:
-    """The table's lines: what was found, how sure it is, what it cost, where it is."""
+def next_steps(result: Result) -> list[Line]:
+    """What to train with, where it is known."""
+    found = result.best_params.items() if result.status == Status.CONVERGED else ()
+    to_use = [
+        ("" if i else "train with", f"{name} = {x:.4g}{_as_good(name, result.metrics)}")
+        for i, (name, x) in enumerate(found)
+    ]
+    return or_what_helps(to_use, result)
+
+
+def _as_good(name: str, m: dict[str, Any]) -> str:
+    low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
+    if low is None or high is None:
+        return ""
+    return f"; for all that can be told any from {low:.4g} to {high:.4g} will do"
+
+
+def lines(result: Result) -> list[Entry]:
+    """What was found, how sure it is, what it cost, where it is."""
     m = result.metrics
-    rows = [("status", f"{result.status}: {result.reason}")]
+    rows: list[Entry] = [("status", f"{result.status}: {result.reason}")]
     rows += [(name, _parameter(name, x, m)) for name, x in result.best_params.items()]
     rows += [aim_of(result).line(result)]
     if "held_out" in m:
         rows += [("held-out reward", with_error(m, "held_out"))]
-    rows += part_lines(result)
+    rows += part_entries(result)
     rows += [
         ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, {_believed(m)}"),
         ("cost", f"{result.summary['nfe_total']:,} NFE, "
@@ -133,7 +152,7 @@ def picture(result: Result) -> bytes:
     names = list(dict.fromkeys(curve["variable"]))[:_PANELS]
     across = min(len(names), _ACROSS)
     down = math.ceil(len(names) / across)
-    figure = Figure(figsize=(6.4 * across, 4.2 * down), layout="constrained")
+    figure = Figure(figsize=(8.6 * across, 4.2 * down), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flatten()
     for axes in panels[len(names) :]:
         axes.set_axis_off()
@@ -159,7 +178,7 @@ def _draw(axes: Any, curve: pd.DataFrame, name: str, result: Result) -> None:
         axes.set_xscale("log")
     _focus(axes, healthy.dropna())
     axes.set(xlabel=name, ylabel=aim.axis)
-    axes.legend(frameon=False, fontsize=8)
+    legend_beside(axes)
 
 
 def _with_bands(axes: Any, curve: pd.DataFrame, healthy: pd.Series, aim: Aim) -> str:

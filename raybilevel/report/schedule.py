@@ -10,9 +10,10 @@ import numpy as np
 
 from raybilevel.problems.schedule.comparison import INITIAL, LEARNED, NEAREST, OURS
 from raybilevel.report import training
-from raybilevel.report.figure import png, scale_of
+from raybilevel.report.figure import legend_beside, png, scale_of
+from raybilevel.report.next_step import mind_the_noise, or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.table import Line, with_error
+from raybilevel.report.table import Entry, Line, Table, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -47,12 +48,32 @@ def draw(result: Result) -> None:
         result.directory.write(training.PICTURE, training.picture(result))
 
 
-def lines(result: Result) -> list[Line]:
-    """The table's lines: what was found, beside what, how sure it is, what it cost, where it is."""
-    m, summary = result.metrics, result.summary
-    rows = [("status", f"{result.status}: {result.reason}")]
+def next_steps(result: Result) -> list[Line]:
+    """The pipeline to load, and whether its levels are told apart from where they began."""
+    steps: list[Line] = []
     if result.directory.has("schedule.json"):
-        levels = json.loads(result.directory.read("schedule.json"))["levels"]
+        count = len(_levels(result)["levels"])
+        loaded = f'DiffusionPipeline.from_pretrained("{result.path}/pipeline")'
+        steps += [("use", f"{loaded}(batch_size=16, num_inference_steps={count})")]
+    steps = or_what_helps(steps, result)
+    if result.directory.has("comparison.parquet"):
+        here = _here(result.directory.read_frame("comparison.parquet")).set_index("subject")
+        for begun in (name for name in (INITIAL, NEAREST) if name in here.index):
+            return steps + mind_the_noise(here["fid_gap"][begun], here["fid_gap_se"][begun])
+    return steps
+
+
+def _levels(result: Result) -> dict[str, list[float]]:
+    said: dict[str, list[float]] = json.loads(result.directory.read("schedule.json"))
+    return said
+
+
+def lines(result: Result) -> list[Entry]:
+    """What was found, beside what, how sure it is, what it cost, where it is."""
+    m, summary = result.metrics, result.summary
+    rows: list[Entry] = [("status", f"{result.status}: {result.reason}")]
+    if result.directory.has("schedule.json"):
+        levels = _levels(result)["levels"]
         rows += [("log-SNR visited", ", ".join(f"{level:.3f}" for level in levels))]
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if result.directory.has("comparison.parquet"):
@@ -75,36 +96,46 @@ def _is_pipeline(result: Result, name: str) -> bool:
     return result.directory.has(f"{name}/model_index.json")
 
 
-def _compared(result: Result) -> list[Line]:
+def _here(table: pd.DataFrame) -> pd.DataFrame:
     """Learned levels and every stock scheduler of the same number of steps, the best first."""
-    table, m = result.directory.read_frame("comparison.parquet"), result.metrics
-    learned = table.iloc[0]
-    here = table[table["steps"] == learned["steps"]].sort_values("fid")
+    return table[table["steps"] == table.iloc[0]["steps"]].sort_values("fid")
+
+
+def _compared(result: Result) -> list[Entry]:
+    """FID of each at as many steps, by both extractors, and KID of the learned and the best."""
+    here, m = _here(result.directory.read_frame("comparison.parquet")), result.metrics
+    learned = here[here["subject"] == LEARNED].iloc[0]
     has_images = bool(np.isfinite(here["kid"]).all())
-    rows = [("FID", _heading(m, has_images))]
-    for _, row in here.iterrows():
-        second = f"{row['fid_second']:>8.3f}  {_gap(row, 'fid', '_second')}" if has_images else ""
-        rows += [("", f"{row['subject']:<22}{row['fid']:>8.3f}  {_gap(row, 'fid', ''):<20}"
-                      f"{second}")]  # fmt: skip
+    heads = ("schedule", "FID", "learned minus it, 95 %", "second extractor", "learned minus it")
+    found = [heads, *(_of_subject(row) for _, row in here.iterrows())]
+    rows: list[Entry] = [
+        Table("FID", _heading(m, has_images), [r if has_images else r[:3] for r in found])
+    ]
     if has_images:
         best = _best(here, "kid")
         rows += [("KID", f"to held-out data: learned {learned['kid']:.3f}, best stock "
                          f"{best['kid']:.3f} ({best['subject']})")]  # fmt: skip
-    return [(name, text.rstrip()) for name, text in rows]
+    return rows
+
+
+def _of_subject(row: pd.Series) -> tuple[str, ...]:
+    by_both = ((f"{row[f'fid{judge}']:.3f}", _gap(row, "fid", judge)) for judge in ("", "_second"))
+    return row["subject"], *(cell for cells in by_both for cell in cells)
 
 
 def _heading(m: dict[str, Any], has_images: bool) -> str:
     """What the numbers of FID are, and what real images would get, where there are some."""
-    read = "on noises not tuned on; in brackets learned minus this, 95 %"
+    read = "on noises not tuned on"
     if not has_images:
         return f"to the reference statistics, {read}"
-    real = f"real against real {m['fid_floor']:.3f} and {m['fid_second_floor']:.3f}"
-    return f"to the training data, {read}; behind it by the second extractor ({real})"
+    floors = f"{m['fid_floor']:.3f} and {m['fid_second_floor']:.3f}"
+    real = f"real against real {floors} by the two extractors"
+    return f"to the training data, {read}; {real}"
 
 
 def _gap(row: pd.Series, metric: str, judge: str) -> str:
     gap, margin = row[f"{metric}_gap{judge}"], _BAND * row[f"{metric}_gap_se{judge}"]
-    return "" if row["subject"] == LEARNED else f"({gap - margin:+.3f} to {gap + margin:+.3f})"
+    return "" if row["subject"] == LEARNED else f"{gap - margin:+.3f} to {gap + margin:+.3f}"
 
 
 def _best(table: pd.DataFrame, metric: str = "fid") -> pd.Series:
@@ -116,13 +147,13 @@ def picture(result: Result) -> bytes:
     """PNG: the log-SNR visited before and after, and FID over the number of steps."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(13.0, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_levels(left, json.loads(result.directory.read("schedule.json")))
+    _draw_levels(left, _levels(result))
     _draw_fid(right, result.directory.read_frame("comparison.parquet"), result.metrics)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False, fontsize=7)
+        legend_beside(axes)
     return png(figure)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.problems.schedule.teacher.comparison import LEARNED
-from raybilevel.report.figure import png, scale_of
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, START
+from raybilevel.report.figure import legend_beside, png, scale_of
+from raybilevel.report.next_step import mind_the_noise, or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.table import Line, with_error
+from raybilevel.report.table import Entry, Line, Table, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -44,17 +45,27 @@ def draw(result: Result) -> None:
         result.directory.write(_SAMPLES, samples_picture(result))
 
 
-def lines(result: Result) -> list[Line]:
-    """The table's lines: what to paste, how near it comes, beside what, and what it cost."""
-    m, summary = result.metrics, result.summary
-    rows: list[Line] = []
+def next_steps(result: Result) -> list[Line]:
+    """The call to paste, what it is for, and whether it is told apart from where it began."""
+    steps: list[Line] = []
     if result.directory.has("schedule.json"):
         said = _schedule(result)
-        rows += [("call", said["call"]), ("for", _key(said["key"]))]
-    rows += [("status", f"{result.status}: {result.reason}")]
+        steps += [("paste", said["call"]), ("for", _key(said["key"]))]
+    steps = or_what_helps(steps, result)
+    if result.directory.has("comparison.parquet"):
+        table = result.directory.read_frame("comparison.parquet").set_index("subject")
+        if START in table.index:
+            steps += mind_the_noise(table["gap"][START], table["gap_se"][START])
+    return steps
+
+
+def lines(result: Result) -> list[Entry]:
+    """How near the list comes, beside what, and what it cost."""
+    m, summary = result.metrics, result.summary
+    rows: list[Entry] = [("status", f"{result.status}: {result.reason}")]
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if result.directory.has("comparison.parquet"):
-        rows += _compared(result.directory.read_frame("comparison.parquet"))
+        rows += [_compared(result.directory.read_frame("comparison.parquet"))]
     after = m.get("nfe_comparison") or 0
     rows += [
         ("cost", f"{summary['nfe_total'] - after:,.0f} NFE for the tuning, {after:,.0f} for the "
@@ -77,19 +88,18 @@ def _key(key: dict[str, Any]) -> str:
     return f"{key['model']}{commit} by {key['scheduler']}, {key['dtype']}"
 
 
-def _compared(table: pd.DataFrame) -> list[Line]:
+def _compared(table: pd.DataFrame) -> Table:
     """The learned list and all that it is compared with, the nearest first."""
-    heading = "on noises not tuned on: NFE, mean, median; in brackets learned minus this, 95 %"
-    rows: list[Line] = [("distance", heading)]
+    rows = [("sampler", "NFE", "mean", "median", "learned minus it, 95 %")]
     for _, row in table.sort_values("distance").iterrows():
-        numbers = f"{row['nfe']:>5.0f}  {row['distance']:>9.5f}  {row['distance_median']:>9.5f}"
-        rows += [("", f"{row['subject']:<24}{numbers}  {_gap(row)}".rstrip())]
-    return rows
+        numbers = (f"{row['nfe']:.0f}", f"{row['distance']:.5f}", f"{row['distance_median']:.5f}")
+        rows += [(row["subject"], *numbers, _gap(row))]
+    return Table("distance", "to the teacher, on noises not tuned on", rows)
 
 
 def _gap(row: pd.Series) -> str:
     gap, margin = row["gap"], _BAND * row["gap_se"]
-    return "" if row["subject"] == LEARNED else f"({gap - margin:+.5f} to {gap + margin:+.5f})"
+    return "" if row["subject"] == LEARNED else f"{gap - margin:+.5f} to {gap + margin:+.5f}"
 
 
 def picture(result: Result) -> bytes:
@@ -111,7 +121,7 @@ def _draw_levels(axes: Any, said: dict[str, Any]) -> None:
         axes.plot(range(1, len(sigmas) + 1), sigmas, style, color=color, label=label)
     axes.set(xlabel="sampling step", ylabel="sigma visited", yscale="log")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False, loc="upper right")
+    legend_beside(axes)
 
 
 def _draw_distances(axes: Any, table: pd.DataFrame) -> None:

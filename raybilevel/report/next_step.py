@@ -1,0 +1,40 @@
+"""What to do with a run that has ended: what comes first in its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raybilevel.problems.base import Status
+from raybilevel.report.table import Line
+from raybilevel.result import Result
+
+_BAND = 1.96  # standard errors, for 95 %
+_GOES_ON = (Status.BUDGET, Status.STOPPED)
+
+
+def or_what_helps(to_use: Sequence[Line], result: Result) -> list[Line]:
+    """What there is to use; and where nothing is, or more may be had, what would help."""
+    goes_on = result.status in _GOES_ON
+    steps = list(to_use)
+    if goes_on or not steps:
+        steps.append(("what would help", result.reason))
+    if goes_on:
+        steps.append(("go on with", f"raybilevel run {result.path} --resume"))
+    return steps
+
+
+def mind_the_noise(gap: float, error: float) -> list[Line]:
+    """Where learned levels are not told apart from those that the search began at.
+
+    Parameters
+    ----------
+    gap : the objective by learned levels minus that by those, on fresh noises.
+    error : its standard error.
+    """
+    if not abs(gap) <= _BAND * error:
+        return []
+    return [
+        ("mind the noise", f"on fresh noises the objective differs by {gap:+.3g} from where the "
+                           f"search began, which is known to {_BAND * error:.2g} (95 %): the two "
+                           "are not told apart; more comparison.samples tell more"),
+    ]  # fmt: skip
