@@ -26,19 +26,19 @@ def finish(result: Result) -> None:
     has_one = result.kind in _REPORTS
     report = import_module(_report_of(result)) if has_one else default
     report.draw(result)
-    steps, entries, history = (
+    steps, items, history = (
         report.next_steps(result),
         report.lines(result),
         result.get_dataframe(),
     )
     result.directory.write(timeline.PICTURE.file, timeline.picture(history))
-    entries += timeline.lines(history)
+    items += timeline.lines(history)
     title = f"{result.directory.name}: {result.kind}, {result.status}"
     known = (*report.PICTURES, timeline.PICTURE)
     pictures = (*known, *_exported(result.directory, known))
     more = () if has_one else (default.table(history),)
-    write_page(result.directory, Page(title, [*entries, *more], pictures, report.WORDS, steps))
-    print_lines([*steps, *entries, ("", f"{result.path}/{FILE}")])
+    write_page(result.directory, Page(title, [*items, *more], pictures, report.WORDS, steps))
+    print_lines([*steps, *items, ("", f"{result.path}/{FILE}")])
 
 
 def _report_of(result: Result) -> str:

@@ -10,7 +10,7 @@ from raybilevel.errors import InputError
 from raybilevel.report.figure import legend_beside, png, scale_of
 from raybilevel.report.page import FILE, Page, Picture, write_page
 from raybilevel.report.standing import DEFAULT, FOLLOWED, regrets, standings
-from raybilevel.report.table import Entry, Line, Table, print_lines
+from raybilevel.report.table import Item, Line, Table, print_lines
 from raybilevel.stored_config import stored_config
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def finish(directory: RunDirectory) -> None:
     directory.write(PROGRESS, progress_picture(scores))
     directory.write(PLACES, places_picture(rows, scores))
     methods = Table("methods", "", _cells(table))
-    entries = [methods, *_more(table, scores), *_rivals(directory)]
+    items = [methods, *_more(table, scores), *_rivals(directory)]
     title = f"{directory.name}: a comparison"
-    write_page(directory, Page(title, entries, PICTURES, WORDS, _next_steps(table)))
-    print_lines([*_next_steps(table), *entries, *_where(directory)])
+    write_page(directory, Page(title, items, PICTURES, WORDS, _next_steps(table)))
+    print_lines([*_next_steps(table), *items, *_where(directory)])
 
 
 def _next_steps(table: pd.DataFrame) -> list[Line]:
@@ -110,7 +110,7 @@ def _row(r: pd.Series) -> tuple[str, ...]:
     return f"{r['method']}{failed}", score, gap, *costs, reached, back
 
 
-def _rivals(directory: RunDirectory) -> list[Entry]:
+def _rivals(directory: RunDirectory) -> list[Item]:
     """Other ways to draw by the reward, where they were asked for."""
     if not directory.has(RIVALS):
         return []

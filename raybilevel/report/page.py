@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from raybilevel.report.table import Entry, Line, Table
+from raybilevel.report.table import Item, Line, Table
 
 if TYPE_CHECKING:
     from raybilevel.runtime.storage import RunDirectory
@@ -31,14 +31,14 @@ class Page:
     Attributes
     ----------
     title : its heading.
-    entries : names and texts, of which a nameless one belongs to the one before; and tables.
+    items : names and texts, of which a nameless one belongs to the one before; and tables.
     pictures : those that are there are shown.
     words : what has to be known to read it, and what it means.
     next_steps : what to do, before all else.
     """
 
     title: str
-    entries: Sequence[Entry]
+    items: Sequence[Item]
     pictures: Sequence[Picture]
     words: Sequence[Line]
     next_steps: Sequence[Line] = ()
@@ -46,12 +46,12 @@ class Page:
     @property
     def tables(self) -> list[Table]:
         """Its tables, one below the other."""
-        return [entry for entry in self.entries if isinstance(entry, Table)]
+        return [item for item in self.items if isinstance(item, Table)]
 
     @property
     def lines(self) -> list[Line]:
         """All that is no table."""
-        return [entry for entry in self.entries if not isinstance(entry, Table)]
+        return [item for item in self.items if not isinstance(item, Table)]
 
 
 def write_page(directory: RunDirectory, page: Page) -> None:

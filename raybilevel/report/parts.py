@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from raybilevel.report.table import Entry, Table
+from raybilevel.report.table import Item, Table
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _SHOWN = 12
 _WIDTH = 60  # letters of a prompt
 
 
-def part_entries(result: Result) -> list[Entry]:
+def part_items(result: Result) -> list[Item]:
     """A row each group, or each of the first prompts; all of them are in `parts.parquet`."""
     if not result.directory.has(FILE):
         return []

@@ -11,9 +11,9 @@ from raybilevel.report.aim import Aim, aim_of
 from raybilevel.report.figure import legend_beside, png
 from raybilevel.report.next_step import or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.parts import part_entries
+from raybilevel.report.parts import part_items
 from raybilevel.report.rungs import moved, strip
-from raybilevel.report.table import Entry, Line, with_error
+from raybilevel.report.table import Item, Line, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -87,15 +87,15 @@ def _as_good(name: str, m: dict[str, Any]) -> str:
     return f"; for all that can be told any from {low:.4g} to {high:.4g} will do"
 
 
-def lines(result: Result) -> list[Entry]:
+def lines(result: Result) -> list[Item]:
     """What was found, how sure it is, what it cost, where it is."""
     m = result.metrics
-    rows: list[Entry] = [("status", f"{result.status}: {result.reason}")]
+    rows: list[Item] = [("status", f"{result.status}: {result.reason}")]
     rows += [(name, _parameter(name, x, m)) for name, x in result.best_params.items()]
     rows += [aim_of(result).line(result)]
     if "held_out" in m:
         rows += [("held-out reward", with_error(m, "held_out"))]
-    rows += part_entries(result)
+    rows += part_items(result)
     rows += [
         ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, {_believed(m)}"),
         ("cost", f"{result.summary['nfe_total']:,} NFE, "

@@ -13,7 +13,7 @@ from raybilevel.report import training
 from raybilevel.report.figure import legend_beside, png, scale_of
 from raybilevel.report.next_step import mind_the_noise, or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.table import Entry, Line, Table, with_error
+from raybilevel.report.table import Item, Line, Table, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def _levels(result: Result) -> dict[str, list[float]]:
     return said
 
 
-def lines(result: Result) -> list[Entry]:
+def lines(result: Result) -> list[Item]:
     """What was found, beside what, how sure it is, what it cost, where it is."""
     m, summary = result.metrics, result.summary
-    rows: list[Entry] = [("status", f"{result.status}: {result.reason}")]
+    rows: list[Item] = [("status", f"{result.status}: {result.reason}")]
     if result.directory.has("schedule.json"):
         levels = _levels(result)["levels"]
         rows += [("log-SNR visited", ", ".join(f"{level:.3f}" for level in levels))]
@@ -101,14 +101,14 @@ def _here(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["steps"] == table.iloc[0]["steps"]].sort_values("fid")
 
 
-def _compared(result: Result) -> list[Entry]:
+def _compared(result: Result) -> list[Item]:
     """FID of each at as many steps, by both extractors, and KID of the learned and the best."""
     here, m = _here(result.directory.read_frame("comparison.parquet")), result.metrics
     learned = here[here["subject"] == LEARNED].iloc[0]
     has_images = bool(np.isfinite(here["kid"]).all())
     heads = ("schedule", "FID", "learned minus it, 95 %", "second extractor", "learned minus it")
     found = [heads, *(_of_subject(row) for _, row in here.iterrows())]
-    rows: list[Entry] = [
+    rows: list[Item] = [
         Table("FID", _heading(m, has_images), [r if has_images else r[:3] for r in found])
     ]
     if has_images:

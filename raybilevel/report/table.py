@@ -38,23 +38,21 @@ class Table:
         return [(self.name, said[0]), *(("", line) for line in said[1:])]
 
 
-Entry = Line | Table
+Item = Line | Table
 """What a report says, from top to bottom."""
 
 
-def in_lines(entries: Sequence[Entry]) -> list[Line]:
+def in_lines(items: Sequence[Item]) -> list[Line]:
     """All of it as lines."""
-    return [
-        line for entry in entries for line in (entry.lines if isinstance(entry, Table) else [entry])
-    ]
+    return [line for item in items for line in (item.lines if isinstance(item, Table) else [item])]
 
 
-def print_lines(entries: Sequence[Entry]) -> None:
+def print_lines(items: Sequence[Item]) -> None:
     """Print a run's lines and tables, names in bold."""
     from rich.text import Text
 
     stdout = console(soft_wrap=True)
-    for name, text in in_lines(entries):
+    for name, text in in_lines(items):
         stdout.print(Text.assemble((f"{name:<16}", "bold"), text))
 
 

@@ -12,7 +12,7 @@ from raybilevel.problems.schedule.teacher.comparison import LEARNED, START
 from raybilevel.report.figure import legend_beside, png, scale_of
 from raybilevel.report.next_step import mind_the_noise, or_what_helps
 from raybilevel.report.page import Picture
-from raybilevel.report.table import Entry, Line, Table, with_error
+from raybilevel.report.table import Item, Line, Table, with_error
 from raybilevel.result import Result
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def next_steps(result: Result) -> list[Line]:
     return steps
 
 
-def lines(result: Result) -> list[Entry]:
+def lines(result: Result) -> list[Item]:
     """How near the list comes, beside what, and what it cost."""
     m, summary = result.metrics, result.summary
-    rows: list[Entry] = [("status", f"{result.status}: {result.reason}")]
+    rows: list[Item] = [("status", f"{result.status}: {result.reason}")]
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if result.directory.has("comparison.parquet"):
         rows += [_compared(result.directory.read_frame("comparison.parquet"))]

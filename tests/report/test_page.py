@@ -17,7 +17,7 @@ def page(tmp_path, **parts):
     directory.write("config.yaml", b"problem: <reward>\n")
     directory.write("pictures/there.png", PNG)
     given = {
-        "title": "mine & yours", "entries": [("status", "fine"), ("", "and so on")],
+        "title": "mine & yours", "items": [("status", "fine"), ("", "and so on")],
         "pictures": [Picture("pictures/there.png", "what it shows"), Picture("gone.png", "lost")],
         "words": [("NFE", "network evaluations")],
     }  # fmt: skip
@@ -27,7 +27,7 @@ def page(tmp_path, **parts):
 
 def test_everything_is_in_the_page(tmp_path):
     table = Table("methods", "lower is better", [("method", "score"), ("grid", "1.5")])
-    html = page(tmp_path, entries=[("status", "fine"), ("", "and so on"), table])
+    html = page(tmp_path, items=[("status", "fine"), ("", "and so on"), table])
     for part in ("mine &amp; yours", "fine\nand so on", "what it shows", "<th>score</th>",
                  "<td>1.5</td>", "lower is better", "network evaluations",
                  "problem: &lt;reward&gt;"):  # fmt: skip
