@@ -97,8 +97,8 @@ def test_a_missing_file(refused):
     ("changes", "said"),
     [
         ({"bogus": 3}, "RewardTuning.bogus is not known; look for a misspelt name"),
-        ({"estimators": "pool"}, "RewardTuning.estimators is not known; look for a misspelt name"),
-        ({"promts": "[]"}, "RewardTuning.promts is not known; look for a misspelt name"),
+        ({"estimators": "pool"}, "RewardTuning.estimators is not known; did you mean estimator?"),
+        ({"promts": "[]"}, "RewardTuning.promts is not known; did you mean prompts?"),
         ({"at": "{lambda: 2.0}"}, "RewardTuning.at is not known; look for a misspelt name"),
         ({"run": "{bogus: 3}"}, "RunConfig.bogus is not known; look for a misspelt name"),
         ({"upper_reward": None}, "RewardTuning.upper_reward is missing; give it, or a target"),
@@ -749,7 +749,7 @@ def test_no_ray_that_could_be_joined_or_started(run_in, tmp_path_factory):
         ({"sampling_steps": 0}, "SamplingSchedule.sampling_steps is 0: input should be greater"),
         ({"estimation": "{samples: 1}"}, "estimation.samples is 1, but an objective with a standa"),
         ({"estimation": "{samples: few}"}, "estimation.samples is 'few': input should be a valid"),
-        ({"optimizer": "{update: 3}"}, "optimizer.update is not known; look for a misspelt name"),
+        ({"optimizer": "{update: 3}"}, "optimizer.update is not known; did you mean updates?"),
         ({"optimizer": 3}, "SamplingSchedule.optimizer is 3: input should be a valid dictionary"),
         (
             {"solver": "euler"},

@@ -43,6 +43,12 @@ def read_given(given: str, overrides: Sequence[str], *, resume: bool) -> dict[st
     return {**tree, "run": {**run, **place}}
 
 
+def named(given: str) -> RunDirectory:
+    """The directory of a run or a comparison by its path, or by its name below `runs/`."""
+    there, below = RunDirectory.at(given), RunDirectory.at(f"runs/{given}")
+    return below if "/" not in given and below.exists() and not there.exists() else there
+
+
 def _directory(given: str, *, resume: bool) -> RunDirectory | None:
     """The directory of a run that is meant, if it is one."""
     if given.rpartition("/")[2] == _STORED and resume:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from raybilevel.cli.given import named
 from raybilevel.errors import InputError
-from raybilevel.runtime.storage import RunDirectory
 
 _FILE = "schedule.json"
 
@@ -19,7 +19,7 @@ def list_of(path: str) -> dict[str, Any]:
     InputError
         If there is no such file, or its levels are baked into a pipeline.
     """
-    directory = RunDirectory.at(path)
+    directory = named(path)
     if not directory.has(_FILE):
         raise InputError(
             f"{path} has no {_FILE}; give the directory of a run with problem: sampling_schedule "

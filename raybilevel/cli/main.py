@@ -76,15 +76,16 @@ def compare(
 @app.command()
 def report(
     path: Annotated[
-        str, typer.Argument(metavar="RUN_DIR", help="A run's or a comparison's directory.")
+        str,
+        typer.Argument(metavar="RUN_DIR", help="A run's or a comparison's, or its name in runs/."),
     ],
 ) -> None:
     """Print the table of a run or a comparison, draw its pictures, write its page."""
+    from raybilevel.cli.given import named
     from raybilevel.report import comparison, finish
     from raybilevel.result import Result
-    from raybilevel.runtime.storage import RunDirectory
 
-    directory = RunDirectory.at(path)
+    directory = named(path)
     if comparison.is_one(directory):
         comparison.finish(directory)
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -10,11 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from raybilevel.errors import InputError
 
 
-def one_sentence(error: ValidationError, where: str) -> str:
-    """The first complaint of a pydantic error, as one sentence that names the place."""
+def one_sentence(error: ValidationError, where: str, known: Collection[str] = ()) -> str:
+    """The first complaint of a pydantic error, as one sentence that names the place.
+
+    Parameters
+    ----------
+    known : names that there are, of which one may have been meant.
+    """
     first = error.errors()[0]
     place = ".".join([where, *(str(part) for part in first["loc"])])
     if first["type"] == "extra_forbidden":
+        near = get_close_matches(str(first["loc"][-1]), known, 1) if len(first["loc"]) == 1 else ()
+        meant = f"did you mean {near[0]}?" if near else "look for a misspelt name"
+        return f"{place} is not known; {meant}"
+    if first["type"] == "unexpected_keyword_argument":
         return f"{place} is not known; look for a misspelt name"
     if first["type"] == "missing":
         return f"{place} is missing"
@@ -43,7 +53,7 @@ class Settings(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             where = self.said_as or type(self).__name__
-            raise InputError(one_sentence(error, where)) from None
+            raise InputError(one_sentence(error, where, type(self).model_fields)) from None
 
     def but(self, **changes: Any) -> Self:
         """The same with other settings, checked anew: a copy would keep what was cached.

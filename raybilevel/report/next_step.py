@@ -19,8 +19,20 @@ def or_what_helps(to_use: Sequence[Line], result: Result) -> list[Line]:
     if goes_on or not steps:
         steps.append(("what would help", result.reason))
     if goes_on:
-        steps.append(("go on with", f"raybilevel run {result.path} --resume"))
+        steps.append(("go on with", f"raybilevel run {result.path} --resume{_larger(result)}"))
     return steps
+
+
+def _larger(result: Result) -> str:
+    """What a run that was stopped by the size of its pool, or by a budget, may have more of."""
+    config, run = result.config, result.config["run"]
+    if result.status == Status.STOPPED and "raise max_pool_size" in result.reason:
+        largest = max(int(result.metrics["pool_size"]), config["max_pool_size"] or 0)
+        return f" max_pool_size={4 * largest}"
+    for name in ("max_rounds", "max_nfe"):
+        if run.get(name) and f"{name} {run[name]} is reached" in result.reason:
+            return f" run.{name}={2 * run[name]}"
+    return ""
 
 
 def mind_the_noise(gap: float, error: float) -> list[Line]:

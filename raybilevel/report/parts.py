@@ -25,7 +25,7 @@ def part_items(result: Result) -> list[Item]:
     shown = parts[parts["kind"] == kind].head(_SHOWN).to_dict("records")
     heads = (kind, *(name for name, _ in _numbers(shown[0])), "best alone")
     rows = [heads, *(_row(row, _own(row, parts)) for row in shown)]
-    return [Table(f"{kind}s", "", rows), ("", f"{result.path}/{FILE}")]
+    return [Table(f"{kind}s", f"all of them are in {result.path}/{FILE}", rows)]
 
 
 def _short(name: str) -> str:

@@ -40,8 +40,8 @@ PICTURES = (
     ),
     Picture(
         "samples/descendants.png",
-        "Moved samples: in each row one at the best parameters, on the right, and its ancestors at "
-        "the rungs from the pretrained model, p0, on; lambda stands above where it is tuned. Where "
+        "Moved samples: in each row one of the last rung, on the right, and its ancestors at the "
+        "rungs from the pretrained model, p0, on; lambda stands above where it is tuned. Where "
         "a row stops looking right, the reward is over-optimised from that lambda on.",
     ),
 )
@@ -61,6 +61,7 @@ WORDS = (
     ("NFE", "Network evaluations; what ran twice is counted once."),
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
+_SURE = 3.0  # standard errors, for what is no chance
 _PANELS, _ACROSS = 12, 3
 
 
@@ -77,7 +78,21 @@ def next_steps(result: Result) -> list[Line]:
         ("" if i else "train with", f"{name} = {x:.4g}{_as_good(name, result.metrics)}")
         for i, (name, x) in enumerate(found)
     ]
-    return or_what_helps(to_use, result)
+    return [*or_what_helps(to_use, result), *_gamed(result.metrics)]
+
+
+def _gamed(m: dict[str, Any]) -> list[Line]:
+    """Where what was held out has fallen below what the pretrained model has."""
+    held_out, se, of_p0 = (m.get(f"held_out{end}") for end in ("", "_se", "_of_p0"))
+    if held_out is None or se is None or of_p0 is None or held_out > of_p0 - _SURE * se:
+        return []
+    return [("mind", f"the held-out reward has fallen, from {of_p0:.4g} of the pretrained model to "
+                     f"{held_out:.4g}: the upper reward may be gamed")]  # fmt: skip
+
+
+def _of_p0(m: dict[str, Any], name: str) -> str:
+    value = m.get(f"{name}_of_p0")
+    return "" if value is None else f", of the pretrained model {value:.4f}"
 
 
 def _as_good(name: str, m: dict[str, Any]) -> str:
@@ -92,9 +107,10 @@ def lines(result: Result) -> list[Item]:
     m = result.metrics
     rows: list[Item] = [("status", f"{result.status}: {result.reason}")]
     rows += [(name, _parameter(name, x, m)) for name, x in result.best_params.items()]
-    rows += [aim_of(result).line(result)]
+    name, said = aim_of(result).line(result)
+    rows += [(name, f"{said}{_of_p0(m, 'upper_loss')}")]
     if "held_out" in m:
-        rows += [("held-out reward", with_error(m, "held_out"))]
+        rows += [("held-out reward", f"{with_error(m, 'held_out')}{_of_p0(m, 'held_out')}")]
     rows += part_items(result)
     rows += [
         ("pool", f"{m['pool_size']:,.0f} samples{_over(m)}, {_believed(m)}"),

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from raybilevel import RewardTuning, RunConfig, ScalingConfig, config_file
-from raybilevel.cli.given import read_given
+from raybilevel.cli.given import named, read_given
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 
@@ -28,6 +28,12 @@ def test_a_directory_goes_on_where_it_lies_now(moved, run_in, given):
     run = config_file.build(tree, given).run
     assert (run.name, run.storage_path) == ("place", str(run_in / "other"))
     assert (run.seed, run.max_rounds) == (5, 3)
+
+
+def test_a_run_is_meant_by_its_path_or_by_its_name_in_runs(moved, run_in):
+    (run_in / "runs" / "there").mkdir(parents=True)
+    for given, path in {"there": "runs/there", "other/place": "other/place", "no": "no"}.items():
+        assert named(given).path == f"{run_in}/{path}"
 
 
 def test_a_comparison_goes_on_by_its_stored_file_too(moved):

@@ -14,7 +14,7 @@ ROW = {"kind": "group", "kl": 0.1, "reward": 1.0, "reward_se": 0.1, "samples_nee
 def said(tmp_path, *rows):
     (tmp_path / "run").mkdir()
     pd.DataFrame([ROW | row for row in rows]).to_parquet(tmp_path / "run" / FILE)
-    table, _ = part_items(Result(RunDirectory(str(tmp_path), "run")))
+    (table,) = part_items(Result(RunDirectory(str(tmp_path), "run")))
     assert table.rows[0] == (table.name.removesuffix("s"), "KL", "reward", "best alone")
     return [" | ".join(row) for row in table.rows[1:]]
 

@@ -106,12 +106,15 @@ def _losses(solution: PoolSolution, held_out: np.ndarray | None) -> Metrics:
     losses = {"upper_loss": value, "upper_loss_se": error, "lower_loss": point.lower_loss}
     if isinstance(point.objective, TargetObjective):
         losses |= {"target": point.estimate.value, "target_se": point.estimate.value_se}
+    else:
+        losses["upper_loss_of_p0"] = -point.mean_of_p0(point.objective.pool.upper)
     if solution.unpenalised is not None:
         losses["penalised_loss"] = point.estimate.value
         named = zip(point.objective.variables, solution.unpenalised, strict=True)
         losses |= {f"unpenalised/{v.name}": float(x) for v, x in named}
     if held_out is not None:
         losses["held_out"], losses["held_out_se"] = point.mean(held_out)
+        losses["held_out_of_p0"] = point.mean_of_p0(held_out)
     return losses
 
 

@@ -20,7 +20,8 @@ from raybilevel.upper.island_gates import examine_islands
 from raybilevel.upper.islands import degrees_of_islands
 from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.penalty import Estimate, Pool, estimate
-from raybilevel.upper.prompts import Prompts
+from raybilevel.upper.prompts import Prompts, TiltedWithin
+from raybilevel.upper.tilting import Tilted
 from raybilevel.upper.variables import Variable
 
 Hessian = Callable[[], np.ndarray]
@@ -217,6 +218,13 @@ class PoolPoint:
         lambda_, *weights = self.objective.coefficients.at(self.x)
         p = self.exact.tilts[0]
         return float(lambda_ * p.kl - p.mean(self.objective.pool.lower @ np.array(weights)))
+
+    def mean_of_p0(self, h: np.ndarray) -> float:
+        """E[h] under p0, by the same samples, for h (n,)."""
+        prompts, pool = self.objective.prompts, self.objective.pool
+        untilted = np.zeros(pool.n)
+        p = Tilted(untilted) if prompts is None else TiltedWithin(prompts, untilted, pool.base)
+        return float(p.mean(h))
 
     def mean(self, h: np.ndarray) -> tuple[float, float]:
         """E[h] under p_x and its standard error, for h (n,)."""

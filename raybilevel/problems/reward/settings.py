@@ -101,10 +101,11 @@ class RewardSettings(Settings):
         error: of one prompt, 16 at least. Several prompts have as many each as there are chains,
         up to this; two at least, and 30 in all.
     gamma
-        Penalty constant; inf gives the exact gradient.
+        Penalty constant of the paper's method; inf, which is best, gives the exact gradient.
     pool_size, max_pool_size
-        Samples to begin with, and how many the pool may grow to when the gates ask for more;
-        None is four times `pool_size`. Prompts have as many samples each, at least two.
+        Samples to begin with, and how many samples of p0 the pool may grow to when the gates ask
+        for more; None is four times `pool_size`. What is moved, or guided, after that comes on top:
+        `run.max_nfe` bounds all. Prompts have as many samples each, at least two.
     samples_per_prompt
         In place of `pool_size`, where there are prompts.
     shard_size, round_size

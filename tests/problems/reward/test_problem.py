@@ -47,6 +47,13 @@ def test_the_held_out_reward_is_reported(solved):
     assert abs(last["held_out"]) < 4 * last["held_out_se"]
 
 
+def test_what_the_pretrained_model_has_stands_beside(solved):
+    run, rows = solved
+    for name, column, sign in (("upper_loss", "pool/upper", -1), ("held_out", "pool/held_out", 1)):
+        mean = sign * run.state[column].mean()
+        assert rows[-1][f"{name}_of_p0"] == pytest.approx(mean, rel=1e-12)
+
+
 def test_the_held_out_reward_is_not_optimised(solved):
     without, _ = solve(seed=3, max_pool_size=16384)
     assert without.state["x"].tobytes() == solved[0].state["x"].tobytes()
