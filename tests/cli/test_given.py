@@ -32,6 +32,7 @@ def test_a_directory_goes_on_where_it_lies_now(moved, run_in, given):
 
 def test_a_run_is_meant_by_its_path_or_by_its_name_in_runs(moved, run_in):
     (run_in / "runs" / "there").mkdir(parents=True)
+    (run_in / "runs" / "there" / "config.yaml").write_text("problem: reward\n")
     for given, path in {"there": "runs/there", "other/place": "other/place", "no": "no"}.items():
         assert named(given).path == f"{run_in}/{path}"
 
