@@ -56,5 +56,5 @@ def _directory(given: str, *, resume: bool) -> RunDirectory | None:
         return folder if folder.has(BEGUN) or folder.list("runs") else None
     if given.endswith((".yaml", ".yml")):
         return None
-    folder = RunDirectory.at(absolute(given))
+    folder = RunDirectory.at(absolute(named(given).path))
     return folder if folder.exists() else None

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from raybilevel.errors import InputError
 
+_NEAR = 0.75  # of a misspelt name to the one that was meant
+
 
 def one_sentence(error: ValidationError, where: str, known: Collection[str] = ()) -> str:
     """The first complaint of a pydantic error, as one sentence that names the place.
@@ -18,10 +20,14 @@ def one_sentence(error: ValidationError, where: str, known: Collection[str] = ()
     ----------
     known : names that there are, of which one may have been meant.
     """
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # before missing
     place = ".".join([where, *(str(part) for part in first["loc"])])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(str(first["loc"][-1]), known, 1) if len(first["loc"]) == 1 else ()
+        near = (
+            get_close_matches(str(first["loc"][0]), known, 1, _NEAR)
+            if len(first["loc"]) == 1
+            else ()
+        )
         meant = f"did you mean {near[0]}?" if near else "look for a misspelt name"
         return f"{place} is not known; {meant}"
     if first["type"] == "unexpected_keyword_argument":

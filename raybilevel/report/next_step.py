@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from raybilevel.problems.base import Status
@@ -28,7 +29,9 @@ def _larger(result: Result) -> str:
     config, run = result.config, result.config["run"]
     if result.status == Status.STOPPED and "raise max_pool_size" in result.reason:
         largest = max(int(result.metrics["pool_size"]), config["max_pool_size"] or 0)
-        return f" max_pool_size={4 * largest}"
+        asked = re.search(r"asks for about ([\d,]+)", result.reason)
+        enough = int(asked[1].replace(",", "")) if asked else 0
+        return f" max_pool_size={max(4 * largest, enough)}"
     for name in ("max_rounds", "max_nfe"):
         if run.get(name) and f"{name} {run[name]} is reached" in result.reason:
             return f" run.{name}={2 * run[name]}"

@@ -99,7 +99,7 @@ def _as_good(name: str, m: dict[str, Any]) -> str:
     low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
     if low is None or high is None:
         return ""
-    return f"; for all that can be told any from {low:.4g} to {high:.4g} will do"
+    return f" (the optimum is in {low:.4g} to {high:.4g}, 95 %)"
 
 
 def lines(result: Result) -> list[Item]:

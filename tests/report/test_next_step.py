@@ -25,6 +25,7 @@ def ended(tmp_path, status, reason):
     ("status", "reason", "more"),
     [
         ("stopped", "flat; raise max_pool_size (to 900)", " max_pool_size=3072"),
+        ("stopped", "raise max_pool_size (it asks for about 66,000)", " max_pool_size=66000"),
         ("stopped", "lambda's upper reward has no gradient", ""),
         ("budget", "max_rounds 4 is reached; raise it and resume", " run.max_rounds=8"),
     ],

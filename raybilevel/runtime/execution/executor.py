@@ -162,7 +162,9 @@ class StageExecutor:
         if short > _PATIENCE_S and not self._told:
             self._told = True
             doing = "going on with these" if self._gathered and self.ready else "waiting"
-            self._watch.say(f"{there}; {doing}, for up to {limit:g} s until the others come")
+            self._watch.say(
+                f"{there}; {doing}, for up to {limit:g} s, until the others have started"
+            )
 
     def _give_back(self, stages: int) -> None:
         """Let the cluster have the workers while the driver alone is busy, after so many stages."""
