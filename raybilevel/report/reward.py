@@ -75,7 +75,7 @@ def next_steps(result: Result) -> list[Line]:
     """What to train with, where it is known."""
     found = result.best_params.items() if result.status == Status.CONVERGED else ()
     to_use = [
-        ("" if i else "train with", f"{name} = {x:.4g}{_as_good(name, result.metrics)}")
+        ("" if i else "train with", f"{name} = {x:.4g}{_where(name, result.metrics)}")
         for i, (name, x) in enumerate(found)
     ]
     return [*or_what_helps(to_use, result), *_gamed(result.metrics)]
@@ -95,7 +95,7 @@ def _of_p0(m: dict[str, Any], name: str) -> str:
     return "" if value is None else f", of the pretrained model {value:.4f}"
 
 
-def _as_good(name: str, m: dict[str, Any]) -> str:
+def _where(name: str, m: dict[str, Any]) -> str:
     low, high = m.get(f"interval_low/{name}"), m.get(f"interval_high/{name}")
     if low is None or high is None:
         return ""

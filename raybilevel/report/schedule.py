@@ -58,9 +58,18 @@ def next_steps(result: Result) -> list[Line]:
     steps = or_what_helps(steps, result)
     if result.directory.has("comparison.parquet"):
         here = _here(result.directory.read_frame("comparison.parquet")).set_index("subject")
-        for begun in (name for name in (INITIAL, NEAREST) if name in here.index):
-            return steps + mind_the_noise(here["fid_gap"][begun], here["fid_gap_se"][begun])
+        begun = _begun(here)
+        if begun is not None:
+            steps += mind_the_noise(begun["fid_gap"], begun["fid_gap_se"])
     return steps
+
+
+def _begun(here: pd.DataFrame) -> pd.Series | None:
+    """The row of where the search began; None where it is not compared."""
+    for name in (INITIAL, NEAREST):
+        if name in here.index:
+            return here.loc[name]
+    return None
 
 
 def _levels(result: Result) -> dict[str, list[float]]:
