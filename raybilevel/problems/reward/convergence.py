@@ -28,8 +28,8 @@ class StopReason(Enum):
     FIXED = (Status.CONVERGED, "nothing is tuned, and every health gate passes")
     AT_BOUND = (
         Status.AT_BOUND,
-        "the objective still falls beyond the bound of {pinned}, so there is no interval; if "
-        "values beyond make sense, begin another run with a farther bound",
+        "the objective still falls beyond the bound of {pinned}, so there is no interval; "
+        "move that bound if values beyond make sense, under another run.name",
     )
     FRONTIER = (
         Status.STOPPED,
