@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 LONGEST = (
     "nodes/test_nodes.py",  # first: its process has joined no other Ray yet
+    "docs/test_tutorials.py",
     "submit/test_submit.py",
     "baselines/test_trainings.py",
     "baselines/test_compare.py",
