@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from dataclasses import fields as dataclass_fields
 from inspect import cleandoc
 from typing import get_type_hints
 
-from annotated_types import BaseMetadata
 from griffe import Docstring, DocstringSectionKind
 from pydantic_core import PydanticUndefined
-from words import bound, default, type_of
+from words import bounded, default, type_of
 
 from raybilevel.baselines.config import CompareConfig
 from raybilevel.config.settings import RunConfig, ScalingConfig, Settings
@@ -52,35 +52,40 @@ class Part:
     """A heading of the page, and the class whose keys stand below it."""
 
     heading: str
-    about: str
     settings: type
+    about: str = ""
     inherited: type | None = None
+
+    @property
+    def anchor(self) -> str:
+        """What links to the heading end in."""
+        return re.sub(r"[^a-z_]+", "-", self.heading.lower())
 
 
 PARTS = (
-    Part("problem: reward", "", RewardSettings),
-    Part("A variable", "A number that is tuned, wherever a `Variable` may be given.", Variable),
-    Part("target", "", Target),
-    Part("model_options", "", ModelOptions),
-    Part("problem: sampling_schedule", "By data: an unconditional model in pixel space.",
-         SamplingSchedule, ScheduleProblem),
-    Part("problem: training_schedule", "Besides the keys of a sampling schedule, but for `model`:",
-         TrainingSchedule),
-    Part("data_options", "", DataOptions),
-    Part("estimation", "", Estimation),
-    Part("optimizer", "", OptimizerSettings),
-    Part("comparison", "", ComparisonSettings),
-    Part("training", "", TrainingSettings),
-    Part("penalty", "", Penalty),
-    Part("problem: sampling_schedule, objective: teacher",
-         "Of any diffusers pipeline, without data.", TeacherSchedule),
-    Part("teacher", "", TeacherOptions),
-    Part("estimation, with a teacher", "", PairedEstimation),
-    Part("optimizer, with a teacher", "", GaussNewtonSettings),
-    Part("comparison, with a teacher", "", TeacherComparison),
-    Part("scaling", "", ScalingConfig),
-    Part("run", "", RunConfig),
-    Part("compare", "", CompareConfig),
+    Part("problem: reward", RewardSettings),
+    Part("A variable", Variable, "A number that is tuned, wherever a `Variable` may be given."),
+    Part("target", Target),
+    Part("model_options", ModelOptions),
+    Part("problem: sampling_schedule", SamplingSchedule,
+         "By data: an unconditional model in pixel space.", ScheduleProblem),
+    Part("problem: training_schedule", TrainingSchedule,
+         "Besides the keys of a sampling schedule, but for `model`:"),
+    Part("data_options", DataOptions),
+    Part("estimation", Estimation),
+    Part("optimizer", OptimizerSettings),
+    Part("comparison", ComparisonSettings),
+    Part("training", TrainingSettings),
+    Part("penalty", Penalty),
+    Part("problem: sampling_schedule, objective: teacher", TeacherSchedule,
+         "Of any diffusers pipeline, without data."),
+    Part("teacher", TeacherOptions),
+    Part("estimation, with a teacher", PairedEstimation),
+    Part("optimizer, with a teacher", GaussNewtonSettings),
+    Part("comparison, with a teacher", TeacherComparison),
+    Part("scaling", ScalingConfig),
+    Part("run", RunConfig),
+    Part("compare", CompareConfig),
 )  # fmt: skip
 
 
@@ -94,10 +99,7 @@ def _section(part: Part) -> str:
     about = part.about or " ".join(first.split())
     classes = [part.settings] + ([part.inherited] if part.inherited else [])
     entries = [entry for cls in classes for entry in _entries(cls)]
-    heading = part.heading.replace("problem: ", "").partition(", ")
-    anchor = "-".join(heading[0].lower().split()) + ("-teacher" if heading[2] else "")
-    named = f"problem-{anchor}" if part.heading.startswith("problem") else anchor
-    return "\n".join([f"## {part.heading} {{ #{named} }}\n", f"{about}\n", *entries])
+    return "\n".join([f"## {part.heading} {{ #{part.anchor} }}\n", f"{about}\n", *entries])
 
 
 def _entries(settings: type) -> Iterator[str]:
@@ -131,10 +133,8 @@ def _fields(settings: type) -> Iterator[tuple[str, str]]:
     """Names, and their types and defaults in words."""
     if issubclass(settings, Settings):
         for name, field in settings.model_fields.items():
-            bounds = [bound(m) for m in field.metadata if isinstance(m, BaseMetadata)]
-            said = ", ".join([type_of(field.annotation), *filter(None, bounds)])
-            made = field.default_factory is not None
-            yield name, f"{said}; {default(None if made else field.default)}"
+            value = None if field.default_factory is not None else field.default
+            yield name, f"{bounded(field.annotation, field.metadata)}; {default(value)}"
     else:
         hints = get_type_hints(settings)
         for one in dataclass_fields(settings):

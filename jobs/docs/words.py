@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections.abc
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import BaseMetadata, Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic_core import PydanticUndefined
 
 from raybilevel.config.settings import Settings
@@ -20,10 +20,11 @@ _NAMED = {
 }  # fmt: skip
 
 
-def bound(metadata: BaseMetadata) -> str:
-    """Such as "at least 1"; nothing of what is no bound."""
-    attribute, words = _BOUNDS.get(type(metadata), ("", ""))
-    return f"{words} {getattr(metadata, attribute):g}" if words else ""
+def bounded(annotation: Any, metadata: Sequence[Any]) -> str:
+    """A type and its bounds, such as "whole number, at least 1"."""
+    known = [(*_BOUNDS[type(one)], one) for one in metadata if type(one) in _BOUNDS]
+    bounds = [f"{words} {getattr(one, attribute):g}" for attribute, words, one in known]
+    return ", ".join([type_of(annotation), *bounds])
 
 
 def default(value: Any) -> str:
@@ -52,11 +53,6 @@ def type_of(annotation: Any) -> str:
     return _NAMED.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
-def _annotated(inside: tuple[Any, ...]) -> str:
-    bounds = [bound(m) for m in inside[1:] if isinstance(m, BaseMetadata)]
-    return ", ".join([type_of(inside[0]), *filter(None, bounds)])
-
-
 def _either(inside: tuple[Any, ...]) -> str:
     return " or ".join(dict.fromkeys(type_of(one) for one in inside if one is not type(None)))
 
@@ -68,7 +64,7 @@ def _several(inside: tuple[Any, ...]) -> str:
 
 
 _COMPOSED: dict[Any, Callable[[tuple[Any, ...]], str]] = {
-    Annotated: _annotated,
+    Annotated: lambda inside: bounded(inside[0], inside[1:]),
     Literal: lambda inside: " or ".join(f"`{one}`" for one in inside),
     Union: _either,
     types.UnionType: _either,

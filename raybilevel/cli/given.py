@@ -45,7 +45,7 @@ def read_given(given: str, overrides: Sequence[str], *, resume: bool) -> dict[st
 
 def named(given: str) -> RunDirectory:
     """The directory of a run or a comparison by its path, or by its name below `runs/`."""
-    there, below = RunDirectory.at(given), RunDirectory.at(f"runs/{given}")
+    there, below = (RunDirectory.at(absolute(path)) for path in (given, f"runs/{given}"))
     return below if "/" not in given and below.exists() and not there.exists() else there
 
 
@@ -56,5 +56,5 @@ def _directory(given: str, *, resume: bool) -> RunDirectory | None:
         return folder if folder.has(BEGUN) or folder.list("runs") else None
     if given.endswith((".yaml", ".yml")):
         return None
-    folder = RunDirectory.at(absolute(named(given).path))
+    folder = named(given)
     return folder if folder.exists() else None

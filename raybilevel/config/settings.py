@@ -22,16 +22,11 @@ def one_sentence(error: ValidationError, where: str, known: Collection[str] = ()
     """
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # before missing
     place = ".".join([where, *(str(part) for part in first["loc"])])
-    if first["type"] == "extra_forbidden":
-        near = (
-            get_close_matches(str(first["loc"][0]), known, 1, _NEAR)
-            if len(first["loc"]) == 1
-            else ()
-        )
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        name, *below = first["loc"]
+        near = [] if below else get_close_matches(str(name), known, 1, _NEAR)
         meant = f"did you mean {near[0]}?" if near else "look for a misspelt name"
         return f"{place} is not known; {meant}"
-    if first["type"] == "unexpected_keyword_argument":
-        return f"{place} is not known; look for a misspelt name"
     if first["type"] == "missing":
         return f"{place} is missing"
     message = first["msg"].removeprefix("Value error, ")

@@ -26,13 +26,9 @@ def finish(result: Result) -> None:
     has_one = result.kind in _REPORTS
     report = import_module(_report_of(result)) if has_one else default
     report.draw(result)
-    steps, items, history = (
-        report.next_steps(result),
-        report.lines(result),
-        result.get_dataframe(),
-    )
+    steps, history = report.next_steps(result), result.get_dataframe()
     result.directory.write(timeline.PICTURE.file, timeline.picture(history))
-    items += timeline.lines(history)
+    items = [*report.lines(result), *timeline.lines(history)]
     title = f"{result.directory.name}: {result.kind}, {result.status}"
     known = (*report.PICTURES, timeline.PICTURE)
     pictures = (*known, *_exported(result.directory, known))

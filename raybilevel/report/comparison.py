@@ -77,20 +77,20 @@ def finish(directory: RunDirectory) -> None:
     directory.write(PROGRESS, progress_picture(scores))
     directory.write(PLACES, places_picture(rows, scores))
     methods = Table("methods", "", _cells(table))
-    items = [methods, *_more(table, scores), *_rivals(directory)]
+    steps, items = _next_steps(table), [methods, *_more(table, scores), *_rivals(directory)]
     title = f"{directory.name}: a comparison"
-    write_page(directory, Page(title, items, PICTURES, WORDS, _next_steps(table)))
-    print_lines([*_next_steps(table), *items, *_where(directory)])
+    write_page(directory, Page(title, items, PICTURES, WORDS, steps))
+    print_lines([*steps, *items, *_where(directory)])
 
 
 def _next_steps(table: pd.DataFrame) -> list[Line]:
     """Which method ended best, and whether that is told apart from the bilevel method's end."""
     best = table.iloc[0]
-    if best["method"] == FOLLOWED or "gap_low" not in table:
-        return [("the best", f"{best['method']}, for {best['nfe_total']:,.0f} NFE")]
-    apart = best["gap_low"] > 0
-    said = "better than the bilevel method" if apart else "not told apart from the bilevel method"
-    return [("the best", f"{best['method']}, for {best['nfe_total']:,.0f} NFE: {said}")]
+    said = f"{best['method']}, for {best['nfe_total']:,.0f} NFE"
+    if best["method"] != FOLLOWED and "gap_low" in table:
+        how = "better than" if best["gap_low"] > 0 else "not told apart from"
+        said += f": {how} the bilevel method"
+    return [("the best", said)]
 
 
 def _cells(table: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -32,8 +32,9 @@ def _larger(result: Result) -> str:
         asked = re.search(r"asks for about ([\d,]+)", result.reason)
         enough = int(asked[1].replace(",", "")) if asked else 0
         return f" max_pool_size={max(4 * largest, enough)}"
-    for name in ("max_rounds", "max_nfe"):
-        if run.get(name) and f"{name} {run[name]} is reached" in result.reason:
+    budgets = (("max_rounds", "rounds"), ("max_nfe", "nfe_total"))
+    for name, spent in budgets if result.status == Status.BUDGET else ():
+        if run[name] and result.summary[spent] >= run[name]:
             return f" run.{name}={2 * run[name]}"
     return ""
 

@@ -198,7 +198,7 @@ def samples_picture(result: Result) -> bytes:
     from matplotlib.image import imread
 
     table = result.directory.read_frame("comparison.parquet")
-    here = table[table["steps"] == table.iloc[0]["steps"]]
+    here = _here(table)
     begun = [name for name in (INITIAL, NEAREST) if name in set(here["subject"])]
     names = [*begun[:1], _best(here)["subject"], LEARNED]
     figure = Figure(figsize=(4.2 * len(names), 2.6), layout="constrained")

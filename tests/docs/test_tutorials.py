@@ -36,9 +36,12 @@ def in_a_shell(example):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-EXAMPLES = Sybil(
-    [PythonCodeBlockParser(), CodeBlockParser("bash", in_a_shell), SkipParser()], path=str(DOCS)
-)
+def execute(page, *parsers):
+    """The Python of a page, and what other parsers find, in one namespace."""
+    document = Sybil([PythonCodeBlockParser(), SkipParser(), *parsers], path=str(DOCS)).parse(page)
+    document.namespace["__name__"] = "__main__"
+    for example in document.examples():
+        example.evaluate()
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
@@ -46,18 +49,12 @@ def test_what_stands_in_a_tutorial_works(page, run_in, cluster, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", cluster)  # a reader's Ray would be started by each command
     for name, text in FILES.findall(page.read_text()):
         (run_in / name).write_text(text)
-    document = EXAMPLES.parse(page)
-    document.namespace["__name__"] = "__main__"
-    for example in document.examples():
-        example.evaluate()
+    execute(page, CodeBlockParser("bash", in_a_shell))
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
 def test_the_python_of_a_how_to_page_works(page, run_in):
-    document = Sybil([PythonCodeBlockParser(), SkipParser()], path=str(DOCS)).parse(page)
-    document.namespace["__name__"] = "__main__"
-    for example in document.examples():
-        example.evaluate()
+    execute(page)
 
 
 @pytest.mark.parametrize("page", [*TUTORIALS, *HOW_TO], ids=lambda page: page.stem)

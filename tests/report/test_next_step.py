@@ -10,13 +10,14 @@ from raybilevel.report.next_step import mind_the_noise, or_what_helps
 from raybilevel.result import Result
 from raybilevel.runtime.storage import RunDirectory
 
-CONFIG = {"problem": "reward", "format": 3, "max_pool_size": 512, "run": {"max_rounds": 4}}
+RUN = {"max_rounds": 4, "max_nfe": None}
+CONFIG = {"problem": "reward", "format": 3, "max_pool_size": 512, "run": RUN}
 
 
 def ended(tmp_path, status, reason):
     directory = RunDirectory(str(tmp_path), "run")
     directory.write("config.yaml", yaml.safe_dump(CONFIG).encode())
-    summary = {"status": status, "reason": reason, "metrics": {"pool_size": 768}}
+    summary = {"status": status, "reason": reason, "metrics": {"pool_size": 768}, "rounds": 4}
     directory.write("summary.json", json.dumps(summary).encode())
     return Result(directory)
 
