@@ -13,7 +13,7 @@ from raybilevel.upper.island_gates import examine_islands, log_z_sd
 from raybilevel.upper.island_sums import IslandSums
 from raybilevel.upper.islands import Islands, degrees_of_islands
 from raybilevel.upper.kl import kl_estimate
-from raybilevel.upper.ladder.steps import next_steps
+from raybilevel.upper.ladder.steps import next_steps, steps_allowed
 from raybilevel.upper.ladder.strata import Strata
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
@@ -143,6 +143,16 @@ def test_the_next_rung_is_where_the_wanted_share_of_samples_is_effective():
     assert next_steps(of_all(4000), 0.01 * u, np.array([0.9]), sds / 300)[0] == 1.0
 
 
+def test_it_may_be_looked_for_with_samples_of_the_rung_before():
+    u = np.random.default_rng(0).standard_normal(40_000)
+    sds = np.array([np.std(3.0 * u)])
+    (step,) = next_steps(of_all(len(u)), 3.0 * u, np.array([0.9]), sds, 0.3 * u)
+    w, base = np.exp(3.0 * step * u), np.exp(0.3 * u)
+    assert (base @ w) ** 2 / (base.sum() * (base @ w**2)) == pytest.approx(0.9, rel=1e-6)
+    # a Gaussian's share of effective samples is exp(-variance of the tilt) wherever it is
+    assert (3.0 * step) ** 2 == pytest.approx(-np.log(0.9), rel=0.05)
+
+
 def test_prompts_go_as_far_in_their_own_spreads_and_none_farther_than_its_samples_let_it():
     rng, n, sds = np.random.default_rng(0), 400, np.append(0.0, np.linspace(1.0, 3.0, 20))
     tilt = np.repeat(sds, n) * rng.standard_normal(21 * n)
@@ -158,8 +168,10 @@ def test_prompts_go_as_far_in_their_own_spreads_and_none_farther_than_its_sample
     assert np.mean(effective(steps)[1:]) == pytest.approx(0.9)
     tilt[n] = 60.0  # it would weigh all that its prompt has
     steps = next_steps(prompts, tilt, np.full(21, 0.9), sds)
-    assert effective(steps)[1] == pytest.approx(0.9 * 0.72)
-    assert steps[1] * sds[1] < 0.5 * steps[2] * sds[2]
+    allowed = steps_allowed(prompts, tilt, np.full(21, 0.9))
+    assert effective(allowed)[1] == pytest.approx(0.9 * 0.72)
+    assert allowed[1] < 0.5 * steps[1]
+    assert (allowed[2:] > steps[2:]).all()
 
 
 def test_gates_refuse_what_no_rung_reaches_and_islands_that_disagree():

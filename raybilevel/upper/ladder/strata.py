@@ -138,9 +138,14 @@ class Strata:
 
 def of_last_rung(prompts: Prompts, rung: np.ndarray) -> np.ndarray:
     """(n,) whether a sample, whose rung (n,) is given, is of its prompt's last that has any."""
+    return np.asarray(rung == last_rungs(prompts, rung)[prompts.of])
+
+
+def last_rungs(prompts: Prompts, rung: np.ndarray) -> np.ndarray:
+    """(C,) the last rung of each prompt that has samples, whose rungs (n,) are given."""
     last = np.zeros(len(prompts.shares), np.int64)
     np.maximum.at(last, prompts.of, rung)
-    return np.asarray(rung == last[prompts.of])
+    return last
 
 
 def sds_of_p0(prompts: Prompts, rung: np.ndarray, tilt: np.ndarray) -> np.ndarray:
@@ -155,7 +160,17 @@ def _log_mean_exp(a: np.ndarray) -> np.ndarray:
     return np.asarray(top[..., 0] + np.log(np.mean(np.exp(a - top), axis=-1)))
 
 
-def effective_shares(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
-    """(S,) Kish's effective share of ordered log-weights (n,) within each stratum."""
+def effective_shares(
+    strata: Prompts, log_weights: np.ndarray, log_base: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """(S,) Kish's effective share within each stratum of ordered log-weights (n,).
+
+    Parameters
+    ----------
+    log_base : (n,) ordered log-weights that make of the samples those of which it is the share.
+    """
+    base = np.zeros_like(log_weights) + log_base
+    base = np.exp(base - strata.each(strata.largest(base)))
     weights = np.exp(log_weights - strata.each(strata.largest(log_weights)))
-    return np.asarray(strata.sums(weights) ** 2 / (strata.counts * strata.sums(weights**2)))
+    once, squared = strata.sums(base * weights), strata.sums(base * weights**2)
+    return np.asarray(once**2 / (strata.sums(base) * squared))

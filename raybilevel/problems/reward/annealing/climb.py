@@ -42,9 +42,9 @@ def next_state(
         "pool/rung": np.concatenate([np.repeat(numbers, len(part)) for part in parts]),
         "pool/island": state["pool/island"][chains[states]],
         "pool/parent": _parents(len(state["pool/seed"]), plan, chains, parts),
-        "pool/rho": state["rungs_rho"][-1][_prompts(state, plan, chains[states])],
+        "pool/rho": _rhos(state, chains[states]),
     }
-    return _after(grown(state, rows) | counted(state, drawn.sums), plan, len(states))
+    return _after(grown(state, rows) | counted(state, drawn.sums), len(states))
 
 
 def _with(state: Arrays, rung: Rung) -> Arrays:
@@ -82,6 +82,11 @@ def _prompts(state: Arrays, plan: LadderPlan, rows: np.ndarray) -> np.ndarray:
     return np.asarray(state["pool/island"][rows] // plan.islands)
 
 
+def _rhos(state: Arrays, rows: np.ndarray) -> np.ndarray:
+    """(m,) how far some rows are moved: as their islands are."""
+    return np.asarray(state["rungs_rho"][-1].ravel()[state["pool/island"][rows]])
+
+
 def _shards(
     state: Arrays, plan: LadderPlan, chains: np.ndarray, parts: Sequence[np.ndarray]
 ) -> list[MoveParticles]:
@@ -92,7 +97,7 @@ def _shards(
         last = first + len(part) * plan.moves
         seeds = sample_seeds(state["seed_base"], first, last)
         moves = [seeds[i : i + len(part)] for i in range(0, len(seeds), len(part))]
-        scales, rhos = state["rungs_scale"][-1][of], state["rungs_rho"][-1][of]
+        scales, rhos = state["rungs_scale"][-1][of], _rhos(state, rows)
         shards.append(moves_of(state, rows, scales, rhos, moves))
         first = last
     return shards
@@ -118,12 +123,12 @@ def _parents(
     return np.concatenate(found)
 
 
-def _after(state: Arrays, plan: LadderPlan, new: int) -> Arrays:
+def _after(state: Arrays, new: int) -> Arrays:
     """The state once its last rows are drawn: what is left, and how many moves were accepted."""
-    of = _prompts(state, plan, np.arange(len(state["pool/seed"]) - new, len(state["pool/seed"])))
-    acceptance = state["rungs_acceptance"].copy()
-    moves = np.bincount(of, minlength=acceptance.shape[1])
-    hits = np.bincount(of, state["pool/accepted"][-new:], acceptance.shape[1])
-    acceptance[-1, moves > 0] = hits[moves > 0] / moves[moves > 0]
-    left = state["rungs_left"] - plan.moves
+    of, before = state["pool/island"][-new:], state["rungs_acceptance"]
+    moves = np.bincount(of, minlength=before[-1].size)
+    hits = np.bincount(of, state["pool/accepted"][-new:], before[-1].size)
+    last = np.where(moves > 0, hits / np.maximum(moves, 1), before[-1].ravel())
+    acceptance = np.append(before[:-1], last.reshape(before[-1:].shape), axis=0)
+    left = state["rungs_left"] - new // int(state["rungs_chains"])
     return {**state, "rungs_acceptance": acceptance, "rungs_left": np.asarray(left)}

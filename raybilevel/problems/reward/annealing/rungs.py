@@ -81,9 +81,9 @@ def begin(plan: LadderPlan, prompts: int, lower: int) -> Arrays:
     return {
         "rungs_scale": np.zeros((1, prompts, lower)),
         "rungs_log_z": np.zeros((1, prompts, plan.islands)),
-        "rungs_rho": np.zeros((1, prompts)),
-        "rungs_tilt_sd": np.zeros((1, prompts)),
-        "rungs_acceptance": np.full((1, prompts), np.nan),
+        "rungs_rho": np.zeros((1, prompts, plan.islands)),
+        "rungs_tilt_sd": np.zeros((1, prompts, plan.islands)),
+        "rungs_acceptance": np.full((1, prompts, plan.islands), np.nan),
         "rungs_arrived": np.array(0),
         "rungs_left": np.array(0),
     }

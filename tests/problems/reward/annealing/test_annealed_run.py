@@ -164,7 +164,7 @@ def test_weights_are_tuned_down_the_ladder():
             lower_reward={"value": value, "other": other}, lambda_=1.0,
             weights={"value": Variable("w", 0.5, 0.0, 6.0), "other": 1.0}, pool_size=2048,
         ),
-        RunConfig(seed=2),
+        RunConfig(seed=3),
     )  # fmt: skip
     assert run.stop.status is Status.CONVERGED
     assert rows[-1]["interval_low/w"] < 2.5 < rows[-1]["interval_high/w"]
@@ -246,7 +246,7 @@ def test_islands_that_disagree_end_the_ladder():
 def test_an_objective_that_is_flat_for_its_noise_ends_the_ladder():
     run, rows = run_locally(
         tuning(upper_reward=lambda u: 0.05 * priced(u) + other(u), pool_size=1024),
-        RunConfig(seed=0, max_rounds=60),
+        RunConfig(seed=4, max_rounds=60),
     )
     assert run.stop.status is Status.STOPPED
     assert "the objective is flat around best_params" in run.stop.reason
