@@ -45,7 +45,7 @@ def check_same(old: Mapping[str, Any], new: Config, where: str) -> None:
     InputError
         Naming the first key that differs.
     """
-    free = _FREE | new.problem.resumable
+    free = _FREE | new.problem.resumable.keys()
     before, now = dict(leaves(old)), dict(leaves(to_tree(new)))
     for key in sorted(before.keys() | now.keys()):
         if key not in free and before.get(key) != now.get(key):

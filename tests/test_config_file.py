@@ -2,7 +2,7 @@
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -144,10 +144,28 @@ def test_going_on_with_another_configuration_names_the_key(changes, scaling, run
     assert "runs/run was begun with" in str(caught.value)
 
 
-def test_workers_budgets_and_the_pools_limit_may_change():
+def test_bounds_of_groups_and_weights_may_change_but_not_where_a_search_begins(tmp_path):
+    (tmp_path / "prompts.csv").write_text("prompt,group\na seven,g\n")
+    prompts = str(tmp_path / "prompts.csv")
+
+    def given(low, init=2.0):
+        box = {"g": Variable("v", init, low, 9.0)}
+        rewards = {"one": "toys:first", "two": "toys:second"}
+        weights = {"one": box, "two": 1.0}
+        problem = tuning(prompts=prompts, lambda_=1.0, lower_reward=rewards, weights=weights)
+        return Config(problem, ScalingConfig(), RunConfig(name="run"))
+
+    old = config_file.to_tree(given(1.0))
+    check_same(old, given(0.5), "runs/run")
+    with pytest.raises(InputError, match=r"^weights\.one\.g\.init is 3"):
+        check_same(old, given(0.5, init=3.0), "runs/run")
+
+
+def test_workers_budgets_bounds_and_the_pools_limit_may_change():
     old = config_file.to_tree(config())
+    wider = replace(tuning().lambda_, low=0.01, high=900.0)
     new = Config(
-        tuning(max_pool_size=99999),
+        tuning(max_pool_size=99999, lambda_=wider),
         ScalingConfig(num_workers=(1, 2)),
         RunConfig(name="run", max_rounds=3, max_nfe=9, storage_path="elsewhere"),
     )

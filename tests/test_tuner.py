@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,11 @@ def test_callables_are_asked_for_again_and_a_stopped_run_goes_on_with_more_sampl
         pool["seed"].iloc[:300].tolist()
         == first.directory.read_table("pool")["seed"].tolist()[:300]
     )
+    rounds = len(again.get_dataframe())
+    nearer = larger.but(lambda_=replace(LAMBDA, low=2.5))
+    ended = BilevelTuner.restore(first.path, nearer, watch=lambda progress: None).fit()
+    assert len(ended.get_dataframe()) > rounds  # not where its optimum is taken for granted
+    assert ended.best_params["lambda"] >= 2.5
 
 
 def test_a_budget_of_evaluations_ends_a_run(cluster, tmp_path):

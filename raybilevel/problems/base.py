@@ -140,8 +140,14 @@ class Problem(ABC):
     #: the registered name of the class that a user calls, where that makes one of several
     registered_as: ClassVar[str | None] = None
 
-    #: fields that may differ when a run is resumed, since no earlier round depends on them
-    resumable: ClassVar[frozenset[str]] = frozenset()
+    @property
+    def resumable(self) -> Mapping[str, Any]:
+        """What may differ when a run is resumed, since no earlier round depends on it.
+
+        Keys of the configuration, such as "comparison.samples", and what stands there. A run that
+        has ended goes on where one of them has changed.
+        """
+        return {}
 
     @property
     def exact(self) -> bool:

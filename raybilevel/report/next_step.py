@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -11,17 +12,30 @@ from raybilevel.result import Result
 
 _BAND = 1.96  # standard errors, for 95 %
 _GOES_ON = (Status.BUDGET, Status.STOPPED)
+_FARTHER = 10
 
 
 def or_what_helps(to_use: Sequence[Line], result: Result) -> list[Line]:
     """What there is to use; and where nothing is, or more may be had, what would help."""
     goes_on = result.status in _GOES_ON
     steps = list(to_use)
-    if goes_on or not steps:
+    more = _larger(result) if goes_on else _beyond(result)
+    if goes_on or more or not steps:
         steps.append(("what would help", result.reason))
-    if goes_on:
-        steps.append(("go on with", f"raybilevel run {result.path} --resume{_larger(result)}"))
+    if goes_on or more:
+        steps.append(("go on with", f"raybilevel run {result.path} --resume{more}"))
     return steps
+
+
+def _beyond(result: Result) -> str:
+    """A bound ten times as far, of a lambda that was held by it."""
+    lambda_ = result.config.get("lambda_")
+    if result.status != Status.AT_BOUND or not isinstance(lambda_, dict) or "low" not in lambda_:
+        return ""
+    found = result.best_params[lambda_["name"]]
+    if math.isclose(found, lambda_["low"]):
+        return f" lambda_.low={lambda_['low'] / _FARTHER:g}"
+    return f" lambda_.high={lambda_['high'] * _FARTHER:g}"
 
 
 def _larger(result: Result) -> str:

@@ -135,12 +135,18 @@ class Run:
             traffic.note(stage, output)
         raise AssertionError("a round ends by returning")
 
-    def reconsider(self) -> None:
+    def reconsider(self, moved: bool = False) -> None:
         """Take back a stop that may hold no longer, now that a limit is another.
 
         A run that found its optimum stays as it is: with the larger limit it had ended there too.
-        So does one that made all its rounds.
+        So does one that made all its rounds. Where bounds are others, nothing of that is sure.
+
+        Parameters
+        ----------
+        moved : whether bounds of the variables are others.
         """
+        if moved:
+            self.stop = self._over_budget()
         planned = self.problem.planned_rounds(self.state)
         complete = planned is not None and self.round >= planned
         if self.stop is not None and self.stop.status in (Status.BUDGET, Status.STOPPED):

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,9 @@ class RunController:
         self._status.notes.extend(self._environment.restore(checkpoint.record["environment"]))
         self._status.rows.append(run.last)
         if checkpoint.record["limits"] != _limits(spec):
-            run.reconsider()
+            run.reconsider(
+                checkpoint.record["limits"].get("bounds", _bounds(spec)) != _bounds(spec)
+            )
         for file in ("summary.json", FAILED):  # of an end that the run goes on from
             if run.stop is None and self._directory.has(file):
                 self._directory.delete(file)
@@ -166,5 +167,9 @@ class RunController:
 
 def _limits(spec: RunSpec) -> dict[str, Any]:
     """What may be raised to let a stopped run go on."""
-    own = {name: attrgetter(name)(spec.problem) for name in sorted(spec.problem.resumable)}
-    return {**own, "max_rounds": spec.run.max_rounds, "max_nfe": spec.run.max_nfe}
+    budgets = {"max_rounds": spec.run.max_rounds, "max_nfe": spec.run.max_nfe}
+    return {**spec.problem.resumable, **budgets, "bounds": _bounds(spec)}
+
+
+def _bounds(spec: RunSpec) -> list[list[float]]:
+    return [[variable.low, variable.high] for variable in spec.problem.variables]

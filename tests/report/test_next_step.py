@@ -14,10 +14,14 @@ RUN = {"max_rounds": 4, "max_nfe": None}
 CONFIG = {"problem": "reward", "format": 3, "max_pool_size": 512, "run": RUN}
 
 
-def ended(tmp_path, status, reason):
+LAMBDA = {"name": "lambda", "init": 3.0, "low": 0.5, "high": 20.0, "scale": "log"}
+
+
+def ended(tmp_path, status, reason, lambda_=LAMBDA, best=2.0):
     directory = RunDirectory(str(tmp_path), "run")
-    directory.write("config.yaml", yaml.safe_dump(CONFIG).encode())
+    directory.write("config.yaml", yaml.safe_dump(CONFIG | {"lambda_": lambda_}).encode())
     summary = {"status": status, "reason": reason, "metrics": {"pool_size": 768}, "rounds": 4}
+    summary["best_params"] = {"lambda": best}
     directory.write("summary.json", json.dumps(summary).encode())
     return Result(directory)
 
@@ -38,6 +42,23 @@ def test_a_run_that_may_go_on_is_told_how(tmp_path, status, reason, more):
         ("what would help", reason),
         ("go on with", f"raybilevel run {result.path} --resume{more}"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("best", "more"), [(0.5 + 1e-15, "lambda_.low=0.05"), (20.0 - 1e-14, "lambda_.high=200")]
+)
+def test_a_bound_that_holds_lambda_is_moved_ten_times_as_far(tmp_path, best, more):
+    result = ended(tmp_path, "at_bound", "the objective still falls", best=best)
+    assert or_what_helps([("use", "this")], result)[1:] == [
+        ("what would help", "the objective still falls"),
+        ("go on with", f"raybilevel run {result.path} --resume {more}"),
+    ]
+
+
+def test_where_each_group_has_a_lambda_its_bounds_are_for_the_user_to_move(tmp_path):
+    groups = {"a": LAMBDA, "b": LAMBDA}
+    result = ended(tmp_path, "at_bound", "the objective still falls", groups)
+    assert or_what_helps([("use", "this")], result) == [("use", "this")]
 
 
 def test_what_converged_is_used(tmp_path):

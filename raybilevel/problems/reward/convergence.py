@@ -29,7 +29,7 @@ class StopReason(Enum):
     AT_BOUND = (
         Status.AT_BOUND,
         "the objective still falls beyond the bound of {pinned}, so there is no interval; "
-        "move that bound if values beyond make sense, under another run.name",
+        "move that bound if values beyond make sense, and go on with --resume",
     )
     FRONTIER = (
         Status.STOPPED,

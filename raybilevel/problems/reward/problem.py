@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -72,7 +72,15 @@ class RewardTuning(RewardSettings, Problem):
     Its arguments are the fields of `RewardSettings`, where each is described.
     """
 
-    resumable: ClassVar[frozenset[str]] = frozenset({"max_pool_size", "pool"})  # where it lies
+    @property
+    def resumable(self) -> Mapping[str, Any]:
+        """How large the pool may be, where a table lies, and all bounds."""
+        bounds = {
+            f"{key}.{bound}": getattr(variable, bound)
+            for key, variable in self.tuned.items()
+            for bound in ("low", "high")
+        }
+        return {"max_pool_size": self.max_pool_size, "pool": self.pool, **bounds}
 
     @property
     def exact(self) -> bool:

@@ -239,16 +239,12 @@ class RewardSettings(Settings):
 
     def _check_numbers(self) -> None:
         """Refuse a lambda that is none, and numbers that are not finite."""
-        weights = {f"weights.{name}": given for name, given in (self.weights or {}).items()}
-        for name, given in {"lambda_": self.lambda_, **weights}.items():
-            for one in given.values() if isinstance(given, dict) else [given]:
-                low = one.low if isinstance(one, Variable) else one
-                if name == "lambda_" and not low > 0:
-                    raise InputError(
-                        f"lambda_ reaches down to {low:g}, but a KL strength is above 0"
-                    )
-                if not math.isfinite(low):
-                    raise InputError(f"{name} is {low:g}, but it must be a finite number")
+        for name, given in self._numbers.items():
+            low = given.low if isinstance(given, Variable) else given
+            if name.startswith("lambda_") and not low > 0:
+                raise InputError(f"{name} reaches down to {low:g}, but a KL strength is above 0")
+            if not math.isfinite(low):
+                raise InputError(f"{name} is {low:g}, but it must be a finite number")
 
     def _check_target(self) -> None:
         if self.target is None:
@@ -351,6 +347,21 @@ class RewardSettings(Settings):
     def variables(self) -> tuple[Variable, ...]:
         """What is tuned among lambda and the weights."""
         return self.coefficients.variables
+
+    @property
+    def tuned(self) -> dict[str, Variable]:
+        """The variables by their keys: "lambda_", or "lambda_.GROUP", and "weights.NAME"."""
+        return {name: one for name, one in self._numbers.items() if isinstance(one, Variable)}
+
+    @property
+    def _numbers(self) -> dict[str, Variable | float]:
+        """Lambda and the weights, perhaps of every group, by their keys."""
+        weights = {f"weights.{name}": given for name, given in (self.weights or {}).items()}
+        found: dict[str, Variable | float] = {}
+        for name, given in {"lambda_": self.lambda_, **weights}.items():
+            each = given if isinstance(given, dict) else {"": given}
+            found |= {f"{name}.{group}".rstrip("."): one for group, one in each.items()}
+        return found
 
     @cached_property
     def table(self) -> PoolTable | None:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -86,8 +86,6 @@ class ScheduleProblem(Settings, Problem):
         "no", "fp16" or "bf16".
     """
 
-    resumable: ClassVar[frozenset[str]] = frozenset({"comparison.samples", "comparison.steps"})
-
     data: str
     data_options: DataOptions = DataOptions()
     solver: str = "dpm++"
@@ -152,6 +150,12 @@ class ScheduleProblem(Settings, Problem):
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """Levels in rising order, a gap apart; other schedules' parameters as they are."""
         return self.space.admissible(x)
+
+    @property
+    def resumable(self) -> Mapping[str, Any]:
+        """What the comparison at the end takes."""
+        given = self.comparison
+        return {"comparison.samples": given.samples, "comparison.steps": given.steps}
 
     @property
     def _names(self) -> list[str]:
