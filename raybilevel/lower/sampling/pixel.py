@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from torch import Tensor
 
 from raybilevel.errors import RunError
 from raybilevel.lower.sampling.noise import (
+    GivenNoise,
     NoiseDraws,
     NotedNoise,
-    given_noise,
     seeded,
     why_not_given,
 )
@@ -89,8 +90,9 @@ class PixelSampler:
 
     def sample_noise(self, noise: Tensor) -> Tensor:
         """Draw one image per row (D,) of noise: of `noise(seeds)` the bits of `sample(seeds)`."""
-        with torch.inference_mode(), given_noise(list(noise), self._tried[0]) as generators:
-            images = self._sample(generators, self._unet)
+        given = GivenNoise(list(noise), self._tried[0])
+        with torch.inference_mode():
+            images = self._sample(given.generators, self._unet, given)
         return images.clone()
 
     def why_fixed(self, named: str) -> str | None:
@@ -107,19 +109,27 @@ class PixelSampler:
                 drawn = self._sample(generators, _no_network)
             if noted.draws.others:
                 return noted.draws, 0.0
-            with given_noise(list(noted.draws.noise([0])), noted.draws) as given:
-                again = self._sample(given, _no_network)
+            given = GivenNoise(list(noted.draws.noise([0])), noted.draws)
+            again = self._sample(given.generators, _no_network, given)
         return noted.draws, float((drawn - again).abs().max())
 
-    def _sample(self, generators: list[torch.Generator], network: Callable[..., Any]) -> Tensor:
+    def _sample(
+        self,
+        generators: list[torch.Generator],
+        network: Callable[..., Any],
+        given: GivenNoise | None = None,
+    ) -> Tensor:
         # The scheduler draws its noise from the same generators: on the CPU, an image at a time.
         extra: dict[str, Any] = {"generator": generators} if self._noisy else {}
-        noise = torch.stack([torch.randn(self.image_shape, generator=g) for g in generators])
+        drawing = given or nullcontext()
+        with drawing:
+            noise = torch.stack([torch.randn(self.image_shape, generator=g) for g in generators])
         self._scheduler.set_timesteps(self._steps)  # also forgets the steps of the last batch
         x = noise.to(self._device) * self._scheduler.init_noise_sigma
         for t in self._scheduler.timesteps:
             output = network(self._scheduler.scale_model_input(x, t), t, return_dict=False)[0]
-            x = self._scheduler.step(output, t, x, return_dict=False, **extra)[0]
+            with drawing:
+                x = self._scheduler.step(output, t, x, return_dict=False, **extra)[0]
         return (x / 2 + 0.5).clamp(0, 1).float().cpu()
 
 

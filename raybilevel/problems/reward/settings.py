@@ -110,7 +110,9 @@ class RewardSettings(Settings):
         In place of `pool_size`, where there are prompts.
     shard_size, round_size
         Samples that a worker draws at once, and samples a round (None: a quarter of `pool_size`,
-        for "guided_unweighted" a sixteenth). A round ends in a checkpoint and an estimate.
+        for "guided_unweighted" a sixteenth). A round ends in a checkpoint and an estimate. Of
+        samples that are moved, chains at once; a rung has a 32nd of `pool_size`, so that a smaller
+        shard_size lets more workers share it.
     batch_size
         Images that a pipeline draws at once within a shard, where not all of them fit into memory.
     halve_batches

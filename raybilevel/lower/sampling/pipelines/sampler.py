@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from raybilevel.errors import RunError
-from raybilevel.lower.sampling.noise import NoiseDraws, NotedNoise, given_noise, seeded
+from raybilevel.lower.sampling.noise import GivenNoise, NoiseDraws, NotedNoise, seeded
 from raybilevel.lower.sampling.pipelines.call import Conditions, PipelineCall
 from raybilevel.lower.sampling.pipelines.meter import DrawCost, PipelineMeter
 from raybilevel.lower.sampling.pipelines.placement import evaluate_only, put
@@ -160,8 +160,8 @@ class PipelineSampler:
         """A generator a sample; of the first call it is noted what is asked of the first one."""
         if isinstance(given[0], Tensor):
             assert self.noise_draws is not None, "noise is drawn as a call from seeds showed"
-            with given_noise(given, self.noise_draws) as generators:
-                yield generators
+            with GivenNoise(given, self.noise_draws) as mode:
+                yield mode.generators
             return
         generators = seeded(given)
         if self.noise_draws is not None:

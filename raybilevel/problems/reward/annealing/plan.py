@@ -18,7 +18,6 @@ _IN_ALL = 30  # of several prompts, at least
 _MOVES = 32
 _MIXING = 12.0  # moves of a chain times rho^2: what a chain forgets of where it was
 _MOST_APART = 8
-_SHARDS = 4  # of a rung, that workers may share
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class LadderPlan:
     ----------
     islands : of each prompt.
     chains : of each island.
-    shard_size : chains that a worker moves at once, at most.
+    shard_size : chains that a worker moves at once, at most: as many as it draws of p0.
     """
 
     islands: int
@@ -55,8 +54,7 @@ class LadderPlan:
         of_each, least = size // (prompts * _MOVES), max(2, math.ceil(_IN_ALL / prompts))
         each = islands if prompts == 1 else max(min(of_each, islands), least)
         chains = max(round(of_each / each), 1)
-        shard = max(min(shard_size, prompts * each * chains // _SHARDS), 1)
-        return cls(each, chains, shard)
+        return cls(each, chains, shard_size)
 
     def apart(self, rho: float) -> int:
         """Moves between states that count, where moves go so far."""
