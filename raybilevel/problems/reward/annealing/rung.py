@@ -72,7 +72,7 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     rng = np.random.default_rng([int(state["seed_base"]), len(state["rungs_scale"]), _RESAMPLING])
     chosen = last.chosen(log_weights, np.repeat(moving, plan.islands), plan.chains, rng)
     rhos = _rhos(state, tilt_sds, moving)
-    apart = plan.apart(float(rhos[moving].min()))
+    apart = plan.apart(float(rhos[moving].mean(axis=1).min()))
     moves = plan.moves * apart * int(state["rungs_times"])
     log_z = last.log_z + last.log_means(log_weights)
     return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], moves, apart)
