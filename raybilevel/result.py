@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from raybilevel import config_file
 from raybilevel.errors import InputError
-from raybilevel.problems.base import Arrays, Problem
+from raybilevel.problems.base import Arrays, Problem, Status
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.stored_config import stored_config
@@ -138,8 +139,12 @@ class Result:
         """`n` samples (n, ...) at the best parameters, on the CPU.
 
         For the reward problem of p_x, by resampling the pool; for the schedule problem what the
-        exported pipeline draws with `torch.Generator().manual_seed(seed)`.
+        exported pipeline draws with `torch.Generator().manual_seed(seed)`. A run that found no
+        optimum warns that these are samples of where it stood.
         """
         if n < 1:
             raise InputError(f"{n} samples were asked for; ask for at least one")
+        if self.status in (Status.BUDGET, Status.STOPPED):
+            at = ", ".join(f"{name} {value:.4g}" for name, value in self.best_params.items())
+            warnings.warn(f"samples at {at}, which is no optimum: {self.reason}", stacklevel=2)
         return self.problem.samples(self.state, n, seed, device)

@@ -96,6 +96,17 @@ class BilevelTuner:
         self._driver = driver
         return self
 
+    def check(self) -> Problem:
+        """The problem as `fit` would run it, with nothing begun: what it costs says its `costs()`.
+
+        Raises
+        ------
+        InputError
+            As `fit` does.
+        """
+        self._check(RunDirectory(self._config.run.storage_path, _name(self._config)))
+        return self._config.problem
+
     def fit(self) -> Result:
         """Run to the end.
 

@@ -37,17 +37,26 @@ def run(
         list[str] | None, typer.Argument(metavar="key=value", help="On top of the file.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it, say what it costs, and begin nothing.")
+    ] = False,
     address: Address = None,
 ) -> None:
     """Run a configuration."""
     from raybilevel import config_file
+    from raybilevel.cli.dry_run import said_of
     from raybilevel.cli.given import read_given
     from raybilevel.report import finish
+    from raybilevel.report.table import print_lines
     from raybilevel.tuner import BilevelTuner
 
     parts = config_file.build(read_given(config, overrides or [], resume=resume), config)
     tuner = BilevelTuner(parts.problem, parts.scaling, parts.run, address=address)
-    finish((tuner.resuming() if resume else tuner).fit())
+    tuner = tuner.resuming() if resume else tuner
+    if dry_run:
+        print_lines(said_of(tuner.check(), parts.run))
+    else:
+        finish(tuner.fit())
 
 
 @app.command()

@@ -208,6 +208,10 @@ class Problem(ABC):
         """What `evaluation` of one x costs, wherever it is; `InputError` as there."""
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
+    def costs(self) -> dict[str, int]:
+        """NFE that are known before anything is drawn, by what they are for."""
+        return {}
+
     def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
         """The same with what a moving name stands for now, such as a branch of a hub's model.
 

@@ -249,6 +249,13 @@ class RewardTuning(RewardSettings, Problem):
         nfe = self.pool_plan.size * self.source.nfe_per_sample
         return Cost(nfe, nfe)
 
+    def costs(self) -> dict[str, int]:
+        """Of p0's samples; what is moved or guided comes on top."""
+        if self.table is not None:
+            return {}
+        plan, each = self.pool_plan, self.source.nfe_per_sample
+        return {"of a first pool": plan.size * each, "of the largest pool of p0": plan.limit * each}
+
     def export(self, state: Arrays, directory: Path) -> None:
         """The pipeline, samples before and after or a table's weights, curve, prompts, groups."""
         if self.table is None:

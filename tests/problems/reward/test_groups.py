@@ -183,10 +183,16 @@ def test_weights_may_be_by_group_at_a_lambda_that_is_fixed(table):
             {"weights": {"lower": {"thin": 1.0}}},
             "weights.lower is given for thin, but lambda_ for thin, thick; give each for the same",
         ),
-        ({"lambda_": {"thin": variable(), "thick": 0.0}}, "lambda_.thick reaches down to 0, but a KL"),
+        (
+            {"lambda_": {"thin": variable(), "thick": 0.0}},
+            "lambda_.thick reaches down to 0, but a KL",
+        ),
         ({"lambda_": {}}, "lambda_ is empty; give a Variable or a number, or groups"),
         ({"target": {"kl": 0.1}, "upper_reward": None}, "but a target is for all prompts"),
-        ({"weights": {"lower": {"thin": math.nan, "thick": 1.0}}}, "weights.lower.thin is nan, but it"),
+        (
+            {"weights": {"lower": {"thin": math.nan, "thick": 1.0}}},
+            "weights.lower.thin is nan, but it",
+        ),
     ],
     ids=["other groups", "free", "not all", "zero", "none", "target", "nan"],
 )
