@@ -245,7 +245,9 @@ def test_a_budget_of_evaluations_ends_a_run(cluster, tmp_path):
     assert result.status == "budget"
     assert result.reason == f"max_nfe 1500 is reached; raise it and resume{UNKNOWN}"
     assert result.summary["nfe_total"] == 2048  # whole rounds
-    with pytest.warns(UserWarning, match=r"^samples at lambda 2\.2, which is no optimum: max_nfe 15"):
+    with pytest.warns(
+        UserWarning, match=r"^samples at lambda 2\.2, which is no optimum: max_nfe 15"
+    ):
         result.samples(2)
     result = BilevelTuner.restore(result.path, run=RunConfig(seed=3, max_nfe=2500),
                                   watch=lambda progress: None).fit()  # fmt: skip
