@@ -30,12 +30,16 @@ def or_what_helps(to_use: Sequence[Line], result: Result) -> list[Line]:
 def _beyond(result: Result) -> str:
     """A bound ten times as far, of a lambda that was held by it."""
     lambda_ = result.config.get("lambda_")
-    if result.status != Status.AT_BOUND or not isinstance(lambda_, dict) or "low" not in lambda_:
+    if result.status != Status.AT_BOUND or not isinstance(lambda_, dict):
+        return ""
+    if isinstance(lambda_.get("low", {}), dict):  # groups have one each, perhaps one named "low"
         return ""
     found = result.best_params[lambda_["name"]]
     if math.isclose(found, lambda_["low"]):
         return f" lambda_.low={lambda_['low'] / _FARTHER:g}"
-    return f" lambda_.high={lambda_['high'] * _FARTHER:g}"
+    if math.isclose(found, lambda_["high"]):
+        return f" lambda_.high={lambda_['high'] * _FARTHER:g}"
+    return ""
 
 
 def _larger(result: Result) -> str:

@@ -55,8 +55,13 @@ def test_a_bound_that_holds_lambda_is_moved_ten_times_as_far(tmp_path, best, mor
     ]
 
 
+def test_of_a_run_that_another_variable_holds_no_bound_of_lambda_is_moved(tmp_path):
+    result = ended(tmp_path, "at_bound", "the objective still falls", best=2.0)
+    assert or_what_helps([("use", "this")], result) == [("use", "this")]
+
+
 def test_where_each_group_has_a_lambda_its_bounds_are_for_the_user_to_move(tmp_path):
-    groups = {"a": LAMBDA, "b": LAMBDA}
+    groups = {"a": LAMBDA, "low": LAMBDA}
     result = ended(tmp_path, "at_bound", "the objective still falls", groups)
     assert or_what_helps([("use", "this")], result) == [("use", "this")]
 
