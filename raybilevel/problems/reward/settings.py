@@ -361,8 +361,10 @@ class RewardSettings(Settings):
         weights = {f"weights.{name}": given for name, given in (self.weights or {}).items()}
         found: dict[str, Variable | float] = {}
         for name, given in {"lambda_": self.lambda_, **weights}.items():
-            each = given if isinstance(given, dict) else {"": given}
-            found |= {f"{name}.{group}".rstrip("."): one for group, one in each.items()}
+            if isinstance(given, dict):
+                found |= {f"{name}.{group}": one for group, one in given.items()}
+            else:
+                found[name] = given
         return found
 
     @cached_property

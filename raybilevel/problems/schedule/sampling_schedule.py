@@ -123,10 +123,6 @@ class SamplingSchedule(ScheduleProblem):
         sized = self._sized(samples)
         return SamplingEvaluation(sized, ends, sized.rounds)
 
-    def costs(self) -> dict[str, int]:
-        """Of the objective at one x."""
-        return {"of an evaluation": self.evaluation_cost().whole}
-
     def evaluation_cost(self) -> Cost:
         """One estimate of the objective."""
         nfe = self.estimation.samples * self.sampling_steps

@@ -16,7 +16,7 @@ def next_steps(
     tilt: np.ndarray,
     effective: np.ndarray,
     sds: np.ndarray,
-    log_base: np.ndarray | float = 0.0,
+    log_base: np.ndarray | None = None,
 ) -> np.ndarray:
     """(C,) how far along a tilt (n,) prompts' samples stay effective: in [0, 1].
 
@@ -31,7 +31,7 @@ def next_steps(
     log_base : (n,) log-weights that make of the samples those that are to stay effective.
     """
     ordered, moving = tilt[prompts.order], sds > 0
-    base = (np.zeros(len(tilt)) + log_base)[prompts.order]
+    base = None if log_base is None else log_base[prompts.order]
     if not moving.any():
         return np.ones(len(sds))
 

@@ -161,16 +161,21 @@ def _log_mean_exp(a: np.ndarray) -> np.ndarray:
 
 
 def effective_shares(
-    strata: Prompts, log_weights: np.ndarray, log_base: np.ndarray | float = 0.0
+    strata: Prompts, log_weights: np.ndarray, log_base: np.ndarray | None = None
 ) -> np.ndarray:
     """(S,) Kish's effective share within each stratum of ordered log-weights (n,).
 
     Parameters
     ----------
-    log_base : (n,) ordered log-weights that make of the samples those of which it is the share.
+    log_base : (n,) ordered log-weights that make of the samples those of which it is the share;
+        None where these are the samples.
     """
-    base = np.zeros_like(log_weights) + log_base
-    base = np.exp(base - strata.each(strata.largest(base)))
-    weights = np.exp(log_weights - strata.each(strata.largest(log_weights)))
+    base = np.ones(len(log_weights)) if log_base is None else _over_largest(strata, log_base)
+    weights = _over_largest(strata, log_weights)
     once, squared = strata.sums(base * weights), strata.sums(base * weights**2)
     return np.asarray(once**2 / (strata.sums(base) * squared))
+
+
+def _over_largest(strata: Prompts, log_weights: np.ndarray) -> np.ndarray:
+    """(n,) weights over the largest of their stratum."""
+    return np.asarray(np.exp(log_weights - strata.each(strata.largest(log_weights))))

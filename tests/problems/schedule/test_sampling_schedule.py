@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from schedule_toys import (
+    UNCOMPARED,
     Pixels,
     at,
     chunks_looked_at,
@@ -103,7 +104,7 @@ def test_the_comparison_is_of_everything_on_the_same_fresh_noises(played, tmp_pa
 
 @pytest.mark.parametrize("solver", ["dpm++", "ddim"])
 def test_a_stock_pipeline_draws_the_learned_samples(model, tmp_path, solver):
-    problem = tuning(model, solver=solver, optimizer={"updates": 1})
+    problem = tuning(model, solver=solver, optimizer={"updates": 1}, **UNCOMPARED)
     run, _ = run_locally(problem, SEED)
     images, ours = stock_and_ours(problem, run.state, tmp_path)
     assert np.abs(images - ours).max() < 1e-4
@@ -122,7 +123,7 @@ def test_what_is_exported_says_which_levels_and_which_timesteps(played, tmp_path
 
 @pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
 def test_parametric_schedules_are_tuned_too(model, schedule):
-    problem = tuning(model, schedule=schedule)
+    problem = tuning(model, schedule=schedule, **UNCOMPARED)
     run, _ = run_locally(problem, SEED)
     assert [v.name for v in problem.variables] == {
         "cosine": ["start", "end", "tau"], "sigmoid": ["start", "end"]
@@ -132,7 +133,8 @@ def test_parametric_schedules_are_tuned_too(model, schedule):
 
 
 def test_kid_can_be_the_objective(model):
-    _, rows = run_locally(tuning(model, objective="kid", optimizer={"updates": 1}), SEED)
+    problem = tuning(model, objective="kid", optimizer={"updates": 1}, **UNCOMPARED)
+    _, rows = run_locally(problem, SEED)
     assert rows[1]["upper_loss_se"] > 0
     assert np.isfinite(rows[-1]["upper_loss"])
 
@@ -308,7 +310,7 @@ def unlabelled(tmp_path):
 
 
 def test_data_without_labels_do_with_all_settings_at_their_defaults(model, unlabelled):
-    problem = tuning(model, data=unlabelled, optimizer={"updates": 1}, comparison={"samples": 0})
+    problem = tuning(model, data=unlabelled, optimizer={"updates": 1}, **UNCOMPARED)
     problem.check()
     said = "the data have no labels of two classes or more, so extractor is '(clusters|inception)'"
     assert re.match(rf"{said} and second_extractor is 'masked'", problem.remarks()[-1])
@@ -339,7 +341,7 @@ def test_ends_are_scored_on_the_same_fresh_noises(played):
 
 
 def test_without_samples_to_compare_on_there_is_no_comparison(model, tmp_path):
-    problem = tuning(model, comparison={"samples": 0})
+    problem = tuning(model, **UNCOMPARED)
     run, rows = run_locally(problem, SEED)
     assert "comparison" not in run.state
     assert rows[-1]["nfe_comparison"] == 0

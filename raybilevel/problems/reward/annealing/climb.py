@@ -42,7 +42,7 @@ def next_state(
         "pool/rung": np.concatenate([np.repeat(numbers, len(part)) for part in parts]),
         "pool/island": state["pool/island"][chains[states]],
         "pool/parent": _parents(len(state["pool/seed"]), plan, chains, parts),
-        "pool/rho": _rhos(state, chains[states]),
+        "pool/rho": _rhos_of(state, chains[states]),
     }
     return _after(grown(state, rows) | counted(state, drawn.sums), len(states))
 
@@ -82,7 +82,7 @@ def _prompts(state: Arrays, plan: LadderPlan, rows: np.ndarray) -> np.ndarray:
     return np.asarray(state["pool/island"][rows] // plan.islands)
 
 
-def _rhos(state: Arrays, rows: np.ndarray) -> np.ndarray:
+def _rhos_of(state: Arrays, rows: np.ndarray) -> np.ndarray:
     """(m,) how far some rows are moved: as their islands are."""
     return np.asarray(state["rungs_rho"][-1].ravel()[state["pool/island"][rows]])
 
@@ -97,7 +97,7 @@ def _shards(
         last = first + len(part) * plan.moves
         seeds = sample_seeds(state["seed_base"], first, last)
         moves = [seeds[i : i + len(part)] for i in range(0, len(seeds), len(part))]
-        scales, rhos = state["rungs_scale"][-1][of], _rhos(state, rows)
+        scales, rhos = state["rungs_scale"][-1][of], _rhos_of(state, rows)
         shards.append(moves_of(state, rows, scales, rhos, moves))
         first = last
     return shards

@@ -217,10 +217,6 @@ class TeacherSchedule(Settings, Problem):
         """The distance at each end's levels."""
         return TeacherEvaluation(self, ends, self.rounds, samples or self.estimation.samples)
 
-    def costs(self) -> dict[str, int]:
-        """Of the objective at one x."""
-        return {"of an evaluation": self.evaluation_cost().whole}
-
     def evaluation_cost(self) -> Cost:
         """One list and its teacher, on as many noises as an update has at most."""
         evaluations = self.source.evaluations(self.sampling_steps) + self.teacher.steps

@@ -178,10 +178,6 @@ class TrainingSchedule(ScheduleProblem):
         sized = self._sized(samples)
         return TrainingEvaluation(sized, ends, sized.joint_training, sized._network)
 
-    def costs(self) -> dict[str, int]:
-        """Of the objective at one x."""
-        return {"of an evaluation": self.evaluation_cost().whole}
-
     def evaluation_cost(self) -> Cost:
         """A training and the estimates of the objective on its way and at its end."""
         training, nfe = self.training, self.estimation.samples * self.sampling_steps

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from schedule_toys import Pixels, at, chunks_looked_at, learning, stock_and_ours
+from schedule_toys import UNCOMPARED, Pixels, at, chunks_looked_at, learning, stock_and_ours
 
 from raybilevel import RunConfig, SamplingSchedule, Variable
 from raybilevel.errors import InputError
@@ -119,24 +119,24 @@ def test_what_is_compared_are_the_learned_and_the_initial_levels_and_stock(playe
 FIXED = {"start": 0.1, "end": 0.95, "tau": 1.2}
 
 
-def fixed(**changes):
-    """A training on a cosine schedule that stays as it is."""
+@pytest.fixture(scope="module", params=["noise_level", "step"])
+def fixed(request):
+    """A training on a cosine schedule that stays as it is, sampled by DDIM."""
     start, end, tau = (
         Variable(name, value, low, high)
         for (name, value), (low, high) in zip(
             FIXED.items(), [(0.0, 0.4), (0.8, 1.0), (0.5, 2.0)], strict=True
         )
     )
-    return learning(
+    problem = learning(
         schedule="cosine", schedule_options={"start": start, "end": end, "tau": tau},
-        optimizer={"updates": 0}, **changes,
+        optimizer={"updates": 0}, conditioning=request.param, solver="ddim",
     )  # fmt: skip
+    return problem, *run_locally(problem, SEED)
 
 
-@pytest.mark.parametrize("conditioning", ["noise_level", "step"])
-def test_without_updates_it_trains_on_the_schedule_as_given(conditioning, tmp_path):
-    problem = fixed(conditioning=conditioning)
-    run, rows = run_locally(problem, SEED)
+def test_without_updates_it_trains_on_the_schedule_as_given(fixed, tmp_path):
+    problem, run, rows = fixed
     assert all(row[f"config/{name}"] == x for row in rows for name, x in FIXED.items())
     assert [np.isfinite(row["upper_loss"]) for row in rows[1:9]] == 2 * [False, False, True] + 2 * [
         False
@@ -151,11 +151,9 @@ def test_without_updates_it_trains_on_the_schedule_as_given(conditioning, tmp_pa
     assert "initial schedule" not in set(table["subject"])
 
 
-@pytest.mark.parametrize("conditioning", ["noise_level", "step"])
-def test_stock_schedulers_and_our_sampler_see_the_same_network(conditioning):
+def test_stock_schedulers_and_our_sampler_see_the_same_network(fixed):
     """DDIM with trailing spacing walks the schedule's own levels, wherever it is fixed."""
-    problem = fixed(conditioning=conditioning, solver="ddim")
-    run, _ = run_locally(problem, SEED)
+    problem, run, _ = fixed
     names = [subject.name for subject in problem.rounds.subjects(run.state)]
     shown = np.split(run.state["shown"], len(names))
     ours, stock = shown[names.index("learned")], shown[names.index("ddim trailing")]
@@ -164,7 +162,7 @@ def test_stock_schedulers_and_our_sampler_see_the_same_network(conditioning):
 
 @pytest.mark.parametrize("z_step", ["truncated", "zeroth_order"])
 def test_the_penalty_adds_its_term_and_says_its_share(z_step):
-    problem = learning(penalty={"z_step": z_step, "gamma": (10.0, 1000.0)})
+    problem = learning(penalty={"z_step": z_step, "gamma": (10.0, 1000.0)}, **UNCOMPARED)
     run, rows = run_locally(problem, SEED)
     minded = [row for row in rows if "penalty_share" in row]
     assert [row["gamma"] for row in minded] == pytest.approx([10, 1000])
@@ -218,7 +216,7 @@ def test_a_look_that_comes_to_nothing_leaves_the_schedule_where_it_is():
 
 
 def test_a_run_whose_updates_all_came_to_nothing_is_no_optimum():
-    problem = learning(optimizer={"updates": 1})
+    problem = learning(optimizer={"updates": 1}, **UNCOMPARED)
     state = run_locally(problem, RunConfig(seed=5, max_rounds=8))[0].state
     worker = problem.worker("cpu")
     # as if round 8 were refused
