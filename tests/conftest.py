@@ -83,17 +83,22 @@ def ray_starts(tmp_path_factory, worker_id):
 @pytest.fixture(scope="session")
 def cluster(ray_starts):
     """A local Ray with room for four workers, whatever the machine has; returns its address."""
+    import forks
     import ray
     from ray.cluster_utils import Cluster
 
     from raybilevel.testing.nodes import HEAD
 
-    with ray_starts:
-        started = Cluster(initialize_head=True, head_node_args=HEAD | {"num_cpus": 8})
-        ray.init(started.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield started.address
-    ray.shutdown()
-    started.shutdown()
+    with forks.server() as python:
+        with ray_starts:
+            started = Cluster(initialize_head=True, head_node_args=HEAD | {"num_cpus": 8})
+            ray.init(
+                started.address, log_to_driver=False, logging_level=logging.ERROR,
+                runtime_env={"py_executable": python},
+            )  # fmt: skip
+        yield started.address
+        ray.shutdown()
+        started.shutdown()
 
 
 @pytest.fixture

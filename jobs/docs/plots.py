@@ -90,11 +90,57 @@ def searches(axes: Any) -> None:
     axes.set(xlabel="NFE to within 1 % of the best")
 
 
+def kl_of_the_papers_estimator(axes: Any) -> None:
+    """KL over lambda of guidance alone, and of p_x."""
+    for name, table, color in (
+        ("Gaussian pixels", "guided-2", "C0"),
+        ("digits", "guided-3", "C1"),
+        ("mnist-sd", "guided-4", "C2"),
+    ):
+        rows = rows_of(table)
+        for what, style in (("guidance alone", "o--"), ("p_x", "o-")):
+            kls = column(rows, f"KL: {what}")
+            axes.plot(column(rows, "lambda"), kls, style, color=color, label=f"{name}, {what}")
+    axes.set(xscale="log", yscale="log", xlabel="lambda", ylabel="KL, nats")
+
+
+def coverage(axes: Any) -> None:
+    """Of intervals of lambda*, by problem, with what 100 seeds of 95 % would give."""
+    rows = rows_of("estimates-2")
+    axes.axvspan(90, 99, color="0.92")
+    axes.axvline(95, color="0.7", lw=0.8)
+    axes.plot(column(rows, "intervals cover"), [row["problem"] for row in rows], "o")
+    axes.invert_yaxis()
+    axes.set(xlim=(80, 100), xlabel="95 % intervals of lambda* that cover it, %")
+
+
+def efficiency(axes: Any) -> None:
+    """Of workers whose shards sleep, over how many there are."""
+    rows = rows_of("runtime-2")
+    axes.plot(column(rows, "workers"), column(rows, "efficiency"), "o-")
+    axes.set(xscale="log", ylim=(0, 1.05), xlabel="workers", ylabel="efficiency")
+
+
+def learned_while_training(axes: Any) -> None:
+    """FID of each arm, all having cost as much."""
+    rows = rows_of("training-1")
+    arms = [head for head in rows[0] if head != "what"]
+    for i, arm in enumerate(arms):
+        places = [j + (i - (len(arms) - 1) / 2) * 0.2 for j in range(len(rows))]
+        axes.bar(places, column(rows, arm), 0.18, label=arm)
+    axes.set_xticks(range(len(rows)), [row["what"] for row in rows])
+    axes.set(yscale="log", ylabel="FID")
+
+
 PLOTS = {
     "annealed": gain_of_moved_samples,
     "sampling-schedules": sampling_schedules,
     "few-steps": few_steps,
     "searches": searches,
+    "guided": kl_of_the_papers_estimator,
+    "estimates": coverage,
+    "runtime": efficiency,
+    "training": learned_while_training,
 }
 
 

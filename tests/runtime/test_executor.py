@@ -1,9 +1,12 @@
 """Workers that die, raise, hang or come late, on a real Ray: what it costs, and what ends a run."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
+from commands import environment
 from toys import (
     Descent,
     Ear,
@@ -11,7 +14,6 @@ from toys import (
     Once,
     OneIsSlow,
     Stall,
-    TorchSeen,
     Unloadable,
     WrongLater,
     die,
@@ -51,8 +53,24 @@ def marks(tmp_path):
     return folder
 
 
-def test_a_problem_without_torch_runs_without_it(tmp_path, marks):
-    run(TorchSeen(marks), tmp_path)
+ALONE = """
+import sys
+import ray
+from toys import TorchSeen
+from raybilevel import RunConfig, ScalingConfig
+from raybilevel.runtime.client import drive
+from raybilevel.runtime.run_spec import RunSpec
+
+ray.init(log_to_driver=False)
+run = RunConfig(name="run", storage_path=sys.argv[1])
+drive(RunSpec(TorchSeen(sys.argv[2]), ScalingConfig(num_workers=2), run, "run"), lambda _: None)
+"""
+
+
+def test_a_problem_without_torch_runs_without_it(cluster, tmp_path, marks):
+    """From a process of its own, whose workers are no forks: those have torch already."""
+    words = [sys.executable, "-c", ALONE, str(tmp_path), str(marks)]
+    subprocess.run(words, env=environment(RAY_ADDRESS=cluster), check=True)
     assert {mark.name for mark in marks.iterdir()} == {"driver False", "worker False"}
 
 
