@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -26,17 +27,15 @@ def server():
     """A process to fork from, and the `py_executable` that asks it."""
     with tempfile.TemporaryDirectory(prefix="forks-") as folder:
         path = f"{folder}/socket"
-        process = subprocess.Popen(
-            [sys.executable, __file__, "serve", path], stdout=subprocess.PIPE
-        )
-        assert process.stdout.readline() == b"ready\n"
-        yield f"{sys.executable} -S -E {__file__} ask {path}"
-        process.kill()
-        process.wait()
+        words = [sys.executable, __file__, "serve", path]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(words, **pipes) as process:  # which ends where its input does
+            assert process.stdout.readline() == b"ready\n"
+            yield f"{sys.executable} -S -E {__file__} ask {path}"
 
 
 def _serve(path):
-    """Fork for everyone who connects."""
+    """Fork for everyone who connects, until the input is closed."""
     import psutil
 
     _import_all()
@@ -48,12 +47,13 @@ def _serve(path):
     gc.freeze()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while True:
+    while listening in select.select([listening, sys.stdin], [], [])[0]:
         asked, _ = listening.accept()
         if os.fork() == 0:
             listening.close()
-            _become(asked)
+            return _become(asked)
         asked.close()
+    return None
 
 
 def _import_all():

@@ -102,6 +102,9 @@ def kl_of_the_papers_estimator(axes: Any) -> None:
             kls = column(rows, f"KL: {what}")
             axes.plot(column(rows, "lambda"), kls, style, color=color, label=f"{name}, {what}")
     axes.set(xscale="log", yscale="log", xlabel="lambda", ylabel="KL, nats")
+    axes.minorticks_off()
+    ticks = (0.2, 0.5, 1, 2, 5)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def coverage(axes: Any) -> None:
@@ -128,7 +131,7 @@ def learned_while_training(axes: Any) -> None:
     for i, arm in enumerate(arms):
         places = [j + (i - (len(arms) - 1) / 2) * 0.2 for j in range(len(rows))]
         axes.bar(places, column(rows, arm), 0.18, label=arm)
-    axes.set_xticks(range(len(rows)), [row["what"] for row in rows])
+    axes.set_xticks(range(len(rows)), [row["what"].replace(", ", "\n") for row in rows])
     axes.set(yscale="log", ylabel="FID")
 
 
