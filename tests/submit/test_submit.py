@@ -9,7 +9,7 @@ from commands import each, finish, start
 from schedule_toys import save_pipeline
 from users import hurry, settle_without_torch, slow_down, write_module
 
-from raybilevel import config_file
+from raybilevel import SamplingSchedule, config_file
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.runtime.storage import RunDirectory
 from raybilevel.testing.quiet import differences
@@ -30,17 +30,6 @@ REWARD = """
     round_size: 128
     scaling: {num_workers: 1}
 """
-SAMPLING = """
-    problem: sampling_schedule
-    data: digits
-    extractor: parts:Pixels
-    second_extractor: parts:Pixels
-    sampling_steps: 2
-    estimation: {samples: 32, shard_size: 16}
-    optimizer: {directions: 2, updates: 2}
-    comparison: {samples: 0}
-    scaling: {num_workers: 1}
-"""
 PARTS = """
     import torch
 
@@ -54,11 +43,6 @@ PARTS = """
 
     def bump(samples):
         return torch.exp(-((samples[:, 0] - 0.5) ** 2) / 2)
-
-    class Pixels(torch.nn.Module):
-        def forward(self, images):
-            nap(0.2)
-            return images.flatten(1)
 """
 
 
@@ -103,20 +87,16 @@ def test_a_job_that_is_stopped_half_way_and_submitted_again_ends_with_the_same_b
     assert_as_without_ray(here, "stopped")
 
 
-def test_a_model_is_pretrained_by_a_job_and_tuned_by_another(head, here):
+def test_a_model_is_pretrained_by_a_job(head, here):
     words = ["jobs/pretrain.py", "--output", f"{here}/kept/model", "--steps", "5"]
     job = head.begin(here, "pretrain", "python", *words)
     assert head.ended(job) == "SUCCEEDED", head.logs(job)
     assert "over the last 5 steps" in head.logs(job)
-    hurry(here)
-    configure(here, SAMPLING, "tuned")
-    job = submit(head, here, "sampling_schedule", "tuned", f"model={here}/kept/model")
-    assert head.ended(job) == "SUCCEEDED", head.logs(job)
-    assert_as_without_ray(here, "tuned", f"model={here}/kept/model")
+    SamplingSchedule(model=f"{here}/kept/model", data="digits").check()
 
 
-def assert_as_without_ray(here, name, *overrides):
-    config = config_file.read(here / f"{name}.yaml", overrides)
+def assert_as_without_ray(here, name):
+    config = config_file.read(here / f"{name}.yaml", [])
     directory = RunDirectory(f"{here}/kept", name)
     assert not list(differences(directory, *run_locally(config.problem, config.run)))
 
