@@ -12,7 +12,7 @@ from raybilevel.callbacks import Row
 from raybilevel.config.settings import RunConfig
 from raybilevel.imports import collector_paused
 from raybilevel.problems.base import Output, Problem, Worker
-from raybilevel.runtime.checkpoints import Checkpoints
+from raybilevel.runtime.checkpoints import Checkpoint, Checkpoints
 from raybilevel.runtime.environment import make_deterministic
 from raybilevel.runtime.numbering import NumberedStage
 from raybilevel.runtime.rounds import Run, run_stage
@@ -23,8 +23,6 @@ from raybilevel.runtime.threads import fix_threads
 METRIC = "upper_loss"
 ADMITTED = "admitted/"
 """Prefix of the variables as they were used: a search may propose what has to be moved."""
-
-_STATE = "state"
 
 
 class TrialRun(tune.Trainable):
@@ -80,20 +78,29 @@ class TrialRun(tune.Trainable):
         return run_stage(stage, self._worker, self._run, self._threads)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """State and record, as a run's checkpoint."""
-        directory = RunDirectory(checkpoint_dir, _STATE)
+        """State and record, as a run's checkpoint.
+
+        Named by the step: where Tune drops the answer of a save, because the trial was paused by
+        an earlier one, it writes the trial's next checkpoint to the same folder, and another trial
+        may have been told to go on from the first (seen with Ray 2.60).
+        """
+        directory = _saved_after(self.iteration, checkpoint_dir)
         Checkpoints(directory).write(self._run.state, self._run.record(), [])
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Go on from a checkpoint: this trial's, or another's at this one's x (PBT)."""
-        saved = read_end(checkpoint)
+        saved = read_end(checkpoint, self.iteration)
         config = RunConfig(seed=self._seed)
         x = self._trial.init(self._seed)["x"]
         self._run = Run.resume(self._trial, config, saved.state | {"x": x}, saved.record)
 
 
-def read_end(folder: str) -> Any:
-    """What `TrialRun.save_checkpoint` wrote to a local folder."""
-    found = Checkpoints(RunDirectory(folder, _STATE)).read()
+def read_end(folder: str, iteration: int) -> Checkpoint:
+    """What `TrialRun.save_checkpoint` wrote to a local folder after this step."""
+    found = Checkpoints(_saved_after(iteration, folder)).read()
     assert found is not None, "a checkpoint that Tune kept is whole"
     return found
+
+
+def _saved_after(iteration: int, folder: str) -> RunDirectory:
+    return RunDirectory(folder, f"state-{iteration}")

@@ -164,4 +164,4 @@ def _end(problem: Problem, row: pd.Series, results: dict[str, Any]) -> Arrays:
     if checkpoint is None:
         return {"x": x}
     with checkpoint.as_directory() as folder:
-        return end_of(read_end(folder).state)
+        return end_of(read_end(folder, int(row["training_iteration"])).state)
