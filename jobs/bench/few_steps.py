@@ -1,13 +1,13 @@
 """Print how near few learned steps of a text pipeline come to many, beside every stock sampler.
 
-    python jobs/bench/few_steps.py [--steps 4 --steps 6 ...] [--seeds 5] [--seed-from 5]
-        [--solver DPMSolverMultistepScheduler]
+    python jobs/bench/few_steps.py [--steps 4 --steps 6 ...] [--together] [--seeds 5]
+        [--seed-from 5] [--solver DPMSolverMultistepScheduler]
 
 mnist-sd with guidance 3 and its twenty prompts; the teacher takes 50 steps. Each seed is a whole
 run with all defaults, compared on 64 noises of its own with every stock sampler of as many
 evaluations and with the solver itself at 10, 20 and 50 steps. The rivals that are printed are those
-that are best on the reported seeds themselves. Settings were chosen on seeds below 5. Two runs go
-at once.
+that are best on the reported seeds themselves. With `--together` a run has one curve for all of the
+numbers of steps. Settings were chosen on seeds below 5. Two runs go at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import typer
 from replicates import processes
 
 from raybilevel import RunConfig, SamplingSchedule
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, frame, subjects
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, frame, rivals_of
 from raybilevel.runtime.rounds import run_locally
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -33,10 +33,11 @@ BEST = 5  # rivals that are printed
 Steps = Annotated[list[int], typer.Option(help="Numbers of steps.")]
 Seeds = Annotated[int, typer.Option(min=2)]
 SeedFrom = Annotated[int, typer.Option(min=0, help="The first; those below 5 are for trying.")]
+Together = Annotated[bool, typer.Option("--together", help="One curve for all of them.")]
 Solver = Annotated[str, typer.Option(help="A class of schedulers.")]
 
 
-def tuned(steps: int, solver: str, seed: int) -> pd.DataFrame:
+def tuned(steps: tuple[int, ...], solver: str, seed: int) -> pd.DataFrame:
     """The comparison of one run, with what its tuning cost."""
     problem = SamplingSchedule(
         model="mnist-sd", objective="teacher", sampling_steps=steps, prompts=PROMPTS,
@@ -45,8 +46,8 @@ def tuned(steps: int, solver: str, seed: int) -> pd.DataFrame:
     )  # fmt: skip
     run, rows = run_locally(problem, RunConfig(seed=seed))
     state = run.state
-    listed = subjects(problem.source, steps, problem.comparison, state["rival_steps"])
-    table = frame(state["comparison"], [LEARNED, START, *(subject.name for subject in listed)])
+    rivals = rivals_of(problem.source, problem.counts, problem.comparison, state["rival_steps"])
+    table = frame(state["comparison"], problem.counts, rivals)
     spent = rows[-1]["nfe_total"] - rows[-1]["nfe_comparison"]
     return table.assign(seed=seed, tuning=spent, status=run.stop.status if run.stop else "")
 
@@ -84,12 +85,16 @@ def main(
     seeds: Seeds = 5,
     seed_from: SeedFrom = 5,
     solver: Solver = "DPMSolverMultistepScheduler",
+    *,
+    together: Together = False,
 ) -> None:
     """Tune and compare at each number of steps."""
     with processes() as pool:
-        for count in steps:
-            run = partial(tuned, count, solver)
-            show(count, pool.map(run, range(seed_from, seed_from + seeds), chunksize=1))
+        for counts in [tuple(steps)] if together else [(count,) for count in steps]:
+            run = partial(tuned, counts, solver)
+            runs = pool.map(run, range(seed_from, seed_from + seeds), chunksize=1)
+            for count in counts:
+                show(count, [table[table["sampling_steps"] == count] for table in runs])
 
 
 if __name__ == "__main__":

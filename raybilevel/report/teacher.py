@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raybilevel.problems.schedule.teacher.comparison import LEARNED, START
+from raybilevel.problems.schedule.teacher.export import BEST_STOCK, samples_of
+from raybilevel.problems.schedule.teacher.pasted import lists_of
 from raybilevel.report.figure import legend_beside, png, scale_of
 from raybilevel.report.next_step import mind_the_noise, or_what_helps
 from raybilevel.report.page import Picture
@@ -35,7 +38,6 @@ WORDS = (
     ("NFE", "Network evaluations: one a sample and step, two with classifier-free guidance."),
 )  # fmt: skip
 _BAND = 1.96  # standard errors, for 95 %
-_TITLES = (("learned", LEARNED), ("best-stock", "best stock sampler"), ("teacher", "teacher"))
 
 
 def draw(result: Result) -> None:
@@ -46,16 +48,18 @@ def draw(result: Result) -> None:
 
 
 def next_steps(result: Result) -> list[Line]:
-    """The call to paste, what it is for, and whether it is told apart from where it began."""
+    """The calls to paste, what they are for, and whether they are told from where it began."""
     steps: list[Line] = []
     if result.directory.has("schedule.json"):
         said = _schedule(result)
-        steps += [("paste", said["call"]), ("for", _key(said["key"]))]
+        steps += [("paste", one["call"]) for one in lists_of(said)]
+        steps += [("for", _key(said["key"]))]
     steps = or_what_helps(steps, result)
     if result.directory.has("comparison.parquet"):
-        table = result.directory.read_frame("comparison.parquet").set_index("subject")
-        if START in table.index:
-            steps += mind_the_noise(table["gap"][START], table["gap_se"][START])
+        table = result.directory.read_frame("comparison.parquet")
+        start = table[table["subject"] == START]
+        surest = start.loc[(start["gap"].abs() - _BAND * start["gap_se"]).idxmax()]
+        steps += mind_the_noise(surest["gap"], surest["gap_se"])
     return steps
 
 
@@ -65,7 +69,7 @@ def lines(result: Result) -> list[Item]:
     rows: list[Item] = [("status", f"{result.status}: {result.reason}")]
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if result.directory.has("comparison.parquet"):
-        rows += [_compared(result.directory.read_frame("comparison.parquet"))]
+        rows += map(_compared, _by_steps(result))
     after = m.get("nfe_comparison") or 0
     rows += [
         ("cost", f"{summary['nfe_total'] - after:,.0f} NFE for the tuning, {after:,.0f} for the "
@@ -88,13 +92,20 @@ def _key(key: dict[str, Any]) -> str:
     return f"{key['model']}{commit} by {key['scheduler']}, {key['dtype']}"
 
 
+def _by_steps(result: Result) -> list[pd.DataFrame]:
+    """A table for each number of steps, the nearest first."""
+    table = result.directory.read_frame("comparison.parquet").sort_values("distance")
+    return [part for _, part in table.groupby("sampling_steps")]
+
+
 def _compared(table: pd.DataFrame) -> Table:
-    """The learned list and all that it is compared with, the nearest first."""
+    """The learned list and all that it is compared with."""
     rows = [("sampler", "NFE", "mean", "median", "learned minus it, 95 %")]
-    for _, row in table.sort_values("distance").iterrows():
+    for _, row in table.iterrows():
         numbers = (f"{row['nfe']:.0f}", f"{row['distance']:.5f}", f"{row['distance_median']:.5f}")
         rows += [(row["subject"], *numbers, _gap(row))]
-    return Table("distance", "to the teacher, on noises not tuned on", rows)
+    steps = table["sampling_steps"].iloc[0]
+    return Table(f"{steps} steps", "distance to the teacher, on noises not tuned on", rows)
 
 
 def _gap(row: pd.Series) -> str:
@@ -103,18 +114,23 @@ def _gap(row: pd.Series) -> str:
 
 
 def picture(result: Result) -> bytes:
-    """PNG: the sigmas visited before and after, and the distance of each subject."""
+    """PNG: the sigmas visited before and after, and the distance of each subject.
+
+    Of several numbers of steps each has a row.
+    """
     from matplotlib.figure import Figure
 
-    table = result.directory.read_frame("comparison.parquet").sort_values("distance")
-    figure = Figure(figsize=(11.0, max(4.2, 0.22 * len(table) + 1.2)), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_levels(left, _schedule(result))
-    _draw_distances(right, table)
+    tables, lists = _by_steps(result), lists_of(_schedule(result))
+    heights = [max(4.2, 0.22 * len(table) + 1.2) for table in tables]
+    figure = Figure(figsize=(11.0, sum(heights)), layout="constrained")
+    rows = figure.subplots(len(tables), 2, squeeze=False, height_ratios=heights)
+    for (left, right), said, table in zip(rows, lists, tables, strict=True):
+        _draw_levels(left, said)
+        _draw_distances(right, table)
     return png(figure)
 
 
-def _draw_levels(axes: Any, said: dict[str, Any]) -> None:
+def _draw_levels(axes: Any, said: Mapping[str, Any]) -> None:
     for name, style, label in (("before", "o--", "before"), ("visited", "o-", "learned")):
         sigmas = said[f"sigmas_{name}"]
         color = "C1" if name == "visited" else "0.6"
@@ -140,9 +156,17 @@ def samples_picture(result: Result) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.image import imread
 
-    figure = Figure(figsize=(8.4, 1.5 * len(_TITLES)), layout="constrained")
-    for axes, (name, title) in zip(figure.subplots(len(_TITLES), 1), _TITLES, strict=True):
+    names = samples_of([len(one["sigmas_visited"]) for one in lists_of(_schedule(result))])
+    figure = Figure(figsize=(8.4, 1.5 * len(names)), layout="constrained")
+    for axes, name in zip(figure.subplots(len(names), 1), names, strict=True):
         axes.imshow(imread(io.BytesIO(result.directory.read(f"samples/{name}.png"))), cmap="gray")
-        axes.set_title(title, loc="left", fontsize=8)
+        axes.set_title(_title(name), loc="left", fontsize=8)
         axes.set_axis_off()
     return png(figure)
+
+
+def _title(name: str) -> str:
+    """What a grid of samples is called: "best-stock-4" is of 4 steps."""
+    kind, _, steps = name.rpartition("-") if name[-1].isdigit() else (name, "", "")
+    kind = "best stock sampler" if kind == BEST_STOCK else kind
+    return f"{kind}, {steps} steps" if steps else kind

@@ -127,17 +127,19 @@ class ScheduleSpace:
         return self.box.high - self.box.low
 
     def levels(self, x: Vector) -> Vector:
-        """Log-SNR (steps,), rising, at t = 1, (steps - 1)/steps, ..., 1/steps.
+        """Log-SNR (steps,), rising, at t = 1, (steps - 1)/steps, ..., 1/steps."""
+        return self.levels_at(x, np.arange(self.steps, 0, -1) / self.steps)
+
+    def levels_at(self, x: Vector, t: Vector) -> Vector:
+        """Log-SNR (k,), rising, at falling times t (k,).
 
         Where the schedule leaves what the network was trained on, its levels stay at the end of
         it, a little apart.
         """
         import torch
 
-        k = self.steps
-        t = torch.arange(k, 0, -1, dtype=torch.float64) / k
-        logsnr = self.schedule.logsnr(torch.tensor(x), t).numpy()
-        apart = _RAMP * np.arange(k)
+        logsnr = self.schedule.logsnr(torch.tensor(x), torch.tensor(t)).numpy()
+        apart = _RAMP * np.arange(len(t))
         low, high = max(self.bounds[0], _LOWEST), self.bounds[1]
         return np.clip(logsnr, low + apart, high - apart[::-1])
 

@@ -1,16 +1,17 @@
-"""The comparison at the end: the learned list beside what diffusers offers, on fresh noises."""
+"""The comparison at the end: the learned lists beside what diffusers offers, on fresh noises."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from raybilevel.lower.sampling.level_lists.stock import Choice, published_lists, stock_samplers
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
-from raybilevel.problems.schedule.teacher.shards import Through
+from raybilevel.problems.schedule.teacher.shards import Sigmas, Through
 from raybilevel.problems.schedule.teacher.update import mean_of
 
 LEARNED = "learned"
@@ -26,18 +27,29 @@ def rival_choices(model: TaughtModel, comparison: TeacherComparison) -> dict[str
     return stock_samplers(model.base, every_spacing=comparison.rivals == "all")
 
 
-def subjects(
-    model: TaughtModel, steps: int, comparison: TeacherComparison, rival_steps: np.ndarray
-) -> list[Through]:
-    """What a learned list of `steps` levels is compared with: stock samplers, published lists.
+def rivals_of(
+    model: TaughtModel,
+    counts: Sequence[int],
+    comparison: TeacherComparison,
+    rival_steps: np.ndarray,
+) -> list[list[Through]]:
+    """What learned lists of so many steps are compared with: stock samplers, published lists.
 
     At as many evaluations, but for the model's own scheduler at `comparison.steps`; those that
     cannot walk so few are left out.
 
     Parameters
     ----------
-    rival_steps : of each of `rival_choices`, 0 for those that are left out.
+    counts : numbers of steps.
+    rival_steps : (counts, rivals) of each of `rival_choices`, 0 for those that are left out.
     """
+    pairs = zip(counts, rival_steps, strict=True)
+    return [_rivals(model, steps, comparison, known) for steps, known in pairs]
+
+
+def _rivals(
+    model: TaughtModel, steps: int, comparison: TeacherComparison, rival_steps: np.ndarray
+) -> list[Through]:
     choices = rival_choices(model, comparison)
     rivals = [
         Through(name, scheduler=choice, steps=int(count))
@@ -51,19 +63,66 @@ def subjects(
     return [Through("own", steps=steps), *rivals, *published, *more]
 
 
-def compared(rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The table (subjects, columns), of which the first subject is the learned list."""
-    squares = rows["squares"]
+@dataclass(frozen=True)
+class Subjects:
+    """What is compared, of each number of steps: the learned list, the search's start, the rest."""
+
+    parts: tuple[tuple[Through, ...], ...]
+
+    @classmethod
+    def of(
+        cls,
+        learned: Sequence[Sigmas],
+        start: Sequence[Sigmas],
+        rivals: Sequence[Sequence[Through]],
+    ) -> Self:
+        """Lists and rivals, of each number of steps."""
+        each = zip(learned, start, rivals, strict=True)
+        return cls(
+            tuple((Through(LEARNED, a), Through(START, b), *others) for a, b, others in each)
+        )
+
+    @property
+    def all(self) -> list[Through]:
+        """One number of steps after the other."""
+        return [one for part in self.parts for one in part]
+
+    @property
+    def learned(self) -> list[int]:
+        """Places of the learned lists among all."""
+        return [i for i, one in enumerate(self.all) if one.name == LEARNED]
+
+    def tables(self, rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Of each number of steps: (subjects, columns)."""
+        ends = [*self.learned[1:], len(self.all)]
+        places = [slice(*span) for span in zip(self.learned, ends, strict=True)]
+        return [_table(rows["squares"][:, part], rows["nfe"][0, part]) for part in places]
+
+    def shown(self, tables: Sequence[np.ndarray]) -> list[Through]:
+        """Of each number of steps the learned list, and the best of its rivals."""
+        found = []
+        for part, table in zip(self.parts, tables, strict=True):
+            found += [part[0], part[2 + int(np.nanargmin(table[2:, 1]))]]
+        return found
+
+
+def _table(squares: np.ndarray, nfe: np.ndarray) -> np.ndarray:
     return np.array(
         [
-            [nfe, *mean_of(mine), float(np.median(mine)), *mean_of(squares[:, 0] - mine)]
-            for nfe, mine in zip(rows["nfe"][0], squares.T, strict=True)
+            [each, *mean_of(mine), float(np.median(mine)), *mean_of(squares[:, 0] - mine)]
+            for each, mine in zip(nfe, squares.T, strict=True)
         ]
     )
 
 
-def frame(table: np.ndarray, names: Sequence[str]) -> Any:
-    """The table as a data frame: subject, and the columns."""
+def frame(table: np.ndarray, counts: Sequence[int], rivals: Sequence[Sequence[Through]]) -> Any:
+    """The tables of all numbers of steps as a data frame: sampling_steps, subject, the columns."""
     import pandas as pd
 
-    return pd.DataFrame({"subject": list(names)}).join(pd.DataFrame(table, columns=list(COLUMNS)))
+    names = [
+        (steps, name)
+        for steps, others in zip(counts, rivals, strict=True)
+        for name in (LEARNED, START, *(other.name for other in others))
+    ]
+    named = pd.DataFrame(names, columns=["sampling_steps", "subject"])
+    return named.join(pd.DataFrame(table, columns=list(COLUMNS)))

@@ -1,8 +1,9 @@
-"""What a schedule with a teacher leaves behind: the list and its call, a pipeline, a comparison."""
+"""What a schedule with a teacher leaves behind: lists and their calls, a pipeline, a comparison."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.pictures import write_grid
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, frame, subjects
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, frame, rivals_of
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 
 FILE = "schedule.json"
+BEST_STOCK = "best-stock"
+TEACHER = "teacher"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,38 +30,39 @@ class Exporting:
 
     Attributes
     ----------
-    source, space, steps, comparison : the pipeline, the levels, how many, and their comparison.
+    source, space, comparison : the pipeline, its levels, and their comparison.
     export_weights : whether those of a model of the hub are exported too.
     """
 
     source: TaughtModel
     space: SigmaSpace
-    steps: int
     comparison: TeacherComparison
     export_weights: bool
 
     def write(self, state: Arrays, directory: Path) -> None:
-        """Write `schedule.json`, the pipeline with the list in `call.json`, and the comparison."""
+        """Write `schedule.json`, the pipeline and the comparison.
+
+        The longest list stands in the pipeline's `call.json`.
+        """
         said = json.dumps(self._schedule(state), indent=2)
         (directory / FILE).write_text(said + "\n", encoding="utf-8")
         pipeline = self.source.pipeline
-        options = {**pipeline.settings.call_options, **self._list(state)}
+        longest = self._argument(state, self._visited(state)[-1])
+        options = {**pipeline.settings.call_options, **longest}
         pasted = replace(pipeline, settings=replace(pipeline.settings, call_options=options))
         pasted.export(directory, export_weights=self.export_weights)
         if "comparison" in state:
             self._write_comparison(state, directory)
 
     def _schedule(self, state: Arrays) -> dict[str, Any]:
-        """The list by itself, its call, and what it is for: levels belong to their sampler."""
+        """The lists and their calls, and what they are for: levels belong to their sampler."""
         import diffusers
 
         settings, scheduler = self.source.pipeline.settings, self.source.scheduler
-        found = self._list(state)
+        before = self.space.lists(state["x_start"])
+        lists = [self._said(state, *one) for one in zip(self._visited(state), before, strict=True)]
         return {
-            **found,
-            "call": _call({**settings.call_options, **found}),
-            "sigmas_visited": self._sigmas(state).tolist(),
-            "sigmas_before": list(self.space.sigmas(state["x_start"])),
+            **(lists[0] if len(lists) == 1 else {"lists": lists}),
             "key": {
                 "model": self.source.pipeline.spec,
                 "on_hub": self.source.pipeline.on_hub,
@@ -73,23 +77,48 @@ class Exporting:
             },
         }
 
-    def _list(self, state: Arrays) -> dict[str, list[float]]:
-        """The argument that the call is given."""
-        return self.source.lists(float(state["mu"])).argument(self._sigmas(state))
+    def _said(
+        self, state: Arrays, visited: np.ndarray, before: tuple[float, ...]
+    ) -> dict[str, Any]:
+        """One list by itself."""
+        given = self._argument(state, visited)
+        return {
+            **given,
+            "call": _call({**self.source.pipeline.settings.call_options, **given}),
+            "sigmas_visited": visited.tolist(),
+            "sigmas_before": list(before),
+        }
 
-    def _sigmas(self, state: Arrays) -> np.ndarray:
-        """The levels that the list visits; the nearest where the run did not come to its end."""
-        found = np.asarray(state.get("sigmas", self.space.sigmas(state["x"])))
-        lists = self.source.lists(float(state["mu"]))
-        return lists.sigmas_at(lists.timesteps(found)) if lists.taken.whole else found
+    def _argument(self, state: Arrays, visited: np.ndarray) -> dict[str, list[float]]:
+        """What the call is given."""
+        return self.source.lists(float(state["mu"])).argument(visited)
+
+    def _visited(self, state: Arrays) -> tuple[np.ndarray, ...]:
+        """The levels that lists visit; the nearest where the run did not come to its end."""
+        found = state.get("sigmas", np.concatenate(self.space.lists(state["x"])))
+        lists, parts = self.source.lists(float(state["mu"])), self.space.parted(found)
+        if not lists.taken.whole:
+            return parts
+        return tuple(lists.sigmas_at(lists.timesteps(part)) for part in parts)
 
     def _write_comparison(self, state: Arrays, directory: Path) -> None:
-        listed = subjects(self.source, self.steps, self.comparison, state["rival_steps"])
-        table = frame(state["comparison"], [LEARNED, START, *(subject.name for subject in listed)])
+        counts = self.space.counts
+        rivals = rivals_of(self.source, counts, self.comparison, state["rival_steps"])
+        table = frame(state["comparison"], counts, rivals)
         table.to_parquet(directory / "comparison.parquet")
         (directory / "samples").mkdir()
-        for name, images in zip((LEARNED, "best-stock", "teacher"), state["shown"], strict=True):
+        for name, images in zip(samples_of(counts), state["shown"], strict=True):
             write_grid(np.asarray(images) / 255, directory / "samples" / f"{name}.png")
+
+
+def samples_of(counts: Sequence[int]) -> list[str]:
+    """Names of the grids of samples: by the learned list and by its best rival, and the teacher's.
+
+    Of several numbers of steps the shorter lists' first, and the number behind the name.
+    """
+    if len(counts) == 1:
+        return [LEARNED, BEST_STOCK, TEACHER]
+    return [*(f"{n}-{steps}" for steps in counts for n in (LEARNED, BEST_STOCK)), TEACHER]
 
 
 def _dtype(state: Arrays, settings: PipelineSettings) -> str:

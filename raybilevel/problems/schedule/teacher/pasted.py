@@ -24,6 +24,11 @@ _AS_DPMPP_2M = {
 }  # fmt: skip
 
 
+def lists_of(said: Said) -> list[Said]:
+    """Each list by itself, of the fewest steps first."""
+    return list(said.get("lists", [said]))
+
+
 def pasted(said: Said, target: str, directory: str) -> str:
     """The text to paste.
 
@@ -53,7 +58,7 @@ def _diffusers(said: Said, directory: str) -> str:
         "",
         f"pipe = DiffusionPipeline.from_pretrained({model!r}{loading})",
         f"pipe.scheduler = {name}.from_config(pipe.scheduler.config{options})",
-        f"images = {said['call']}.images",
+        *(f"images = {one['call']}.images" for one in lists_of(said)),
     ]
     return "\n".join(lines)
 
@@ -68,9 +73,11 @@ def _comfyui(said: Said, directory: str) -> str:
             f"ComfyUI has no sampler of its own that steps as {what} does; it has those of "
             f"{', '.join(_COMFY)}"
         )
-    sigmas = ", ".join(f"{sigma:.6g}" for sigma in (*said["sigmas_visited"], 0.0))
     guidance = key["call_options"].get("guidance_scale")
-    lines = [f"KSamplerSelect  sampler_name: {_COMFY[name]}", f"ManualSigmas    sigmas: {sigmas}"]
+    lines = [f"KSamplerSelect  sampler_name: {_COMFY[name]}"]
+    for one in lists_of(said):
+        sigmas = ", ".join(f"{sigma:.6g}" for sigma in (*one["sigmas_visited"], 0.0))
+        lines += [f"ManualSigmas    sigmas: {sigmas}"]
     if guidance is not None:
         node = "FluxGuidance    guidance" if "Flux" in key["pipeline"] else "CFGGuider       cfg"
         lines.append(f"{node}: {guidance:g}")

@@ -45,12 +45,13 @@ class PairPlan:
         return Stage(tuple(Teach(d) for d in self._cut(seed_base, first, until)))
 
     def differences(
-        self, state: Arrays, pairs: Sequence[tuple[Sigmas, Sigmas]], delta: float
+        self, state: Arrays, pairs: Sequence[Sequence[tuple[Sigmas, Sigmas]]], delta: float
     ) -> Stage:
-        """Slopes of all noises that the state's teacher has been asked for."""
+        """Slopes of all noises that the state's teacher has been asked for, of pairs (lists, d)."""
         taught = state["taught"]
         cut = self._cut(state["seed_base"], 0, len(taught))
-        shards = tuple(Differences(d, tuple(pairs), delta) for d in cut)
+        known = tuple(map(tuple, pairs))
+        shards = tuple(Differences(d, known, delta) for d in cut)
         return Stage(shards, {"taught": taught})
 
     def distances(self, state: Arrays, lists: Sequence[Through]) -> Stage:

@@ -65,7 +65,8 @@ class TeacherSchedule(Settings, Problem):
     objective
         "teacher".
     sampling_steps
-        Levels of the list.
+        Levels of the list; or several such numbers, `[4, 6, 8]`: one curve is found that the lists
+        of all of them lie on, and the objective is the geometric mean of their distances.
     prompts
         What is drawn, where the model wants to know: as `RewardTuning` takes them.
     solver
@@ -86,7 +87,7 @@ class TeacherSchedule(Settings, Problem):
 
     model: str | Callable[..., Any]
     objective: Literal["teacher"]
-    sampling_steps: int = Field(default=8, ge=1)
+    sampling_steps: int | tuple[int, ...] = 8
     prompts: str | tuple[Condition, ...] | None = None
     solver: str | dict[str, Any] | None = None
     teacher: TeacherOptions = TeacherOptions()
@@ -115,10 +116,15 @@ class TeacherSchedule(Settings, Problem):
     @model_validator(mode="after")
     def _teacher_is_ahead(self) -> Self:
         scheduler_of(self.solver)
-        if self.teacher.steps <= self.sampling_steps:
+        if not self.counts or self.counts[0] < 1:
+            raise InputError(
+                f"sampling_steps is {self.sampling_steps}; it must be a whole number, at least 1, "
+                "or a list of such numbers"
+            )
+        if self.teacher.steps <= self.counts[-1]:
             raise InputError(
                 f"teacher.steps is {self.teacher.steps}, but a teacher has more steps than "
-                f"sampling_steps {self.sampling_steps}; give more"
+                f"sampling_steps {self.counts[-1]}; give more"
             )
         return self
 
@@ -145,6 +151,12 @@ class TeacherSchedule(Settings, Problem):
         """The distinct prompts, read from their file once."""
         return None if self.prompts is None else read_prompts(self.prompts)
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of steps, each once, rising."""
+        given = self.sampling_steps
+        return tuple(sorted({given} if isinstance(given, int) else set(given)))
+
     @cached_property
     def space(self) -> SigmaSpace:
         """Variables and sigmas."""
@@ -152,9 +164,9 @@ class TeacherSchedule(Settings, Problem):
         flow = is_flow(scheduler)
         low, high = sigma_range(scheduler)
         bounds = tuple(to_logsnr(np.array([high, low]), flow=flow).tolist())
-        steps = self.sampling_steps - flow
+        steps = self.counts[-1] - flow
         schedule = make_schedule(self.schedule, steps, bounds, self.schedule_options)
-        return SigmaSpace(ScheduleSpace(schedule, steps, bounds), flow)
+        return SigmaSpace(ScheduleSpace(schedule, steps, bounds), flow, self.counts)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -188,7 +200,7 @@ class TeacherSchedule(Settings, Problem):
             "x_start": x,
             "seed_base": seed_base(seed),
             "mu": np.array(np.nan),
-            "rival_steps": np.empty(0, int),
+            "rival_steps": np.empty((0, 0), int),
             "taught": np.empty((0, 0), np.float32),
         }
 
@@ -218,8 +230,8 @@ class TeacherSchedule(Settings, Problem):
         return TeacherEvaluation(self, ends, self.rounds, samples or self.estimation.samples)
 
     def evaluation_cost(self) -> Cost:
-        """One list and its teacher, on as many noises as an update has at most."""
-        evaluations = self.source.evaluations(self.sampling_steps) + self.teacher.steps
+        """The lists and their teacher, on as many noises as an update has at most."""
+        evaluations = sum(map(self.source.evaluations, self.counts)) + self.teacher.steps
         whole = self.estimation.samples * self.source.nfe_per_step * evaluations
         return Cost(whole, whole)
 
@@ -234,10 +246,10 @@ class TeacherSchedule(Settings, Problem):
     def check(self) -> None:
         """Refuse schedulers that take no list, and what JSON and tokenizers tell."""
         self.source.remarks  # noqa: B018 - reading them is the check
-        if self.sampling_steps < 1 + is_flow(self.source.scheduler):
+        if self.counts[0] < 1 + is_flow(self.source.scheduler):
             raise InputError(
-                "sampling_steps is 1, but the first level of flow matching is pure noise, so that "
-                "there is nothing to tune; give 2 or more"
+                f"sampling_steps is {self.sampling_steps}, but the first level of flow matching is "
+                "pure noise, so that there is nothing to tune in one step; give 2 or more"
             )
 
     def remarks(self) -> list[str]:
@@ -247,24 +259,23 @@ class TeacherSchedule(Settings, Problem):
     # --- what is left behind ----------------------------------------------------------------------
 
     def export(self, state: Arrays, directory: Path) -> None:
-        """`schedule.json` with the call to paste, the pipeline, the comparison, and images."""
-        exporting = Exporting(
-            self.source, self.space, self.sampling_steps, self.comparison, self.export_weights
-        )
+        """`schedule.json` with the calls to paste, the pipeline, the comparison, and images."""
+        exporting = Exporting(self.source, self.space, self.comparison, self.export_weights)
         exporting.write(state, directory)
 
     def samples(self, state: Arrays, n: int, seed: int, device: str) -> Tensor:
-        """`n` images (n, C, H, W) by the stock call with the learned list."""
+        """`n` images (n, C, H, W) by the stock call with the learned list, the longest."""
         import torch
 
         _, sampler, *_ = self.source.samplers(device)
         seeds = sample_seeds(seed_base(seed), 0, n)
         known = self.source.conditions
+        lists = state.get("sigmas", np.concatenate(self.space.lists(state["x"])))
+        sigmas = self.space.parted(lists)[-1]
         drawn = []
         for first in range(0, n, _BATCH):
             part = range(first, min(first + _BATCH, n))
             conditions = None if known is None else [known[i % len(known)] for i in part]
-            sigmas = np.array(state.get("sigmas", self.space.sigmas(state["x"])))
             drawn.append(
                 sampler.draw([seeds[i] for i in part], conditions, sigmas, exact=False).images
             )

@@ -11,11 +11,9 @@ import numpy as np
 from raybilevel.lower.sampling.level_lists.stock import spacings_of
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop, Update
 from raybilevel.problems.schedule.teacher.comparison import (
-    LEARNED,
-    START,
-    compared,
+    Subjects,
     rival_choices,
-    subjects,
+    rivals_of,
 )
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.plan import PairPlan
@@ -24,7 +22,7 @@ from raybilevel.problems.schedule.teacher.settings import (
     PairedEstimation,
     TeacherComparison,
 )
-from raybilevel.problems.schedule.teacher.shards import Survey, Through, Visit
+from raybilevel.problems.schedule.teacher.shards import Sigmas, Survey, Through, Visit
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.problems.schedule.teacher.update import LITTLE, Slopes, Trial
 from raybilevel.problems.schedule.teacher.whole import whole_lists
@@ -53,11 +51,6 @@ class TeacherRounds:
     optimizer: GaussNewtonSettings
     comparison: TeacherComparison
 
-    @property
-    def steps(self) -> int:
-        """Levels of a call."""
-        return self.space.inner.steps + self.space.flow
-
     # --- where the search begins ------------------------------------------------------------------
 
     def begin(self, state: Arrays) -> Generator[Stage, Output, Update]:
@@ -67,14 +60,17 @@ class TeacherRounds:
             {"class": made, "options": options} for options in spacings_of(made).values()
         )
         rivals = tuple(rival_choices(self.model, self.comparison).values())
-        evaluations = self.model.evaluations(self.steps)
-        survey = yield Stage((Survey(choices, self.steps, rivals, evaluations),))
-        yield Stage((Visit(self.space.sigmas(state["x"])),))
+        surveys = []
+        for steps in self.space.counts:
+            evaluations = self.model.evaluations(steps)
+            survey = yield Stage((Survey(choices, steps, rivals, evaluations),))
+            surveys.append(survey.rows["rival_steps"])
+        yield Stage(tuple(Visit(sigmas) for sigmas in self.space.lists(state["x"])))
         state = yield from self.taught(state, self.estimation.first_samples)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
         trial = yield from self.tried(state, [state["x"], *points])
         x = [state["x"], *points][trial.best]
-        known = {"mu": survey.rows["mu"][0], "rival_steps": survey.rows["rival_steps"]}
+        known = {"mu": survey.rows["mu"][0], "rival_steps": np.array(surveys)}
         known |= survey.sums
         return Update(
             state | known | {"x": x, "x_start": x},
@@ -93,9 +89,10 @@ class TeacherRounds:
 
     def tried(self, state: Arrays, points: Sequence[np.ndarray]) -> Generator[Stage, Output, Trial]:
         """Values (d,) on all noises that there are, as they are."""
-        lists = [Through(sigmas=self.space.sigmas(x), exact=True) for x in points]
-        found = yield self.plan.distances(state, lists)
-        return Trial(found.rows["squares"])
+        lists = [sigmas for x in points for sigmas in self.space.lists(x)]
+        drawn = [Through(sigmas=sigmas, exact=True) for sigmas in lists]
+        found = yield self.plan.distances(state, drawn)
+        return Trial(found.rows["squares"].reshape(-1, len(points), len(self.space.counts)))
 
     # --- one update -------------------------------------------------------------------------------
 
@@ -118,7 +115,8 @@ class TeacherRounds:
         """Central differences about the state's x."""
         pairs = self.space.pairs(state["x"])
         ups, downs = pairs.points[0::2], pairs.points[1::2]
-        around = [(self.space.at(u), self.space.at(v)) for u, v in zip(ups, downs, strict=True)]
+        lists = [(self.space.at(u), self.space.at(v)) for u, v in zip(ups, downs, strict=True)]
+        around = [[(up[k], down[k]) for up, down in lists] for k in range(len(self.space.counts))]
         found = yield self.plan.differences(state, around, pairs.delta)
         return Slopes.of(found.rows)
 
@@ -127,42 +125,43 @@ class TeacherRounds:
     def end(self, state: Arrays, *, settled: bool) -> Generator[Stage, Output, Update]:
         """Find whole timesteps where there must be some; compare; and say how it ended."""
         slopes = yield from self.slopes(state)
-        sigmas = self.space.sigmas(state["x"])
+        lists = self.space.lists(state["x"])
         if self.model.lists(float(state["mu"])).taken.whole:
-            sigmas = yield from self.whole(state, slopes)
-        state = state | {"sigmas": np.array(sigmas)}
-        learned = Through(LEARNED, tuple(sigmas))
-        found = yield self.plan.distances(state, [learned])
-        value = Trial(found.rows["squares"]).value(0)
+            lists = yield from self.whole(state, slopes)
+        state = state | {"sigmas": np.concatenate(lists)}
+        found = yield self.plan.distances(state, [Through(sigmas=sigmas) for sigmas in lists])
+        value = Trial(found.rows["squares"][:, None]).value(0)
         nfe = 0
         if self.comparison.samples:
-            state, value, nfe = yield from self.compare(state, learned)
+            state, value, nfe = yield from self.compare(state, lists)
         row = self.row(state["x"], value, len(state["taught"]), slopes)
         return Update(
             state, row | {"nfe_comparison": float(nfe)}, self.stop(state, slopes, settled)
         )
 
-    def whole(self, state: Arrays, slopes: Slopes) -> Generator[Stage, Output, tuple[float, ...]]:
+    def whole(self, state: Arrays, slopes: Slopes) -> Generator[Stage, Output, tuple[Sigmas, ...]]:
         """The best of the whole timesteps near x, on all noises that there are."""
-        known = self.model.lists(float(state["mu"]))
-        lists = whole_lists(self.space, known, state["x"], slopes.sums)
-        found = yield self.plan.distances(state, [Through(sigmas=sigmas) for sigmas in lists])
-        return lists[Trial(found.rows["squares"]).best]
+        known, chosen = self.model.lists(float(state["mu"])), []
+        for k in range(len(self.space.counts)):
+            lists = whole_lists(self.space, known, state["x"], k, slopes.lists.of(k))
+            found = yield self.plan.distances(state, [Through(sigmas=sigmas) for sigmas in lists])
+            chosen.append(lists[Trial(found.rows["squares"][..., None]).best])
+        return tuple(chosen)
 
     def compare(
-        self, state: Arrays, learned: Through
+        self, state: Arrays, learned: Sequence[Sigmas]
     ) -> Generator[Stage, Output, tuple[Arrays, tuple[float, float], int]]:
-        """The learned list beside stock samplers, on noises that nothing was tuned on."""
-        start = Through(START, self.space.sigmas(state["x_start"]))
-        others = subjects(self.model, self.steps, self.comparison, state["rival_steps"])
-        listed = [learned, start, *others]
+        """The learned lists beside stock samplers, on noises that nothing was tuned on."""
+        start = self.space.lists(state["x_start"])
+        rivals = rivals_of(self.model, self.space.counts, self.comparison, state["rival_steps"])
+        listed = Subjects.of(learned, start, rivals)
         samples, seeds = self.comparison.samples, state["seed_base"]
-        drawn = yield self.plan.compare(seeds, samples, listed)
-        table = compared(drawn.rows)
-        best = 2 + int(np.nanargmin(table[2:, 1]))
-        shown = yield self.plan.show(seeds, samples, [learned, listed[best], self.model.teacher])
-        kept = {"comparison": table, "shown": shown.rows["shown"]}
-        return state | kept, (table[0, 1], table[0, 2]), drawn.nfe + shown.nfe
+        drawn = yield self.plan.compare(seeds, samples, listed.all)
+        tables = listed.tables(drawn.rows)
+        shown = yield self.plan.show(seeds, samples, [*listed.shown(tables), self.model.teacher])
+        kept = {"comparison": np.concatenate(tables), "shown": shown.rows["shown"]}
+        value = Trial(drawn.rows["squares"][:, None, listed.learned]).value(0)
+        return state | kept, value, drawn.nfe + shown.nfe
 
     def stop(self, state: Arrays, slopes: Slopes, settled: bool) -> Stop:
         """How the run ended, and what that means."""

@@ -71,16 +71,19 @@ class Teach(Shard):
 
 @dataclass(frozen=True)
 class Differences(Shard):
-    """Sums over noises of J'J and J'r by central differences (one row).
+    """Sums over noises of J'J, J'r and r'r by central differences (one row).
+
+    Of each number of steps: `slopes` (1, lists, d), `curvatures` (1, lists, d, d), `squares`
+    (1, lists), r between the two of a pair.
 
     Attributes
     ----------
-    pairs : of levels, up and down along each variable.
+    pairs : (lists, d) of levels, up and down along each variable.
     delta : half the distance of a pair.
     """
 
     draws: Draws
-    pairs: tuple[tuple[Sigmas, Sigmas], ...]
+    pairs: tuple[tuple[tuple[Sigmas, Sigmas], ...], ...]
     delta: float
 
 

@@ -19,29 +19,47 @@ _TOUCH = 0.4  # of the distance of neighbours
 class SigmaSpace:
     """A schedule in log-SNR, read as sigmas.
 
+    One curve has the lists of several numbers of steps: of k steps it is visited at t = 1,
+    (k - 1)/k, ..., 1/k, as by trailing spacing.
+
     Attributes
     ----------
-    inner : the levels that are tuned, in log-SNR.
+    inner : the levels that are tuned, in log-SNR: of the longest list, as knots.
     flow : whether sigmas are those of flow matching, where the first is always 1, pure noise, and
         not tuned.
+    counts : numbers of steps, rising.
     """
 
     inner: ScheduleSpace
     flow: bool
+    counts: tuple[int, ...]
+
+    def lists(self, x: np.ndarray) -> tuple[Sigmas, ...]:
+        """All levels of a call of each number of steps at values x (d,), falling."""
+        return tuple(self._list(x, steps) for steps in self.counts)
 
     def sigmas(self, x: np.ndarray) -> Sigmas:
-        """All levels of a call at values x (d,), falling."""
-        tuned = to_sigmas(self.inner.levels(x), flow=self.flow).tolist()
-        return (1.0, *tuned) if self.flow else tuple(tuned)
+        """Those of the longest list."""
+        return self._list(x, self.counts[-1])
+
+    def _list(self, x: np.ndarray, steps: int) -> Sigmas:
+        tuned, most = np.arange(steps - self.flow, 0, -1), self.counts[-1]
+        t = tuned * most / (steps * (most - self.flow))  # of flow matching t = 1 is not pure noise
+        sigmas = to_sigmas(self.inner.levels_at(x, t), flow=self.flow).tolist()
+        return (1.0, *sigmas) if self.flow else tuple(sigmas)
+
+    def parted(self, sigmas: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The lists of each number of steps that were joined."""
+        return tuple(np.split(sigmas, np.cumsum(self.counts)[:-1]))
 
     def nearest(self, sigmas: np.ndarray) -> np.ndarray:
-        """The values (d,) whose levels are nearest to sigmas (k,) of a call."""
+        """The values (d,) whose curve is nearest to sigmas (k,) of a call of the most steps."""
         tuned = np.asarray(sigmas)[1:] if self.flow else np.asarray(sigmas)
         return self.inner.nearest(to_logsnr(tuned, flow=self.flow))
 
-    def at(self, u: np.ndarray) -> Sigmas:
-        """All levels at unit coordinates u (d,)."""
-        return self.sigmas(self.inner.from_unit(u))
+    def at(self, u: np.ndarray) -> tuple[Sigmas, ...]:
+        """The lists at unit coordinates u (d,)."""
+        return self.lists(self.inner.from_unit(u))
 
     def pairs(self, x: np.ndarray) -> Pairs:
         """A pair along each variable, about values x (d,) or as near as the box allows."""

@@ -1,17 +1,24 @@
-"""One update of the levels: a Gauss-Newton step that is tried before it is taken."""
+"""One update of the levels: a Gauss-Newton step that is tried before it is taken.
+
+The objective of one number of steps is the mean squared distance to the teacher; of several it is
+the geometric mean of theirs, in which each counts by the share that it falls. Legend: D_k is the
+mean square of the k-th of m numbers of steps, G = (prod_k D_k)^(1/m), and so dG = sum_k w_k dD_k
+with the weights w_k = G / (m D_k), which is 1 for m = 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 
 import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
+from raybilevel.problems.schedule.teacher.list_sums import ListSums, weights_of
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
-from raybilevel.upper.optimisers.gauss_newton import ResidualSums, damped_step
+from raybilevel.upper.optimisers.gauss_newton import damped_step
 
 DAMPINGS = (1e-3, 0.1, 3.0, 100.0)
 """Steps that are tried: from the whole one to a short one down the gradient."""
@@ -29,29 +36,27 @@ class Slopes:
 
     Attributes
     ----------
-    sums : of all noises.
-    gradient, se : (d,) of the mean square, and its standard error over shards.
+    lists : sums of all noises, of each number of steps.
+    gradient, se : (d,) of the objective, and its standard error over shards.
     """
 
-    sums: ResidualSums
+    lists: ListSums
     gradient: np.ndarray
     se: np.ndarray
 
     @classmethod
     def of(cls, rows: Mapping[str, np.ndarray]) -> Slopes:
         """Of the rows of `Differences` shards."""
-        columns = (rows[name] for name in ("count", "slopes", "curvatures"))
-        parts = [
-            ResidualSums(float(n), slopes, curvatures)
-            for n, slopes, curvatures in zip(*columns, strict=True)
-        ]
-        gradient, se = jackknife(lambda total: total.gradient, parts)
+        columns = (rows[name] for name in ("count", "squares", "slopes", "curvatures"))
+        parts = [ListSums(float(n), *sums) for n, *sums in zip(*columns, strict=True)]
+        gradient, se = jackknife(lambda total: total.together.gradient, parts)
         return cls(reduce(add, parts), gradient, se)
 
     def tried(self, space: SigmaSpace, x: np.ndarray) -> list[np.ndarray]:
         """Values (d,) to go to from x (d,), one a damping."""
         u = space.inner.to_unit(x)
-        steps = [damped_step(self.sums, damping, -u, 1 - u) for damping in DAMPINGS]
+        sums = self.lists.together
+        steps = [damped_step(sums, damping, -u, 1 - u) for damping in DAMPINGS]
         return [space.inner.from_unit(space.inner.project(u + step)) for step in steps]
 
 
@@ -61,23 +66,28 @@ class Trial:
 
     Attributes
     ----------
-    squares : (n, points) squared distances; the first point is where the update began.
+    squares : (n, points, m) squared distances; the first point is where the update began.
     """
 
     squares: np.ndarray
 
+    @cached_property
+    def _each(self) -> np.ndarray:
+        """What each noise adds to the objective at each point (n, points): their mean is it."""
+        return np.asarray(np.sum(self.squares * weights_of(self.squares.mean(axis=0)), axis=-1))
+
     @property
     def best(self) -> int:
-        """The point of the least mean."""
-        return int(np.argmin(self.squares.mean(axis=0)))
+        """The point of the least value."""
+        return int(np.argmin(self._each.mean(axis=0)))
 
     def value(self, point: int) -> tuple[float, float]:
-        """The mean at a point, and its standard error over noises."""
-        return mean_of(self.squares[:, point])
+        """The objective at a point, and its standard error over noises."""
+        return mean_of(self._each[:, point])
 
     def gain(self, point: int) -> tuple[float, float]:
         """How much less it is there than where the update began, and the standard error."""
-        return mean_of(self.squares[:, 0] - self.squares[:, point])
+        return mean_of(self._each[:, 0] - self._each[:, point])
 
     @property
     def is_sure(self) -> bool:

@@ -17,24 +17,26 @@ _MOST_WAYS = 1024  # of rounding up and down: of more levels one at a time
 
 
 def whole_lists(
-    space: SigmaSpace, lists: SchedulerLists, x: np.ndarray, sums: ResidualSums
+    space: SigmaSpace, lists: SchedulerLists, x: np.ndarray, k: int, sums: ResidualSums
 ) -> list[Sigmas]:
-    """Lists of whole timesteps around the levels at values x (d,): the nearest, and likely ones.
+    """Lists of whole timesteps around the k-th list at values x (d,): the nearest, and likely ones.
 
     Each level goes to the timestep below or above it; which are best together, a Gauss-Newton
-    model of the objective about x says, as a closest-vector problem. Of levels on a curve, and of
-    many, those are tried in which one level goes to the other side.
+    model of the objective about x says, as a closest-vector problem. Of levels on a curve, as those
+    of fewer steps than the most are too, and of many, those are tried in which one level goes to
+    the other side.
 
     Parameters
     ----------
-    sums : of residuals about x, in unit coordinates.
+    sums : of residuals of that list about x, in unit coordinates.
     """
-    sigmas = np.array(space.sigmas(x))
+    sigmas = np.array(space.lists(x)[k])
     nearest = lists.timesteps(sigmas)
     known = lists.sigmas_at(np.arange(lists.count))
     exact = lists.between(sigmas)
     around = np.stack([np.floor(exact), np.ceil(exact)]).astype(int)
-    if space.inner.has_knots and 2 ** len(sigmas) <= _MOST_WAYS:
+    are_knots = space.inner.has_knots and len(sigmas) == space.counts[-1]
+    if are_knots and 2 ** len(sigmas) <= _MOST_WAYS:
         ways = _distinct(product(*around.T), lists.count)
         changes = sums.changes(_steps(space, known, x, np.array(ways)))
         ways = [ways[i] for i in np.argsort(changes, kind="stable")[:_TRIED]]

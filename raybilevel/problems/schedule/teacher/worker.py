@@ -12,6 +12,7 @@ from raybilevel.errors import RunError
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.base import Output, Shard
 from raybilevel.problems.named_pipeline import DRAWN_IN
+from raybilevel.problems.schedule.teacher.comparison import LEARNED
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.shards import (
     Compared,
@@ -19,6 +20,7 @@ from raybilevel.problems.schedule.teacher.shards import (
     Distances,
     Draws,
     Show,
+    Sigmas,
     Survey,
     Teach,
     Through,
@@ -81,22 +83,35 @@ class TeacherWorker:
         return Output(rows={"taught": taught.astype(np.float32)}, nfe=nfe)
 
     def _differences(self, shard: Differences, taught: np.ndarray) -> Output:
-        columns, slopes, nfe = [], [], 0
         known = _of(shard.draws, taught)
-        for pair in shard.pairs:
-            (up, first), (down, second) = (
-                self._drawn(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pair
-            )
-            column = (up - down) / (2 * shard.delta)
-            slopes.append(np.sum(column * ((up + down) / 2 - known)))
-            columns.append(column.astype(np.float32))  # of pixels they are large
-            nfe += first + second
+        found = [self._sums(shard, pairs, known) for pairs in shard.pairs]
+        slopes, curvatures, squares, nfe = zip(*found, strict=True)
         rows = {
             "count": np.array([float(len(known))]),
             "slopes": np.array([slopes]),
-            "curvatures": _products(columns)[None],
+            "curvatures": np.array([curvatures]),
+            "squares": np.array([squares]),
         }
-        return Output(rows=rows, nfe=nfe)
+        return Output(rows=rows, nfe=sum(nfe))
+
+    def _sums(
+        self, shard: Differences, pairs: Sequence[tuple[Sigmas, Sigmas]], known: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float, int]:
+        """Of one number of steps: J'r (d,), J'J (d, d), r'r, and evaluations."""
+        moving = [i for i, (up, down) in enumerate(pairs) if up != down]
+        slopes, curvatures = np.zeros(len(pairs)), np.zeros((len(pairs), len(pairs)))
+        columns, squares, nfe = [], 0.0, 0
+        for i in moving:
+            (up, first), (down, second) = (
+                self._drawn(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pairs[i]
+            )
+            column, between = (up - down) / (2 * shard.delta), (up + down) / 2 - known
+            slopes[i] = np.sum(column * between)
+            squares += float(np.sum(between**2)) / len(moving)
+            columns.append(column.astype(np.float32))  # of pixels they are large
+            nfe += first + second
+        curvatures[np.ix_(moving, moving)] = _products(columns)
+        return slopes, curvatures, squares, nfe
 
     def _distances(self, shard: Distances, taught: np.ndarray) -> Output:
         drawn = [self._drawn(shard.draws, through) for through in shard.lists]
@@ -105,9 +120,11 @@ class TeacherWorker:
 
     def _compare(self, shard: Compared) -> Output:
         taught, nfe = self._drawn(shard.draws, self._model.teacher)
-        learned, *others = (self._drawn_as_is(shard.draws, s) for s in shard.subjects)
-        _check_finite(learned[0])  # a rival may overflow
-        squares, evaluations = _squares([learned, *others], taught)
+        drawn = [self._drawn_as_is(shard.draws, s) for s in shard.subjects]
+        for subject, (rows, _) in zip(shard.subjects, drawn, strict=True):
+            if subject.name == LEARNED:  # a rival may overflow
+                _check_finite(rows)
+        squares, evaluations = _squares(drawn, taught)
         each = np.array(evaluations, float) / len(shard.draws.seeds)
         return Output(rows={"squares": squares, "nfe": each[None]}, nfe=nfe + sum(evaluations))
 

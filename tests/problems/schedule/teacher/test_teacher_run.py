@@ -20,7 +20,10 @@ from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.pipelines.loading import scheduler_like
 from raybilevel.problems.base import Status
+from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
+from raybilevel.problems.schedule.teacher.pasted import pasted
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
+from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.problems.schedule.teacher.update import Slopes
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.client import drive
@@ -48,6 +51,19 @@ def ended():
 
 
 @pytest.fixture(scope="module")
+def several():
+    """Of 2 and of 4 steps."""
+    return run_locally(tuning(sampling_steps=(2, 4)), RunConfig(seed=3))
+
+
+@pytest.fixture(scope="module")
+def several_exported(several, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("several")
+    tuning(sampling_steps=(2, 4)).export(several[0].state, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
 def exported(ended, tmp_path_factory):
     directory = tmp_path_factory.mktemp("exported")
     tuning().export(ended[0].state, directory)
@@ -71,9 +87,10 @@ def test_each_update_goes_down_on_the_noises_that_it_saw(ended):
     assert run.stop.status in (Status.CONVERGED, Status.BUDGET, Status.AT_BOUND)
 
 
-def test_slopes_are_those_of_the_mean_square(ended):
+@pytest.mark.parametrize("steps", [3, (2, 4)], ids=["one list", "two lists"])
+def test_slopes_are_those_of_the_objective(ended, several, steps):
     """J'r is the central difference of the mean itself, on the same noises."""
-    problem, state = tuning(), ended[0].state
+    problem, state = tuning(sampling_steps=steps), (ended if steps == 3 else several)[0].state
     rounds, worker = problem.rounds, problem.worker("cpu")
 
     def done(generator):
@@ -91,8 +108,55 @@ def test_slopes_are_those_of_the_mean_square(ended):
     pairs = problem.space.pairs(state["x"])
     points = [problem.space.inner.from_unit(u) for u in pairs.points]
     means = done(rounds.tried(state, points)).squares.mean(axis=0)
-    found = (means[0::2] - means[1::2]) / (2 * pairs.delta)
+    changes = (means[0::2] - means[1::2]) / (2 * pairs.delta)
+    between = slopes.lists.squares / slopes.lists.count
+    found = np.prod(between) ** (1 / len(between)) * (changes / between).mean(axis=1)
     np.testing.assert_allclose(slopes.gradient, found, rtol=1e-4, atol=1e-6 * np.abs(found).max())
+    at_x = done(rounds.tried(state, [state["x"]]))
+    np.testing.assert_allclose(between, at_x.squares.mean(axis=0)[0], rtol=0.1)
+    value = np.prod(at_x.squares.mean(axis=0)) ** (1 / len(between))
+    assert at_x.value(0)[0] == pytest.approx(value, rel=1e-12)
+
+
+def test_lists_of_several_numbers_of_steps_lie_on_one_curve(several, several_exported):
+    run, rows = several
+    problem = tuning(sampling_steps=[4, 2, 4])
+    assert problem.counts == (2, 4)
+    short, long = problem.space.lists(run.state["x"])
+    assert short == (long[0], long[2])  # t = 1 and 1/2 of four knots
+    assert rows[-1]["upper_loss"] < 0.8 * rows[0]["upper_loss"]
+
+    said = json.loads((several_exported / "schedule.json").read_text())
+    assert [one["sigmas_visited"] for one in said["lists"]] == [list(short), list(long)]
+    call = json.loads((several_exported / "pipeline" / "call.json").read_text())["call"]
+    assert call["sigmas"] == said["lists"][1]["sigmas"]
+    assert pasted(said, "diffusers", "runs/x").count(".images") == 2
+    assert pasted(said, "comfyui", "runs/x").count("ManualSigmas") == 2
+
+
+def test_each_number_of_steps_is_compared_with_samplers_of_as_many_evaluations(
+    several, several_exported
+):
+    table = pd.read_parquet(several_exported / "comparison.parquet")
+    learned = table[table["subject"] == "learned"]
+    assert learned["sampling_steps"].tolist() == [2, 4]
+    value = several[1][-1]["upper_loss"]
+    assert value == pytest.approx(np.sqrt(learned["distance"].prod()), rel=1e-9)
+    for steps, part in table.groupby("sampling_steps"):
+        assert (part["nfe"] <= 2 * steps).all()  # with guidance
+        gaps = part["distance"].iloc[0] - part["distance"]
+        np.testing.assert_allclose(part["gap"], gaps, atol=1e-12)
+    assert sorted(p.stem for p in (several_exported / "samples").iterdir()) == [
+        "best-stock-2", "best-stock-4", "learned-2", "learned-4", "teacher",
+    ]  # fmt: skip
+
+
+def test_each_list_of_flow_matching_begins_with_pure_noise_and_goes_on_along_the_curve():
+    bounds = (-6.0, 6.0)
+    inner = ScheduleSpace(make_schedule("knots", 7, bounds, {}), 7, bounds)
+    short, long = SigmaSpace(inner, True, (4, 8)).lists(np.linspace(-5, 5, 7))
+    assert long == (1, *SigmaSpace(inner, True, (8,)).sigmas(np.linspace(-5, 5, 7))[1:])
+    assert short == pytest.approx(long[::2])  # t = 1, 3/4, 1/2, 1/4
 
 
 def test_the_list_is_pasted_into_a_stock_call_that_draws_our_images(ended, exported):
@@ -248,7 +312,9 @@ def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
         ({"estimation": {"samples": 2}}, "^estimation.samples is 2, below first_samples 16; it"),
         ({"estimation": {"shard_size": 16}}, "^estimation.shard_size is 16, but errors come from"),
         ({"comparison": {"samples": 3}}, "^comparison.samples is 3; it must be at least 16, or 0"),
-        ({"sampling_steps": 0}, "^SamplingSchedule.sampling_steps is 0: input should be greater"),
+        ({"sampling_steps": 0}, "^sampling_steps is 0; it must be a whole number, at least 1, or"),
+        ({"sampling_steps": []}, r"^sampling_steps is \(\); it must be a whole number, at least"),
+        ({"sampling_steps": [4, 12]}, "^teacher.steps is 12, but a teacher has more steps than "),
         ({"call_options": {"height": 2, "no": 1}}, "^call_options has 'no', but what StableDiff"),
     ],
     ids=str,
