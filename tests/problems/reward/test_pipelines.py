@@ -115,6 +115,21 @@ def test_bits_of_a_text_model_do_not_depend_on_workers_deaths_or_drivers(sd, tmp
     assert_same_bits(RunDirectory(str(tmp_path), "run"), quiet)
 
 
+def test_bits_of_a_text_models_ladder_do_not_depend_on_workers_deaths_or_drivers(
+    sd, tmp_path, cluster
+):
+    """One worker, which is killed, to the first rung; another driver goes on with two."""
+    ladder = {"estimator": "annealed", "samples_per_prompt": 80, "max_pool_size": 240}
+    problem = tuning(sd, upper_reward=DyingContrast(tmp_path), lower_reward=asked, **ladder)
+    for workers, rounds in ((1, 3), (2, 6)):
+        run = RunConfig(name="run", storage_path=str(tmp_path), seed=5, max_rounds=rounds)
+        drive(RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda _: None)
+    assert (tmp_path / "died").exists()
+    quiet = run_locally(tuning(sd, lower_reward=asked, **ladder), RunConfig(seed=5, max_rounds=6))
+    assert len(quiet[0].state["rungs_scale"]) > 1
+    assert_same_bits(RunDirectory(str(tmp_path), "run"), quiet)
+
+
 def test_batches_within_a_shard_leave_samples_as_they_are(sd):
     whole = run_locally(tuning(sd), RunConfig(max_rounds=1))[0].state
     parts = run_locally(tuning(sd, batch_size=3), RunConfig(max_rounds=1))[0].state
