@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raybilevel.errors import InputError
 from raybilevel.imports import said_in_a_sentence
+from raybilevel.problems.asked_rewards import check_reading, said_of_prompts
 from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.models.base import Probe
-from raybilevel.rewards import Reward, check_reads, evaluate, is_import_path, load_reward
-from raybilevel.rewards.spec import parse
+from raybilevel.rewards import Reward, evaluate
 
 if TYPE_CHECKING:
     from raybilevel.lower.sampling.pipelines.probe import PipelineReport
@@ -48,25 +47,6 @@ def check_rewards(
             )
 
 
-def check_named(specs: Mapping[str, Any], prompts: PromptList | None) -> None:
-    """Refuse rewards that are not there, without loading what a name stands for.
-
-    Parameters
-    ----------
-    specs : by column of the pool, as `load_reward` takes them.
-
-    Raises
-    ------
-    InputError
-        Naming the reward.
-    """
-    for column, spec in specs.items():
-        if isinstance(spec, str) and not is_import_path(spec):
-            parse(spec, column)
-        else:
-            check_reading(load_reward(spec, column), column, prompts)
-
-
 def probe_of(report: PipelineReport, prompts: PromptList | None) -> Probe:
     """What a pipeline drew when it was tried, with the places of its prompts."""
     if prompts is None or report.conditions is None:
@@ -93,23 +73,3 @@ def said_of_load(
         f"{peak_bytes / _GIGABYTE:.2g} GB; a pool of {samples:,} takes one such worker {alone}",
         *report.remarks,
     )
-
-
-def check_reading(reward: Reward, column: str, prompts: PromptList | None) -> None:
-    """Refuse a reward that reads prompts, or metadata, of a model that has none."""
-    has_prompts = prompts is not None
-    check_reads(reward, f"reward '{column}'", prompts=has_prompts, metadata=has_prompts)
-
-
-def said_of_prompts(prompts: PromptList | None, places: Sequence[int] | None) -> dict[str, Any]:
-    """What rewards are told besides samples: a prompt each, and its metadata.
-
-    Trainers' rewards take metadata whether they use it or not: of a list of prompts it is empty.
-    """
-    if prompts is None or places is None:
-        return {}
-    metadata = prompts.metadata or ({},) * len(prompts)
-    return {
-        "prompts": [str(prompts.conditions[c]) for c in places],
-        "metadata": [copy.deepcopy(metadata[c]) for c in places],  # rewards may change theirs
-    }

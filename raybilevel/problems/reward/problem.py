@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.problems.asked_rewards import check_named
 from raybilevel.problems.base import (
     Arrays,
     Cost,
@@ -51,7 +52,7 @@ from raybilevel.problems.reward.history import unknown_row
 from raybilevel.problems.reward.parts import write_parts
 from raybilevel.problems.reward.pool_objective import PoolObjective
 from raybilevel.problems.reward.pool_plan import size_of
-from raybilevel.problems.reward.probe import check_named, check_rewards, probe_of, said_of_load
+from raybilevel.problems.reward.probe import check_rewards, probe_of, said_of_load
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.shown.rows import ShownRows
 from raybilevel.problems.reward.state_objective import drawn_prompts, objective_of

@@ -6,8 +6,8 @@ from reward_toys import tuning
 from toys import bump, first, gaussian
 
 from raybilevel.errors import RunError
-from raybilevel.problems.reward.drawing.checks import UserCodeError
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
+from raybilevel.problems.user_code import UserCodeError
 
 SEEDS = (3, 1, 2)
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raybilevel.lower.sampling.pipelines.call import Conditions
+from raybilevel.problems.asked_rewards import asked
 from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.prompts.prompt_list import PromptList
-from raybilevel.problems.reward.drawing.checks import check_finite, naming
 from raybilevel.problems.reward.drawing.particles import Particles
 from raybilevel.problems.reward.models.base import DrawnSamples, Sampler
-from raybilevel.problems.reward.probe import said_of_prompts
-from raybilevel.rewards import Reward, evaluate
+from raybilevel.problems.user_code import check_finite, naming
+from raybilevel.rewards import Reward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,13 +109,8 @@ class Batches:
     def _values(
         self, samples: Tensor, seeds: Sequence[int], places: Sequence[int] | None
     ) -> Arrays:
-        values, said = {}, said_of_prompts(self.prompts, places)
-        for column, reward in self.rewards.items():
-            with naming(f"reward '{column}'", seeds):
-                asked = evaluate(reward, samples, f"reward '{column}'", **said)
-            check_finite(asked, seeds, f"reward '{column}'")
-            values[f"pool/{column}"] = asked
-        return values
+        values = asked(self.rewards, samples, seeds, self.prompts, places)
+        return {f"pool/{column}": given for column, given in values.items()}
 
     def _sums(self, drawn: DrawnSamples) -> Arrays:
         sums = {} if drawn.blackened is None else {"blackened": np.array(drawn.blackened)}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import UnguidableError
+from raybilevel.problems.asked_rewards import said_of_prompts
 from raybilevel.problems.base import Arrays, Output
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.paths import rows_of
 from raybilevel.problems.reward.models.base import DrawnSamples
-from raybilevel.problems.reward.probe import said_of_prompts
 from raybilevel.problems.reward.shards import GuidePairs, GuidePaths
 from raybilevel.rewards import Reward
 from raybilevel.rewards.reading import call

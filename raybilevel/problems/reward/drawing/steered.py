@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raybilevel.problems.asked_rewards import said_of_prompts
 from raybilevel.problems.base import Output
 from raybilevel.problems.reward.drawing.batch import Batches
-from raybilevel.problems.reward.probe import said_of_prompts
 from raybilevel.problems.reward.shards import SteerParticles
 from raybilevel.rewards import evaluate
 
