@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _PICTURE = "pictures/schedule.png"
 _SAMPLES = "pictures/samples.png"
 PICTURES = (
-    Picture(_PICTURE, "The noise levels visited before and after, and the distance to the teacher "
-                      "of the list and of stock samplers at as many evaluations."),
+    Picture(_PICTURE, "The noise levels visited before and after, and the distance to the teacher, "
+                      "or the reward, of the list and of stock samplers at as many evaluations."),
     Picture(_SAMPLES, "The same prompts and noises down a column."),
 )  # fmt: skip
 WORDS = (
     ("status", "converged: no step gains more than its error; at_bound: the distance still falls "
                "at a bound; budget: it may still fall."),
     ("upper loss", "Mean squared distance to the teacher's sample of the same noise and prompt, a "
-                   "number of the sample on average, and its standard error."),
+                   "number of the sample on average; or minus the reward. With standard errors."),
     ("median", "Of the squared distances: a few samples that go elsewhere than the teacher's can "
                "make up the mean."),
     ("NFE", "Network evaluations: one a sample and step, two with classifier-free guidance."),
@@ -57,9 +57,9 @@ def next_steps(result: Result) -> list[Line]:
     steps = or_what_helps(steps, result)
     if result.directory.has("comparison.parquet"):
         table = result.directory.read_frame("comparison.parquet")
-        start = table[table["subject"] == START]
-        surest = start.loc[(start["gap"].abs() - _BAND * start["gap_se"]).idxmax()]
-        steps += mind_the_noise(surest["gap"], surest["gap_se"])
+        start, gap = table[table["subject"] == START], _gap_of(table)
+        surest = start.loc[(start[gap].abs() - _BAND * start[f"{gap}_se"]).idxmax()]
+        steps += mind_the_noise(surest[gap], surest[f"{gap}_se"])
     return steps
 
 
@@ -93,23 +93,32 @@ def _key(key: dict[str, Any]) -> str:
 
 
 def _by_steps(result: Result) -> list[pd.DataFrame]:
-    """A table for each number of steps, the nearest first."""
-    table = result.directory.read_frame("comparison.parquet").sort_values("distance")
+    """A table for each number of steps, the nearest first, or that of the greatest reward."""
+    table = result.directory.read_frame("comparison.parquet")
+    rewarded = "reward" in table
+    table = table.sort_values("reward" if rewarded else "distance", ascending=not rewarded)
     return [part for _, part in table.groupby("sampling_steps")]
 
 
 def _compared(table: pd.DataFrame) -> Table:
     """The learned list and all that it is compared with."""
-    rows = [("sampler", "NFE", "mean", "median", "learned minus it, 95 %")]
+    reward = ("reward",) if "reward" in table else ()
+    rows = [("sampler", "NFE", *reward, "mean", "median", "learned minus it, 95 %")]
     for _, row in table.iterrows():
-        numbers = (f"{row['nfe']:.0f}", f"{row['distance']:.5f}", f"{row['distance_median']:.5f}")
-        rows += [(row["subject"], *numbers, _gap(row))]
+        shown = (f"{row[name]:.5f}" for name in (*reward, "distance", "distance_median"))
+        rows += [(row["subject"], f"{row['nfe']:.0f}", *shown, _gap(row, _gap_of(table)))]
+    about = "distance to the teacher, on noises not tuned on"
     steps = table["sampling_steps"].iloc[0]
-    return Table(f"{steps} steps", "distance to the teacher, on noises not tuned on", rows)
+    return Table(f"{steps} steps", f"reward, and {about}" if reward else about, rows)
 
 
-def _gap(row: pd.Series) -> str:
-    gap, margin = row["gap"], _BAND * row["gap_se"]
+def _gap_of(table: pd.DataFrame) -> str:
+    """The column of gaps that counts."""
+    return "reward_gap" if "reward_gap" in table else "gap"
+
+
+def _gap(row: pd.Series, name: str) -> str:
+    gap, margin = row[name], _BAND * row[f"{name}_se"]
     return "" if row["subject"] == LEARNED else f"{gap - margin:+.5f} to {gap + margin:+.5f}"
 
 
@@ -126,7 +135,7 @@ def picture(result: Result) -> bytes:
     rows = figure.subplots(len(tables), 2, squeeze=False, height_ratios=heights)
     for (left, right), said, table in zip(rows, lists, tables, strict=True):
         _draw_levels(left, said)
-        _draw_distances(right, table)
+        _draw_subjects(right, table)
     return png(figure)
 
 
@@ -140,14 +149,20 @@ def _draw_levels(axes: Any, said: Mapping[str, Any]) -> None:
     legend_beside(axes)
 
 
-def _draw_distances(axes: Any, table: pd.DataFrame) -> None:
+def _draw_subjects(axes: Any, table: pd.DataFrame) -> None:
     place = np.arange(len(table))
     colors = ["C1" if name == LEARNED else "0.4" for name in table["subject"]]
-    bars = np.minimum(_BAND * table["distance_se"], 0.99 * table["distance"])
-    axes.barh(place, table["distance"], xerr=bars, color=colors, error_kw={"ecolor": "0.7"})
+    if "reward" in table:
+        bars = _BAND * table["reward_se"]
+        axes.errorbar(table["reward"], place, xerr=bars, fmt="none", ecolor="0.7", zorder=0)
+        axes.scatter(table["reward"], place, color=colors, s=20)
+        axes.set(xlabel="mean reward")
+    else:
+        bars = np.minimum(_BAND * table["distance_se"], 0.99 * table["distance"])
+        axes.barh(place, table["distance"], xerr=bars, color=colors, error_kw={"ecolor": "0.7"})
+        axes.set(xlabel="mean squared distance to the teacher", xscale=scale_of(table["distance"]))
     axes.set_yticks(place, [f"{row.subject}, {row.nfe:.0f} NFE" for row in table.itertuples()])
     axes.invert_yaxis()
-    axes.set(xlabel="mean squared distance to the teacher", xscale=scale_of(table["distance"]))
     axes.tick_params(labelsize=7)
 
 

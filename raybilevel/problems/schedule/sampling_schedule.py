@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 from pydantic import model_validator
@@ -19,6 +19,7 @@ from raybilevel.problems.schedule.convergence import why_stop
 from raybilevel.problems.schedule.evaluation import SamplingEvaluation
 from raybilevel.problems.schedule.export import write_levels
 from raybilevel.problems.schedule.network import Pretrained
+from raybilevel.problems.schedule.objective import ObjectiveName
 from raybilevel.problems.schedule.problem import ScheduleProblem
 from raybilevel.problems.schedule.sampling_rounds import Stages
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
@@ -30,9 +31,9 @@ _OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penal
 class SamplingSchedule(ScheduleProblem):
     """Tune the noise levels that a pretrained model is sampled at; nothing is trained.
 
-    Its other arguments are those of `ScheduleProblem`; but with objective "teacher" it is a
-    `TeacherSchedule`, for any diffusers pipeline and without data: a class of its own, with
-    arguments of its own.
+    Its other arguments are those of `ScheduleProblem`; but with objective "teacher", or a reward,
+    it is a `TeacherSchedule`, for any diffusers pipeline and without data: a class of its own,
+    with arguments of its own.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ class SamplingSchedule(ScheduleProblem):
 
     def __new__(cls, **given: Any) -> Any:
         """Choose by the objective."""
-        if given.get("objective") == "teacher":
+        objective = given.get("objective", "fid")
+        if callable(objective) or objective not in get_args(ObjectiveName):
             return TeacherSchedule(**given)
         return super().__new__(cls)
 

@@ -20,6 +20,8 @@ COLUMNS = ("nfe", "distance", "distance_se", "distance_median", "gap", "gap_se")
 """Of each subject: evaluations a sample; mean squared distance to the teacher, and its median, as
 few samples that go elsewhere than the teacher's can make up the mean; and the gap: the learned
 list's mean minus the subject's, on the same noises. With standard errors."""
+REWARD_COLUMNS = ("reward", "reward_se", "reward_gap", "reward_gap_se")
+"""Besides, where the objective is a reward: its mean, and the gap; distances are of images then."""
 
 
 def rival_choices(model: TaughtModel, comparison: TeacherComparison) -> dict[str, Choice]:
@@ -96,23 +98,36 @@ class Subjects:
         """Of each number of steps: (subjects, columns)."""
         ends = [*self.learned[1:], len(self.all)]
         places = [slice(*span) for span in zip(self.learned, ends, strict=True)]
-        return [_table(rows["squares"][:, part], rows["nfe"][0, part]) for part in places]
+        return [_table(rows, part) for part in places]
 
     def shown(self, tables: Sequence[np.ndarray]) -> list[Through]:
         """Of each number of steps the learned list, and the best of its rivals."""
         found = []
         for part, table in zip(self.parts, tables, strict=True):
-            found += [part[0], part[2 + int(np.nanargmin(table[2:, 1]))]]
+            rewarded = table.shape[1] > len(COLUMNS)
+            off = -table[2:, len(COLUMNS)] if rewarded else table[2:, 1]
+            found += [part[0], part[2 + int(np.nanargmin(off))]]
         return found
 
 
-def _table(squares: np.ndarray, nfe: np.ndarray) -> np.ndarray:
-    return np.array(
-        [
-            [each, *mean_of(mine), float(np.median(mine)), *mean_of(squares[:, 0] - mine)]
-            for each, mine in zip(nfe, squares.T, strict=True)
-        ]
-    )
+def _table(rows: Mapping[str, np.ndarray], part: slice) -> np.ndarray:
+    nfe, squares = rows["nfe"][0, part], rows["squares"][:, part]
+    medians, gaps = np.median(squares, axis=0), _gaps(squares)
+    columns = [nfe, *_means(squares), medians, *gaps]
+    if "rewards" in rows:
+        rewards = rows["rewards"][:, part]
+        columns += [*_means(rewards), *_gaps(rewards)]
+    return np.stack(columns, axis=1)
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Means and errors (2, subjects) of values (n, subjects)."""
+    return np.array([mean_of(column) for column in values.T]).T
+
+
+def _gaps(values: np.ndarray) -> np.ndarray:
+    """The first subject's mean minus each one's, and errors (2, subjects)."""
+    return _means(values[:, :1] - values)
 
 
 def frame(table: np.ndarray, counts: Sequence[int], rivals: Sequence[Sequence[Through]]) -> Any:
@@ -125,4 +140,5 @@ def frame(table: np.ndarray, counts: Sequence[int], rivals: Sequence[Sequence[Th
         for name in (LEARNED, START, *(other.name for other in others))
     ]
     named = pd.DataFrame(names, columns=["sampling_steps", "subject"])
-    return named.join(pd.DataFrame(table, columns=list(COLUMNS)))
+    columns = [*COLUMNS, *REWARD_COLUMNS][: table.shape[1]]
+    return named.join(pd.DataFrame(table, columns=columns))

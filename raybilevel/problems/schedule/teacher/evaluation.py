@@ -1,4 +1,4 @@
-"""The distance to the teacher at given ends, all on the same noises."""
+"""The objective at given ends, all on the same noises: the distance, or minus the reward."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class TeacherEvaluation(Evaluation):
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Evaluate them all."""
-        state = yield from self._rounds.taught(state, self._samples)
+        objective = self._rounds.objectives[-1]
+        state = yield from objective.with_noises(state, self._samples)
         points = [np.asarray(end["x"], float) for end in self.ends]
-        trial = yield from self._rounds.tried(state, points)
+        trial = yield from self._rounds.tried(state, points, objective)
         scores = [trial.value(i) for i in range(len(points))]
-        row = self._rounds.row(points[-1], scores[-1], self._samples)
+        row = self._rounds.row(objective, points[-1], scores[-1], self._samples)
         return evaluated(state | {"x": points[-1]}, scores, row)

@@ -13,6 +13,8 @@ from raybilevel.problems.schedule.teacher.shards import (
     Differences,
     Distances,
     Draws,
+    RewardDifferences,
+    RewardValues,
     Show,
     Sigmas,
     Teach,
@@ -60,10 +62,33 @@ class PairPlan:
         cut = self._cut(state["seed_base"], 0, len(taught))
         return Stage(tuple(Distances(d, tuple(lists)) for d in cut), {"taught": taught})
 
-    def compare(self, seed_base: np.ndarray, samples: int, subjects: Sequence[Through]) -> Stage:
+    def reward_differences(
+        self,
+        seed_base: np.ndarray,
+        noises: int,
+        pairs: Sequence[Sequence[tuple[Sigmas, Sigmas]]],
+        delta: float,
+    ) -> Stage:
+        """The reward's slopes on so many noises."""
+        cut, known = self._cut(seed_base, 0, noises), tuple(map(tuple, pairs))
+        return Stage(tuple(RewardDifferences(d, known, delta) for d in cut))
+
+    def rewards(self, seed_base: np.ndarray, noises: int, lists: Sequence[Through]) -> Stage:
+        """Every list on the same noises."""
+        cut = self._cut(seed_base, 0, noises)
+        return Stage(tuple(RewardValues(d, tuple(lists)) for d in cut))
+
+    def compare(
+        self,
+        seed_base: np.ndarray,
+        samples: int,
+        subjects: Sequence[Through],
+        *,
+        rewarded: bool = False,
+    ) -> Stage:
         """Every subject on noises that nothing else has, with a teacher of their own."""
         cut = self._cut(seed_base, _COMPARISON, _COMPARISON + samples)
-        return Stage(tuple(Compared(d, tuple(subjects)) for d in cut))
+        return Stage(tuple(Compared(d, tuple(subjects), rewarded) for d in cut))
 
     def show(self, seed_base: np.ndarray, samples: int, subjects: Sequence[Through]) -> Stage:
         """Images of the comparison's first noises."""

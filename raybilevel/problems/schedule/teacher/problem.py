@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -16,12 +16,14 @@ from raybilevel.lower.hub import is_hub_name
 from raybilevel.lower.pretrained import PRETRAINED
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow, sigma_range, to_logsnr
 from raybilevel.lower.sampling.pipelines.settings import Dtype, PipelineSettings
+from raybilevel.problems.asked_rewards import check_named
 from raybilevel.problems.base import Arrays, Cost, Output, Problem, Stage, Update
 from raybilevel.problems.model_options import ModelOptions, pinned_options
 from raybilevel.problems.named_pipeline import NamedPipeline
 from raybilevel.problems.prompts.prompt_files import read_prompts
 from raybilevel.problems.prompts.prompt_list import Condition, PromptList
 from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
+from raybilevel.problems.schedule.teacher.drawing import PairedDraws
 from raybilevel.problems.schedule.teacher.evaluation import TeacherEvaluation
 from raybilevel.problems.schedule.teacher.export import Exporting
 from raybilevel.problems.schedule.teacher.model import TaughtModel
@@ -37,6 +39,7 @@ from raybilevel.problems.schedule.teacher.settings import (
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.problems.schedule.teacher.worker import TeacherWorker
 from raybilevel.problems.seeds import sample_seeds, seed_base
+from raybilevel.rewards import load_reward, pinned
 from raybilevel.schedules import ScheduleName
 from raybilevel.upper.variables import Variable
 
@@ -48,14 +51,16 @@ _OF_DATA = (
     "conditioning", "prediction_type", "training", "penalty",
 )  # fmt: skip
 _BATCH = 64  # images
+TEACHER = "teacher"
 
 
 class TeacherSchedule(Settings, Problem):
     """Tune the noise levels of a pipeline's call: few steps that come near to many.
 
     What is minimised is the mean squared distance between samples of the list of levels and a
-    teacher's, of the same noise and prompt. Neither data nor labels are needed. Residuals are
-    paired, so that Gauss-Newton steps from central differences do with tens of noises.
+    teacher's, of the same noise and prompt; or it is that to begin with, and minus a reward of the
+    samples then. Neither data nor labels are needed. Residuals are paired, so that Gauss-Newton
+    steps from central differences do with tens of noises.
 
     Parameters
     ----------
@@ -63,7 +68,8 @@ class TeacherSchedule(Settings, Problem):
         A diffusers pipeline by directory, "owner/name" on the Hugging Face hub, or the name of one
         that comes along ("mnist-sd").
     objective
-        "teacher".
+        "teacher"; or a reward, as `RewardTuning` takes them: a name, a sum of names
+        ("asked_digit + 0.1 * ink"), an import path, or a function.
     sampling_steps
         Levels of the list; or several such numbers, `[4, 6, 8]`: one curve is found that the lists
         of all of them lie on, and the objective is the geometric mean of their distances.
@@ -86,7 +92,7 @@ class TeacherSchedule(Settings, Problem):
     registered_as: ClassVar[str | None] = "sampling_schedule"
 
     model: str | Callable[..., Any]
-    objective: Literal["teacher"]
+    objective: str | Callable[..., Any]
     sampling_steps: int | tuple[int, ...] = 8
     prompts: str | tuple[Condition, ...] | None = None
     solver: str | dict[str, Any] | None = None
@@ -108,8 +114,8 @@ class TeacherSchedule(Settings, Problem):
         for name in _OF_DATA:
             if isinstance(given, Mapping) and name in given:
                 raise InputError(
-                    f"{name} is given, but with objective 'teacher' no data are looked at and "
-                    "nothing is trained; leave it out"
+                    f"{name} is given, but with objective {given.get('objective')!r} no data are "
+                    "looked at and nothing is trained; leave it out, or give objective fid or kid"
                 )
         return given
 
@@ -152,6 +158,11 @@ class TeacherSchedule(Settings, Problem):
         return None if self.prompts is None else read_prompts(self.prompts)
 
     @property
+    def is_rewarded(self) -> bool:
+        """Whether the objective is a reward."""
+        return self.objective != TEACHER
+
+    @property
     def counts(self) -> tuple[int, ...]:
         """Numbers of steps, each once, rising."""
         given = self.sampling_steps
@@ -183,8 +194,9 @@ class TeacherSchedule(Settings, Problem):
     def rounds(self) -> TeacherRounds:
         """What the driver does."""
         return TeacherRounds(
-            self.source, self.plan, self.space, self.estimation, self.optimizer, self.comparison
-        )
+            self.source, self.plan, self.space, self.estimation, self.optimizer, self.comparison,
+            self.is_rewarded,
+        )  # fmt: skip
 
     def admissible(self, x: Mapping[str, float]) -> dict[str, float]:
         """Levels in rising order of log-SNR, a gap apart; other parameters as they are."""
@@ -202,24 +214,29 @@ class TeacherSchedule(Settings, Problem):
             "mu": np.array(np.nan),
             "rival_steps": np.empty((0, 0), int),
             "taught": np.empty((0, 0), np.float32),
+            "reward_noises": np.array(0),
+            "updates": np.zeros(1 + self.is_rewarded, int),
+            "settled": np.zeros(1 + self.is_rewarded, bool),
         }
 
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Round 0 finds where to begin, each other one makes an update; the last compares."""
         if round_ == 0:
             return (yield from self.rounds.begin(state))
-        settled = "settled" in state
-        if round_ <= self.optimizer.updates and not settled:
-            return (yield from self.rounds.update(state))
-        return (yield from self.rounds.end(state, settled=settled))
+        which = self.rounds.unsettled(state)
+        if which is not None:
+            return (yield from self.rounds.update(state, which))
+        return (yield from self.rounds.end(state))
 
     def worker(self, device: str) -> TeacherWorker:
         """Load the pipeline."""
-        return TeacherWorker(self.source, device)
+        reward = load_reward(self.objective, "objective", device) if self.is_rewarded else None
+        draws = PairedDraws(self.source, self.prompt_list, reward, device)
+        return TeacherWorker(draws, self.source.teacher)
 
     def planned_rounds(self, state: Arrays) -> int:
         """The first look, at most so many updates, and the comparison."""
-        return self.optimizer.updates + 2
+        return self.optimizer.updates * (1 + self.is_rewarded) + 2
 
     def lean(self) -> Self:
         """Without the comparison at the end."""
@@ -231,7 +248,8 @@ class TeacherSchedule(Settings, Problem):
 
     def evaluation_cost(self) -> Cost:
         """The lists and their teacher, on as many noises as an update has at most."""
-        evaluations = sum(map(self.source.evaluations, self.counts)) + self.teacher.steps
+        evaluations = sum(map(self.source.evaluations, self.counts))
+        evaluations += 0 if self.is_rewarded else self.teacher.steps
         whole = self.estimation.samples * self.source.nfe_per_step * evaluations
         return Cost(whole, whole)
 
@@ -241,16 +259,25 @@ class TeacherSchedule(Settings, Problem):
         """With the commit that a model of the hub has now."""
         stored = (before or {}).get("model_options")
         options = pinned_options(self.model, self.model_options, stored)
-        return self.but(model_options=options)
+        objective = pinned(self.objective, (before or {}).get("objective"))
+        return self.but(model_options=options, objective=objective)
 
     def check(self) -> None:
-        """Refuse schedulers that take no list, and what JSON and tokenizers tell."""
+        """Refuse schedulers that take no list, and what JSON, tokenizers and rewards tell."""
         self.source.remarks  # noqa: B018 - reading them is the check
+        if self.is_rewarded:
+            self._check_reward()
         if self.counts[0] < 1 + is_flow(self.source.scheduler):
             raise InputError(
                 f"sampling_steps is {self.sampling_steps}, but the first level of flow matching is "
                 "pure noise, so that there is nothing to tune in one step; give 2 or more"
             )
+
+    def _check_reward(self) -> None:
+        try:
+            check_named({"objective": self.objective}, self.prompt_list)
+        except InputError as error:
+            raise InputError(f"{error}, or it is 'teacher', or with data 'fid' or 'kid'") from error
 
     def remarks(self) -> list[str]:
         """Those on the pipeline's files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,12 @@ from raybilevel.problems.schedule.teacher.comparison import (
     rivals_of,
 )
 from raybilevel.problems.schedule.teacher.model import TaughtModel
+from raybilevel.problems.schedule.teacher.objectives import (
+    DistanceToTeacher,
+    MinusReward,
+    PairedObjective,
+    SaidSlopes,
+)
 from raybilevel.problems.schedule.teacher.plan import PairPlan
 from raybilevel.problems.schedule.teacher.settings import (
     GaussNewtonSettings,
@@ -24,7 +31,7 @@ from raybilevel.problems.schedule.teacher.settings import (
 )
 from raybilevel.problems.schedule.teacher.shards import Sigmas, Survey, Through, Visit
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
-from raybilevel.problems.schedule.teacher.update import LITTLE, Slopes, Trial
+from raybilevel.problems.schedule.teacher.update import Trial
 from raybilevel.problems.schedule.teacher.whole import whole_lists
 from raybilevel.upper.variables import Variable
 
@@ -42,6 +49,7 @@ class TeacherRounds:
     ----------
     model, plan, space : the pipeline, its noises, its levels.
     estimation, optimizer, comparison : as a user gave them.
+    rewarded : whether the levels are moved for a reward, once they are near to the teacher's.
     """
 
     model: TaughtModel
@@ -50,11 +58,20 @@ class TeacherRounds:
     estimation: PairedEstimation
     optimizer: GaussNewtonSettings
     comparison: TeacherComparison
+    rewarded: bool
+
+    @cached_property
+    def objectives(self) -> tuple[PairedObjective, ...]:
+        """What levels are moved for, one after the other: the last is the objective."""
+        distance = DistanceToTeacher(self.plan, self.space)
+        reward = MinusReward(self.plan, self.space, self.estimation.first_samples)
+        return (distance, reward) if self.rewarded else (distance,)
 
     # --- where the search begins ------------------------------------------------------------------
 
     def begin(self, state: Arrays) -> Generator[Stage, Output, Update]:
-        """Look at the spacings that the scheduler itself offers, and begin at the best."""
+        """Look at the spacings that the scheduler itself offers, and begin at the nearest."""
+        objective = self.objectives[0]
         made = type(self.model.scheduler).__name__
         choices = tuple(
             {"class": made, "options": options} for options in spacings_of(made).values()
@@ -66,86 +83,79 @@ class TeacherRounds:
             survey = yield Stage((Survey(choices, steps, rivals, evaluations),))
             surveys.append(survey.rows["rival_steps"])
         yield Stage(tuple(Visit(sigmas) for sigmas in self.space.lists(state["x"])))
-        state = yield from self.taught(state, self.estimation.first_samples)
+        state = yield from objective.with_noises(state, self.estimation.first_samples)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
-        trial = yield from self.tried(state, [state["x"], *points])
+        trial = yield from self.tried(state, [state["x"], *points], objective)
         x = [state["x"], *points][trial.best]
         known = {"mu": survey.rows["mu"][0], "rival_steps": np.array(surveys)}
         known |= survey.sums
         return Update(
             state | known | {"x": x, "x_start": x},
-            self.row(x, trial.value(trial.best), len(state["taught"])),
+            self.row(objective, x, trial.value(trial.best), objective.noises(state)),
         )
 
-    def taught(self, state: Arrays, noises: int) -> Generator[Stage, Output, Arrays]:
-        """The state with the teacher's samples of so many noises."""
-        known = len(state["taught"])
-        if noises <= known:
-            return state
-        new = yield self.plan.teach(state["seed_base"], known, noises)
-        samples = new.rows["taught"]
-        before = state["taught"].reshape(known, samples.shape[1])
-        return state | {"taught": np.concatenate([before, samples])}
-
-    def tried(self, state: Arrays, points: Sequence[np.ndarray]) -> Generator[Stage, Output, Trial]:
+    def tried(
+        self, state: Arrays, points: Sequence[np.ndarray], objective: PairedObjective
+    ) -> Generator[Stage, Output, Trial]:
         """Values (d,) on all noises that there are, as they are."""
         lists = [sigmas for x in points for sigmas in self.space.lists(x)]
         drawn = [Through(sigmas=sigmas, exact=True) for sigmas in lists]
-        found = yield self.plan.distances(state, drawn)
-        return Trial(found.rows["squares"].reshape(-1, len(points), len(self.space.counts)))
+        scores = yield from objective.scores(state, drawn)
+        return objective.trial(scores.reshape(len(scores), len(points), -1))
 
     # --- one update -------------------------------------------------------------------------------
 
-    def update(self, state: Arrays) -> Generator[Stage, Output, Update]:
-        """A step from the state's x; where its gain is not sure, twice the noises from then on."""
-        x, noises = state["x"], len(state["taught"])
-        slopes = yield from self.slopes(state)
-        points = [x, *slopes.tried(self.space, x)]
-        trial = yield from self.tried(state, points)
-        row = self.row(x, trial.value(0), noises, slopes)
-        found = state | {"x": points[trial.best]}
-        most = self.estimation.samples
-        if noises < most and (trial.is_little or not trial.is_sure):
-            found = yield from self.taught(found, min(2 * noises, most))
-        elif trial.is_little:
-            found = found | {"settled": np.array(1)}
-        return Update(found, row)
+    def unsettled(self, state: Arrays) -> int | None:
+        """The objective that is to be updated for: the first that is not done with."""
+        open_ = ~state["settled"] & (state["updates"] < self.optimizer.updates)
+        return int(np.argmax(open_)) if open_.any() else None
 
-    def slopes(self, state: Arrays) -> Generator[Stage, Output, Slopes]:
-        """Central differences about the state's x."""
-        pairs = self.space.pairs(state["x"])
-        ups, downs = pairs.points[0::2], pairs.points[1::2]
-        lists = [(self.space.at(u), self.space.at(v)) for u, v in zip(ups, downs, strict=True)]
-        around = [[(up[k], down[k]) for up, down in lists] for k in range(len(self.space.counts))]
-        found = yield self.plan.differences(state, around, pairs.delta)
-        return Slopes.of(found.rows)
+    def update(self, state: Arrays, which: int) -> Generator[Stage, Output, Update]:
+        """A step from the state's x; where its gain is not sure, twice the noises from then on."""
+        objective, x = self.objectives[which], state["x"]
+        noises = objective.noises(state)
+        slopes = yield from objective.slopes(state)
+        points = [x, *slopes.tried(self.space, x)]
+        trial = yield from self.tried(state, points, objective)
+        row = self.row(objective, x, trial.value(0), noises, slopes)
+        one = np.arange(len(self.objectives)) == which
+        found = state | {"updates": state["updates"] + one}
+        found = found | {"x": points[trial.best] if objective.takes(trial) else x}
+        most, little = self.estimation.samples, objective.is_little(trial)
+        if noises < most and (little or not trial.is_sure):
+            found = yield from objective.with_noises(found, min(2 * noises, most))
+        elif little:
+            found = found | {"settled": state["settled"] | one}
+        return Update(found, row)
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def end(self, state: Arrays, *, settled: bool) -> Generator[Stage, Output, Update]:
+    def end(self, state: Arrays) -> Generator[Stage, Output, Update]:
         """Find whole timesteps where there must be some; compare; and say how it ended."""
-        slopes = yield from self.slopes(state)
+        objective = self.objectives[-1]
+        slopes = yield from objective.slopes(state)
         lists = self.space.lists(state["x"])
         if self.model.lists(float(state["mu"])).taken.whole:
             lists = yield from self.whole(state, slopes)
         state = state | {"sigmas": np.concatenate(lists)}
-        found = yield self.plan.distances(state, [Through(sigmas=sigmas) for sigmas in lists])
-        value = Trial(found.rows["squares"][:, None]).value(0)
-        nfe = 0
+        scores = yield from objective.scores(state, [Through(sigmas=sigmas) for sigmas in lists])
+        value, nfe = objective.trial(scores[:, None]).value(0), 0
         if self.comparison.samples:
             state, value, nfe = yield from self.compare(state, lists)
-        row = self.row(state["x"], value, len(state["taught"]), slopes)
-        return Update(
-            state, row | {"nfe_comparison": float(nfe)}, self.stop(state, slopes, settled)
-        )
+        row = self.row(objective, state["x"], value, objective.noises(state), slopes)
+        return Update(state, row | {"nfe_comparison": float(nfe)}, self.stop(state, slopes))
 
-    def whole(self, state: Arrays, slopes: Slopes) -> Generator[Stage, Output, tuple[Sigmas, ...]]:
+    def whole(
+        self, state: Arrays, slopes: SaidSlopes
+    ) -> Generator[Stage, Output, tuple[Sigmas, ...]]:
         """The best of the whole timesteps near x, on all noises that there are."""
-        known, chosen = self.model.lists(float(state["mu"])), []
+        known, chosen, objective = self.model.lists(float(state["mu"])), [], self.objectives[-1]
         for k in range(len(self.space.counts)):
-            lists = whole_lists(self.space, known, state["x"], k, slopes.lists.of(k))
-            found = yield self.plan.distances(state, [Through(sigmas=sigmas) for sigmas in lists])
-            chosen.append(lists[Trial(found.rows["squares"][..., None]).best])
+            lists = whole_lists(self.space, known, state["x"], k, slopes.of_list(k))
+            scores = yield from objective.scores(
+                state, [Through(sigmas=sigmas) for sigmas in lists]
+            )
+            chosen.append(lists[objective.trial(scores[..., None]).best])
         return tuple(chosen)
 
     def compare(
@@ -156,35 +166,35 @@ class TeacherRounds:
         rivals = rivals_of(self.model, self.space.counts, self.comparison, state["rival_steps"])
         listed = Subjects.of(learned, start, rivals)
         samples, seeds = self.comparison.samples, state["seed_base"]
-        drawn = yield self.plan.compare(seeds, samples, listed.all)
+        rewarded = len(self.objectives) > 1
+        drawn = yield self.plan.compare(seeds, samples, listed.all, rewarded=rewarded)
         tables = listed.tables(drawn.rows)
         shown = yield self.plan.show(seeds, samples, [*listed.shown(tables), self.model.teacher])
         kept = {"comparison": np.concatenate(tables), "shown": shown.rows["shown"]}
-        value = Trial(drawn.rows["squares"][:, None, listed.learned]).value(0)
+        scores = -drawn.rows["rewards"] if rewarded else drawn.rows["squares"]
+        value = self.objectives[-1].trial(scores[:, None, listed.learned]).value(0)
         return state | kept, value, drawn.nfe + shown.nfe
 
-    def stop(self, state: Arrays, slopes: Slopes, settled: bool) -> Stop:
+    def stop(self, state: Arrays, slopes: SaidSlopes) -> Stop:
         """How the run ended, and what that means."""
-        if not settled:
+        objective = self.objectives[-1]
+        if not state["settled"][-1]:
             return Stop(
                 Status.BUDGET,
-                f"{self.optimizer.updates} updates were made and the distance may still fall; give "
-                "more in a new run",
+                f"{self.optimizer.updates} updates were made and {objective.falls} may still fall; "
+                "give more in a new run",
             )
         held = self._held(state["x"], slopes)
         if held:
             return Stop(
                 Status.AT_BOUND,
-                f"no step gains {LITTLE:.0%}, but the distance still falls at the bound of "
+                f"{objective.settles}, but {objective.falls} still falls at the bound of "
                 f"{', '.join(held)}, where what the network was trained on ends, or what "
                 "schedule_options allow",
             )
-        return Stop(
-            Status.CONVERGED,
-            f"no step gains {LITTLE:.0%} on {len(state['taught'])} noises",
-        )
+        return Stop(Status.CONVERGED, f"{objective.settles} on {objective.noises(state)} noises")
 
-    def _held(self, x: np.ndarray, slopes: Slopes) -> list[str]:
+    def _held(self, x: np.ndarray, slopes: SaidSlopes) -> list[str]:
         """Variables at a bound that the gradient surely points out of."""
         u, g, se = self.space.inner.to_unit(x), slopes.gradient, _OUTWARD * slopes.se
         out = ((u < _AT) & (g > se)) | ((u > 1 - _AT) & (g < -se))
@@ -197,17 +207,20 @@ class TeacherRounds:
 
     def row(
         self,
+        objective: PairedObjective,
         x: np.ndarray,
         value: tuple[float, float],
         noises: int,
-        slopes: Slopes | None = None,
+        slopes: SaidSlopes | None = None,
     ) -> Metrics:
-        """The history's row at values x (d,)."""
+        """The history's row at values x (d,): `upper_loss` is of the last objective."""
         nothing = np.full(len(x), np.nan)
         gradient, se = nothing, nothing
         if slopes is not None:
             gradient, se = (self.space.inner.in_values(x, g) for g in (slopes.gradient, slopes.se))
-        row = {"upper_loss": value[0], "upper_loss_se": value[1], "noises": float(noises)}
+        row = {"upper_loss": np.nan, "upper_loss_se": np.nan, "noises": float(noises)}
+        name = "upper_loss" if objective is self.objectives[-1] else "teacher_distance"
+        row |= {name: value[0], f"{name}_se": value[1]}
         for i, v in enumerate(self.variables):
             row[f"config/{v.name}"] = float(x[i])
             row[f"gradient/{v.name}"] = float(gradient[i])

@@ -96,14 +96,37 @@ class Distances(Shard):
 
 
 @dataclass(frozen=True)
-class Compared(Shard):
-    """The same to the teacher's samples of these noises, drawn here; and evaluations (rows).
+class RewardDifferences(Shard):
+    """Slopes of the reward, and J'J of images, by central differences (one row).
 
-    `nfe` (1, subjects) is what a sample of each costs.
+    `slopes` (1, d) are half the sums over noises of the reward's, as J'r is half of r'r's, mean
+    over numbers of steps; `curvatures` (1, d, d). Pairs and delta as those of `Differences`.
+    """
+
+    draws: Draws
+    pairs: tuple[tuple[tuple[Sigmas, Sigmas], ...], ...]
+    delta: float
+
+
+@dataclass(frozen=True)
+class RewardValues(Shard):
+    """The reward of samples by each list (rows): `rewards` (n, lists)."""
+
+    draws: Draws
+    lists: tuple[Through, ...]
+
+
+@dataclass(frozen=True)
+class Compared(Shard):
+    """Distances to the teacher's samples of these noises, drawn here; and evaluations (rows).
+
+    `nfe` (1, subjects) is what a sample of each costs. Where samples are rewarded distances are
+    those of images, and `rewards` (n, subjects) are there too.
     """
 
     draws: Draws
     subjects: tuple[Through, ...]
+    rewarded: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from raybilevel.metrics.fid_kid import jackknife
 from raybilevel.problems.schedule.teacher.list_sums import ListSums, weights_of
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
-from raybilevel.upper.optimisers.gauss_newton import damped_step
+from raybilevel.upper.optimisers.gauss_newton import ResidualSums, damped_step
 
 DAMPINGS = (1e-3, 0.1, 3.0, 100.0)
 """Steps that are tried: from the whole one to a short one down the gradient."""
@@ -59,6 +59,10 @@ class Slopes:
         steps = [damped_step(sums, damping, -u, 1 - u) for damping in DAMPINGS]
         return [space.inner.from_unit(space.inner.project(u + step)) for step in steps]
 
+    def of_list(self, k: int) -> ResidualSums:
+        """Of one number of steps."""
+        return self.lists.of(k)
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -66,39 +70,35 @@ class Trial:
 
     Attributes
     ----------
-    squares : (n, points, m) squared distances; the first point is where the update began.
+    each : (n, points) what each noise says of the objective, which is their mean; the first point
+        is where the update began.
     """
 
-    squares: np.ndarray
+    each: np.ndarray
 
-    @cached_property
-    def _each(self) -> np.ndarray:
-        """What each noise adds to the objective at each point (n, points): their mean is it."""
-        return np.asarray(np.sum(self.squares * weights_of(self.squares.mean(axis=0)), axis=-1))
+    @classmethod
+    def of_squares(cls, squares: np.ndarray) -> Trial:
+        """Of squared distances (n, points, m)."""
+        return cls(np.sum(squares * weights_of(squares.mean(axis=0)), axis=-1))
 
     @property
     def best(self) -> int:
         """The point of the least value."""
-        return int(np.argmin(self._each.mean(axis=0)))
+        return int(np.argmin(self.each.mean(axis=0)))
 
     def value(self, point: int) -> tuple[float, float]:
         """The objective at a point, and its standard error over noises."""
-        return mean_of(self._each[:, point])
+        return mean_of(self.each[:, point])
 
     def gain(self, point: int) -> tuple[float, float]:
         """How much less it is there than where the update began, and the standard error."""
-        return mean_of(self._each[:, 0] - self._each[:, point])
+        return mean_of(self.each[:, 0] - self.each[:, point])
 
     @property
     def is_sure(self) -> bool:
         """Whether the best is better beyond doubt."""
         gain, se = self.gain(self.best)
         return gain > SURE * se and self.best > 0
-
-    @property
-    def is_little(self) -> bool:
-        """Whether what the best gains is next to nothing, or nothing."""
-        return self.gain(self.best)[0] < LITTLE * self.value(0)[0]
 
 
 def mean_of(values: np.ndarray) -> tuple[float, float]:

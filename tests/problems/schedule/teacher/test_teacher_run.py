@@ -14,6 +14,7 @@ pytest.importorskip(
 
 from diffusers import DiffusionPipeline
 from lower.sampling.pipelines.tiny_pipelines import save
+from text_rewards import DyingContrast, contrast
 
 from raybilevel import RunConfig, SamplingSchedule, ScalingConfig, config_file
 from raybilevel.config_file import Config
@@ -23,6 +24,7 @@ from raybilevel.problems.base import Status
 from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
 from raybilevel.problems.schedule.teacher.pasted import pasted
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
+from raybilevel.problems.schedule.teacher.shards import Through
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.problems.schedule.teacher.update import Slopes
 from raybilevel.runtime.checkpoints import Checkpoints
@@ -39,6 +41,12 @@ SMALL = {
     "estimation": {"samples": 8, "first_samples": 4, "shard_size": 2},
     "optimizer": {"updates": 3}, "comparison": {"samples": 16},
 }  # fmt: skip
+
+
+REWARDED = {
+    "optimizer": {"updates": 2},
+    "estimation": {"samples": 8, "first_samples": 8, "shard_size": 4},
+}
 
 
 def tuning(**changes):
@@ -87,35 +95,44 @@ def test_each_update_goes_down_on_the_noises_that_it_saw(ended):
     assert run.stop.status in (Status.CONVERGED, Status.BUDGET, Status.AT_BOUND)
 
 
+def done(generator, worker):
+    stage = next(generator)
+    outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
+    rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
+    try:
+        generator.send(type(outputs[0])(rows=rows))
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("one stage was enough")
+
+
 @pytest.mark.parametrize("steps", [3, (2, 4)], ids=["one list", "two lists"])
 def test_slopes_are_those_of_the_objective(ended, several, steps):
     """J'r is the central difference of the mean itself, on the same noises."""
     problem, state = tuning(sampling_steps=steps), (ended if steps == 3 else several)[0].state
     rounds, worker = problem.rounds, problem.worker("cpu")
 
-    def done(generator):
-        stage = next(generator)
-        outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
-        rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
-        try:
-            generator.send(type(outputs[0])(rows=rows))
-        except StopIteration as end:
-            return end.value
-        raise AssertionError("one stage was enough")
-
-    slopes = done(rounds.slopes(state))
+    objective = rounds.objectives[-1]
+    slopes = done(objective.slopes(state), worker)
     assert isinstance(slopes, Slopes)
     pairs = problem.space.pairs(state["x"])
     points = [problem.space.inner.from_unit(u) for u in pairs.points]
-    means = done(rounds.tried(state, points)).squares.mean(axis=0)
+
+    def squares(points):
+        lists = [Through(sigmas=s, exact=True) for x in points for s in problem.space.lists(x)]
+        return done(objective.scores(state, lists), worker).reshape(
+            -1, len(points), len(problem.counts)
+        )
+
+    means = squares(points).mean(axis=0)
     changes = (means[0::2] - means[1::2]) / (2 * pairs.delta)
     between = slopes.lists.squares / slopes.lists.count
     found = np.prod(between) ** (1 / len(between)) * (changes / between).mean(axis=1)
     np.testing.assert_allclose(slopes.gradient, found, rtol=1e-4, atol=1e-6 * np.abs(found).max())
-    at_x = done(rounds.tried(state, [state["x"]]))
-    np.testing.assert_allclose(between, at_x.squares.mean(axis=0)[0], rtol=0.1)
-    value = np.prod(at_x.squares.mean(axis=0)) ** (1 / len(between))
-    assert at_x.value(0)[0] == pytest.approx(value, rel=1e-12)
+    at_x = squares([state["x"]]).mean(axis=0)[0]
+    np.testing.assert_allclose(between, at_x, rtol=0.1)
+    value = done(rounds.tried(state, [state["x"]], objective), worker).value(0)[0]
+    assert value == pytest.approx(np.prod(at_x) ** (1 / len(at_x)), rel=1e-12)
 
 
 def test_lists_of_several_numbers_of_steps_lie_on_one_curve(several, several_exported):
@@ -229,17 +246,73 @@ def test_the_objective_at_given_levels_is_that_of_the_stock_call(ended):
     assert row["upper_loss"] == pytest.approx(np.mean(found), rel=1e-3)
 
 
-def test_bits_do_not_depend_on_workers_or_drivers(tmp_path, cluster):
-    """One worker, then another driver with two, against none."""
-    problem = tuning(comparison={"samples": 0})
+@pytest.fixture(scope="module")
+def rewarded():
+    """For contrast, once it is near to the teacher's samples."""
+    return run_locally(tuning(objective=contrast, **REWARDED), RunConfig(seed=3))
+
+
+def test_bits_do_not_depend_on_workers_deaths_or_drivers(rewarded, tmp_path, cluster):
+    """One worker, then another driver with two of which one is killed, against none."""
+    problem = tuning(objective=DyingContrast(tmp_path), **REWARDED)
     for workers, rounds in ((1, 2), (2, None)):
         run = RunConfig(name="run", storage_path=str(tmp_path), seed=3, max_rounds=rounds)
         drive(RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda _: None)
+    assert (tmp_path / "died").exists()
     state = Checkpoints(RunDirectory(str(tmp_path), "run")).read().state
-    quiet, _ = run_locally(problem, RunConfig(seed=3))
     assert {"x", "taught", "sigmas", "rival_steps"} <= state.keys()
-    for name, value in quiet.state.items():
+    for name, value in rewarded[0].state.items():
         assert state[name].tobytes() == value.tobytes(), name
+
+
+def test_a_schedule_for_a_reward_comes_near_to_the_teacher_and_then_to_the_reward(rewarded):
+    run, rows = rewarded
+    of_teacher = [row for row in rows if "teacher_distance" in row]
+    of_reward = [row for row in rows if "teacher_distance" not in row]
+    assert len(of_teacher) == 1 + 2
+    assert np.isnan([row["upper_loss"] for row in of_teacher]).all()
+    assert of_teacher[-1]["teacher_distance"] < of_teacher[0]["teacher_distance"]
+    assert of_reward[1]["upper_loss"] < of_reward[0]["upper_loss"]  # on the same noises
+    assert run.state["updates"].tolist()[0] == 2
+    problem = tuning(objective=contrast, **REWARDED)
+    ends = [{"x": run.state[x]} for x in ("x_start", "x")]
+    scored, _ = run_locally(problem.evaluation(ends, samples=32), RunConfig(seed=8))
+    before, after = scored.state["scores"]
+    assert after < before
+
+
+def test_slopes_of_a_reward_are_those_of_its_mean(rewarded):
+    problem = tuning(objective=contrast, sampling_steps=(2, 3), **REWARDED)
+    objective, worker = problem.rounds.objectives[-1], problem.worker("cpu")
+    state = rewarded[0].state
+    slopes = done(objective.slopes(state), worker)
+    pairs = problem.space.pairs(state["x"])
+    lists = [
+        Through(sigmas=sigmas, exact=True) for u in pairs.points for sigmas in problem.space.at(u)
+    ]
+    means = done(objective.scores(state, lists), worker).mean(axis=0).reshape(-1, 2).mean(axis=1)
+    found = (means[0::2] - means[1::2]) / (2 * pairs.delta)
+    np.testing.assert_allclose(slopes.gradient, found, rtol=1e-9)
+
+
+def test_what_is_said_of_a_reward_is_that_of_the_stock_calls_images(rewarded, tmp_path):
+    run, rows = rewarded
+    problem = tuning(objective=contrast, **REWARDED)
+    problem.export(run.state, tmp_path)
+    table = pd.read_parquet(tmp_path / "comparison.parquet")
+    assert table["reward"][0] == pytest.approx(-rows[-1]["upper_loss"], rel=1e-9)
+    gaps = table["reward"][0] - table["reward"]
+    np.testing.assert_allclose(table["reward_gap"], gaps, atol=1e-9)
+    stock = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
+    stock.set_progress_bar_config(disable=True)
+    call = json.loads((tmp_path / "pipeline" / "call.json").read_text())["call"]
+    drawn = []
+    for shard in problem.plan.compare(run.state["seed_base"], 16, []).shards:
+        for seed, prompt in zip(shard.draws.seeds, shard.draws.prompts, strict=True):
+            generator = torch.Generator().manual_seed(seed)
+            image = stock(PROMPTS[prompt], generator=generator, output_type="pt", **call).images
+            drawn.append(float(contrast(image)))
+    assert table["reward"][0] == pytest.approx(np.mean(drawn), abs=1e-4)
 
 
 def test_whole_timesteps_are_the_best_of_those_near(tmp_path):
@@ -312,6 +385,7 @@ def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
         ({"estimation": {"samples": 2}}, "^estimation.samples is 2, below first_samples 16; it"),
         ({"estimation": {"shard_size": 16}}, "^estimation.shard_size is 16, but errors come from"),
         ({"comparison": {"samples": 3}}, "^comparison.samples is 3; it must be at least 16, or 0"),
+        ({"objective": "asked_digits"}, "^objective is 'asked_digits', but .*, or it is 'teacher'"),
         ({"sampling_steps": 0}, "^sampling_steps is 0; it must be a whole number, at least 1, or"),
         ({"sampling_steps": []}, r"^sampling_steps is \(\); it must be a whole number, at least"),
         ({"sampling_steps": [4, 12]}, "^teacher.steps is 12, but a teacher has more steps than "),
