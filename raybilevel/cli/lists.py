@@ -23,12 +23,12 @@ def list_of(path: str) -> dict[str, Any]:
     if not directory.has(_FILE):
         raise InputError(
             f"{path} has no {_FILE}; give the directory of a run with problem: sampling_schedule "
-            "and objective: teacher that has ended"
+            "and objective: teacher, or a reward, that has ended"
         )
     said: dict[str, Any] = json.loads(directory.read(_FILE))
     if not said.keys() & {"call", "lists"}:
         raise InputError(
             f"the levels of {path} are baked into its pipeline, which is stock: load "
-            f"{path}/pipeline; lists are what runs with objective: teacher leave"
+            f"{path}/pipeline; lists are what runs with objective: teacher, or a reward, leave"
         )
     return said

@@ -38,8 +38,8 @@ def finish(result: Result) -> None:
 
 
 def _report_of(result: Result) -> str:
-    """The module of a problem that has one; of schedules that with a teacher has its own."""
-    if result.config.get("objective") == "teacher":
+    """The module of a problem that has one; of schedules those with a teacher have their own."""
+    if "teacher" in result.config:
         return "raybilevel.report.teacher"
     return _REPORTS[result.kind]
 

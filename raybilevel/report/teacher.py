@@ -29,10 +29,11 @@ PICTURES = (
     Picture(_SAMPLES, "The same prompts and noises down a column."),
 )  # fmt: skip
 WORDS = (
-    ("status", "converged: no step gains more than its error; at_bound: the distance still falls "
-               "at a bound; budget: it may still fall."),
+    ("status", "converged: no step gains 1 %, or for a reward more than twice its error; at_bound: "
+               "the objective still falls at a bound; budget: it may still fall."),
     ("upper loss", "Mean squared distance to the teacher's sample of the same noise and prompt, a "
-                   "number of the sample on average; or minus the reward. With standard errors."),
+                   "number of the sample on average, of several numbers of steps the geometric "
+                   "mean; or minus the mean reward. With standard errors."),
     ("median", "Of the squared distances: a few samples that go elsewhere than the teacher's can "
                "make up the mean."),
     ("NFE", "Network evaluations: one a sample and step, two with classifier-free guidance."),
@@ -59,7 +60,8 @@ def next_steps(result: Result) -> list[Line]:
         table = result.directory.read_frame("comparison.parquet")
         start, gap = table[table["subject"] == START], _gap_of(table)
         surest = start.loc[(start[gap].abs() - _BAND * start[f"{gap}_se"]).idxmax()]
-        steps += mind_the_noise(surest[gap], surest[f"{gap}_se"])
+        sign = -1 if gap == "reward_gap" else 1  # the objective is minus the reward
+        steps += mind_the_noise(sign * surest[gap], surest[f"{gap}_se"])
     return steps
 
 

@@ -55,9 +55,17 @@ class PairedDraws:
         return as_rows(drawn.images), drawn.cost.nfe
 
     def images(self, draws: Draws, through: Through) -> tuple[Tensor, int]:
-        """Images (n, C, H, W) in [0, 1], and their evaluations."""
+        """Images (n, C, H, W) in [0, 1], all finite, and their evaluations."""
+        images, nfe = self.images_as_they_are(draws, through)
+        check_finite(images.numpy())
+        return images, nfe
+
+    def images_as_they_are(self, draws: Draws, through: Through) -> tuple[Tensor, int]:
+        """The same where a rival may overflow: nan stays nan."""
         drawn = self._draw(draws, through, self._images)
-        return drawn.images.clamp(0, 1), drawn.cost.nfe
+        return drawn.images.nan_to_num(float("nan"), float("nan"), float("nan")).clamp(0, 1), (
+            drawn.cost.nfe
+        )
 
     def rewarded(self, draws: Draws, images: Tensor) -> np.ndarray:
         """The reward (n,) of images; nan of all where a rival overflowed."""

@@ -21,6 +21,7 @@ from raybilevel.upper.optimisers.gauss_newton import ResidualSums
 LENGTHS = (0.1, 0.03, 0.01, 0.003)
 """Of the variable that moves most, in the unit box."""
 
+_AT = 1e-6  # of the box, from a bound
 _DAMPING = 0.1  # of the mean curvature: levels that nothing answers to do not move most
 
 
@@ -48,14 +49,20 @@ class RewardSlopes:
 
     def tried(self, space: SigmaSpace, x: np.ndarray) -> list[np.ndarray]:
         """Values (d,) to go to from x (d,), one a length."""
-        u, way = space.inner.to_unit(x), self._way
+        u = space.inner.to_unit(x)
+        way = self._way(u)
         return [space.inner.from_unit(space.inner.project(u + step * way)) for step in LENGTHS]
 
-    @property
-    def _way(self) -> np.ndarray:
-        curvatures = self.sums.curvatures
-        floor = _DAMPING * np.trace(curvatures) / len(curvatures) + np.finfo(float).tiny
-        way = -np.linalg.solve(curvatures + floor * np.eye(len(curvatures)), self.sums.slopes)
+    def _way(self, u: np.ndarray) -> np.ndarray:
+        """Of length one by its largest; variables at a bound do not go out of it."""
+        curvatures, free = self.sums.curvatures, np.ones(len(u), bool)
+        floor = _DAMPING * np.trace(curvatures) / len(u) + np.finfo(float).tiny
+        damped = curvatures + floor * np.eye(len(u))
+        for _ in u:
+            way = np.zeros(len(u))
+            way[free] = -np.linalg.solve(damped[np.ix_(free, free)], self.sums.slopes[free])
+            free = free & ~(((u < _AT) & (way < 0)) | ((u > 1 - _AT) & (way > 0)))
+        way[~free] = 0
         return np.asarray(way / (np.abs(way).max() + np.finfo(float).tiny))
 
     def of_list(self, k: int) -> ResidualSums:

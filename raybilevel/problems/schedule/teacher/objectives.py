@@ -65,8 +65,8 @@ class PairedObjective(Protocol):
     def trial(self, scores: np.ndarray) -> Trial:
         """Of scores (n, points, numbers of steps)."""
 
-    def takes(self, trial: Trial) -> bool:
-        """Whether the best of what was tried is gone to."""
+    def chosen(self, trial: Trial) -> int:
+        """The point that is gone to."""
 
     def is_little(self, trial: Trial) -> bool:
         """Whether there is next to nothing to gain."""
@@ -112,9 +112,9 @@ class DistanceToTeacher:
         """The geometric mean over numbers of steps."""
         return Trial.of_squares(scores)
 
-    def takes(self, trial: Trial) -> bool:
-        """In any case: residuals are calm, and noises are kept."""
-        return True
+    def chosen(self, trial: Trial) -> int:
+        """The best: residuals are calm, and noises are kept."""
+        return trial.best
 
     def is_little(self, trial: Trial) -> bool:
         """A share of the distance."""
@@ -127,13 +127,12 @@ class MinusReward:
 
     plan: PairPlan
     space: SigmaSpace
-    first: int
     falls: ClassVar[str] = "minus the reward"
     settles: ClassVar[str] = "no step gains more than twice its error"
 
     def noises(self, state: Arrays) -> int:
         """As many as the state says."""
-        return max(int(state["reward_noises"]), self.first)
+        return int(state["reward_noises"])
 
     def with_noises(self, state: Arrays, noises: int) -> Generator[Stage, Output, Arrays]:
         """Nothing has to be drawn for that."""
@@ -159,13 +158,13 @@ class MinusReward:
         """The mean over numbers of steps."""
         return Trial(scores.mean(axis=-1))
 
-    def takes(self, trial: Trial) -> bool:
-        """Where it is better beyond doubt: rewards are not calm."""
-        return trial.is_sure
+    def chosen(self, trial: Trial) -> int:
+        """The best of those that are better beyond doubt: rewards are not calm."""
+        return trial.surest
 
     def is_little(self, trial: Trial) -> bool:
         """Nothing that is known to be a gain."""
-        return not trial.is_sure
+        return trial.surest == 0
 
 
 def around(space: SigmaSpace, pairs: Pairs) -> list[list[tuple[Sigmas, Sigmas]]]:

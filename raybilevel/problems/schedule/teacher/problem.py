@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
@@ -54,6 +54,24 @@ _BATCH = 64  # images
 TEACHER = "teacher"
 
 
+def _whole_numbers(given: Any) -> Any:
+    each = given if isinstance(given, (list, tuple)) else [given]
+    if each and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in each):
+        return given
+    raise InputError(
+        f"sampling_steps is {given}; it must be a whole number, at least 1, or a list of such "
+        "numbers"
+    )
+
+
+def _named_or_made(given: Any) -> Any:
+    if isinstance(given, str) or callable(given):
+        return given
+    raise InputError(
+        f"objective is {given!r}; it must be 'teacher', a reward, or with data 'fid' or 'kid'"
+    )
+
+
 class TeacherSchedule(Settings, Problem):
     """Tune the noise levels of a pipeline's call: few steps that come near to many.
 
@@ -72,7 +90,8 @@ class TeacherSchedule(Settings, Problem):
         ("asked_digit + 0.1 * ink"), an import path, or a function.
     sampling_steps
         Levels of the list; or several such numbers, `[4, 6, 8]`: one curve is found that the lists
-        of all of them lie on, and the objective is the geometric mean of their distances.
+        of all of them lie on, and the objective is the geometric mean of their distances, or minus
+        the mean of their rewards.
     prompts
         What is drawn, where the model wants to know: as `RewardTuning` takes them.
     solver
@@ -92,8 +111,8 @@ class TeacherSchedule(Settings, Problem):
     registered_as: ClassVar[str | None] = "sampling_schedule"
 
     model: str | Callable[..., Any]
-    objective: str | Callable[..., Any]
-    sampling_steps: int | tuple[int, ...] = 8
+    objective: Annotated[str | Callable[..., Any], BeforeValidator(_named_or_made)]
+    sampling_steps: Annotated[int | tuple[int, ...], BeforeValidator(_whole_numbers)] = 8
     prompts: str | tuple[Condition, ...] | None = None
     solver: str | dict[str, Any] | None = None
     teacher: TeacherOptions = TeacherOptions()
@@ -121,12 +140,7 @@ class TeacherSchedule(Settings, Problem):
 
     @model_validator(mode="after")
     def _teacher_is_ahead(self) -> Self:
-        scheduler_of(self.solver)
-        if not self.counts or self.counts[0] < 1:
-            raise InputError(
-                f"sampling_steps is {self.sampling_steps}; it must be a whole number, at least 1, "
-                "or a list of such numbers"
-            )
+        scheduler_of(self.solver, self.objective)
         if self.teacher.steps <= self.counts[-1]:
             raise InputError(
                 f"teacher.steps is {self.teacher.steps}, but a teacher has more steps than "
@@ -140,8 +154,9 @@ class TeacherSchedule(Settings, Problem):
     def source(self) -> TaughtModel:
         """The pipeline, its scheduler and its teacher."""
         settings = PipelineSettings(
-            None, self.call_options, scheduler_of(self.solver), self.dtype, self.model_options.given
-        )
+            None, self.call_options, scheduler_of(self.solver, self.objective), self.dtype,
+            self.model_options.given,
+        )  # fmt: skip
         return TaughtModel(
             NamedPipeline(self.model, settings, self._on_hub), self.prompt_list, self.teacher.steps,
             self.teacher.scheduler, self.teacher.distance, self.batch_size,
@@ -214,7 +229,8 @@ class TeacherSchedule(Settings, Problem):
             "mu": np.array(np.nan),
             "rival_steps": np.empty((0, 0), int),
             "taught": np.empty((0, 0), np.float32),
-            "reward_noises": np.array(0),
+            "spacings": np.empty((0, len(x))),
+            "reward_noises": np.array(self.estimation.first_samples),
             "updates": np.zeros(1 + self.is_rewarded, int),
             "settled": np.zeros(1 + self.is_rewarded, bool),
         }
@@ -243,7 +259,7 @@ class TeacherSchedule(Settings, Problem):
         return self.but(comparison={"samples": 0})
 
     def evaluation(self, ends: Sequence[Arrays], samples: int | None = None) -> Problem:
-        """The distance at each end's levels."""
+        """The objective at each end's levels."""
         return TeacherEvaluation(self, ends, self.rounds, samples or self.estimation.samples)
 
     def evaluation_cost(self) -> Cost:

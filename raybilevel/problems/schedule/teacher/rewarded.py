@@ -28,27 +28,31 @@ def reward_values(draws: PairedDraws, shard: RewardValues) -> Output:
 
 def reward_differences(draws: PairedDraws, shard: RewardDifferences) -> Output:
     """Half the sums of the reward's slopes, and J'J of the images."""
-    found = [_along(draws, shard, lists) for lists in zip(*shard.pairs, strict=True)]
-    columns, slopes, nfe = zip(*found, strict=True)
+    found = [_sums(draws, shard, pairs) for pairs in shard.pairs]
+    slopes, curvatures, nfe = zip(*found, strict=True)
     rows = {
         "count": np.array([float(len(shard.draws.seeds))]),
-        "slopes": np.array([slopes]) / 2,
-        "curvatures": inner_products(columns)[None],
+        "slopes": np.mean(slopes, axis=0)[None] / 2,
+        "curvatures": np.sum(curvatures, axis=0)[None],
     }
     return Output(rows=rows, nfe=sum(nfe))
 
 
-def _along(
-    draws: PairedDraws, shard: RewardDifferences, lists: Sequence[tuple[Sigmas, Sigmas]]
-) -> tuple[np.ndarray, float, int]:
-    """Along one variable: images' slopes (n, D), the sum of the reward's, and evaluations."""
-    columns, slope, nfe = [], 0.0, 0
-    for pair in lists:
+def _sums(
+    draws: PairedDraws, shard: RewardDifferences, pairs: Sequence[tuple[Sigmas, Sigmas]]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Of one number of steps: sums of the reward's slopes (d,), J'J (d, d), and evaluations."""
+    moving = [i for i, (up, down) in enumerate(pairs) if up != down]
+    slopes, curvatures = np.zeros(len(pairs)), np.zeros((len(pairs), len(pairs)))
+    columns, nfe = [], 0
+    for i in moving:
         (up, first), (down, second) = (
-            draws.images(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pair
+            draws.images(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pairs[i]
         )
         gained = draws.rewarded(shard.draws, up) - draws.rewarded(shard.draws, down)
-        slope += float(gained.sum()) / (2 * shard.delta * len(lists))
-        columns.append((as_rows(up) - as_rows(down)) / (2 * shard.delta))
+        slopes[i] = gained.sum() / (2 * shard.delta)
+        column = (as_rows(up) - as_rows(down)) / (2 * shard.delta)
+        columns.append(column.astype(np.float32))
         nfe += first + second
-    return np.concatenate(columns).astype(np.float32), slope, nfe
+    curvatures[np.ix_(moving, moving)] = inner_products(columns)
+    return slopes, curvatures, nfe

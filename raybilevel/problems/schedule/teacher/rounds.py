@@ -37,6 +37,7 @@ from raybilevel.upper.variables import Variable
 
 T = TypeVar("T")
 
+_TRIED = 2  # samples that a reward is asked of first
 _AT = 1e-6  # of the box, from a bound
 _OUTWARD = 3.0  # standard errors of a gradient that points out of the box
 
@@ -64,7 +65,7 @@ class TeacherRounds:
     def objectives(self) -> tuple[PairedObjective, ...]:
         """What levels are moved for, one after the other: the last is the objective."""
         distance = DistanceToTeacher(self.plan, self.space)
-        reward = MinusReward(self.plan, self.space, self.estimation.first_samples)
+        reward = MinusReward(self.plan, self.space)
         return (distance, reward) if self.rewarded else (distance,)
 
     # --- where the search begins ------------------------------------------------------------------
@@ -82,13 +83,17 @@ class TeacherRounds:
             evaluations = self.model.evaluations(steps)
             survey = yield Stage((Survey(choices, steps, rivals, evaluations),))
             surveys.append(survey.rows["rival_steps"])
-        yield Stage(tuple(Visit(sigmas) for sigmas in self.space.lists(state["x"])))
+        lists = self.space.lists(state["x"])
+        yield Stage(tuple(Visit(sigmas) for sigmas in lists))
+        if self.rewarded:  # so that one that fails does so before the work
+            drawn = [Through(sigmas=lists[-1], exact=True)]
+            yield self.plan.rewards(state["seed_base"], _TRIED, drawn)
         state = yield from objective.with_noises(state, self.estimation.first_samples)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
         trial = yield from self.tried(state, [state["x"], *points], objective)
         x = [state["x"], *points][trial.best]
         known = {"mu": survey.rows["mu"][0], "rival_steps": np.array(surveys)}
-        known |= survey.sums
+        known |= survey.sums | {"spacings": np.array(points)}
         return Update(
             state | known | {"x": x, "x_start": x},
             self.row(objective, x, trial.value(trial.best), objective.noises(state)),
@@ -112,21 +117,35 @@ class TeacherRounds:
 
     def update(self, state: Arrays, which: int) -> Generator[Stage, Output, Update]:
         """A step from the state's x; where its gain is not sure, twice the noises from then on."""
-        objective, x = self.objectives[which], state["x"]
-        noises = objective.noises(state)
+        objective = self.objectives[which]
+        if which and not state["updates"][which]:
+            state = yield from self.begin_anew(state, objective)
+        x, noises = state["x"], objective.noises(state)
         slopes = yield from objective.slopes(state)
         points = [x, *slopes.tried(self.space, x)]
         trial = yield from self.tried(state, points, objective)
         row = self.row(objective, x, trial.value(0), noises, slopes)
         one = np.arange(len(self.objectives)) == which
         found = state | {"updates": state["updates"] + one}
-        found = found | {"x": points[trial.best] if objective.takes(trial) else x}
-        most, little = self.estimation.samples, objective.is_little(trial)
-        if noises < most and (little or not trial.is_sure):
+        chosen, little = objective.chosen(trial), objective.is_little(trial)
+        found, most = found | {"x": points[chosen]}, self.estimation.samples
+        if noises < most and (little or not trial.is_sure(chosen)):
             found = yield from objective.with_noises(found, min(2 * noises, most))
         elif little:
             found = found | {"settled": state["settled"] | one}
         return Update(found, row)
+
+    def begin_anew(
+        self, state: Arrays, objective: PairedObjective
+    ) -> Generator[Stage, Output, Arrays]:
+        """Go to the best spacing where it is better than what was found for another objective.
+
+        On as many noises as there may be: what is begun at is not tried again.
+        """
+        points = [state["x"], *state["spacings"]]
+        known = yield from objective.with_noises(state, self.estimation.samples)
+        trial = yield from self.tried(known, points, objective)
+        return state | {"x": points[trial.best]}
 
     # --- the end ----------------------------------------------------------------------------------
 

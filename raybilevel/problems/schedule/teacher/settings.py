@@ -118,7 +118,7 @@ class TeacherComparison(Settings):
         return self
 
 
-def scheduler_of(solver: Any) -> dict[str, Any] | None:
+def scheduler_of(solver: Any, objective: Any) -> dict[str, Any] | None:
     """The scheduler {class, options} that a solver's name or mapping stands for.
 
     Raises
@@ -132,6 +132,6 @@ def scheduler_of(solver: Any) -> dict[str, Any] | None:
     if solver in classes:
         return {"class": classes[solver]}
     raise InputError(
-        f"solver is {solver!r}, but with objective 'teacher' it is {{class, options}} of a "
+        f"solver is {solver!r}, but with objective {objective!r} it is {{class, options}} of a "
         f"scheduler of diffusers', or one of {', '.join(classes)}"
     )

@@ -94,11 +94,16 @@ class Trial:
         """How much less it is there than where the update began, and the standard error."""
         return mean_of(self.each[:, 0] - self.each[:, point])
 
+    def is_sure(self, point: int) -> bool:
+        """Whether it is better there than where the update began, beyond doubt."""
+        gain, se = self.gain(point)
+        return gain > SURE * se and point > 0
+
     @property
-    def is_sure(self) -> bool:
-        """Whether the best is better beyond doubt."""
-        gain, se = self.gain(self.best)
-        return gain > SURE * se and self.best > 0
+    def surest(self) -> int:
+        """The best of the points that are better beyond doubt; the first where none is."""
+        sure = [point for point in range(self.each.shape[1]) if self.is_sure(point)]
+        return min(sure, key=lambda point: self.value(point)[0], default=0)
 
 
 def mean_of(values: np.ndarray) -> tuple[float, float]:

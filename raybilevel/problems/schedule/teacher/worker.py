@@ -107,6 +107,9 @@ class TeacherWorker:
         moving = [i for i, (up, down) in enumerate(pairs) if up != down]
         slopes, curvatures = np.zeros(len(pairs)), np.zeros((len(pairs), len(pairs)))
         columns, squares, nfe = [], 0.0, 0
+        if not moving:  # as where a curve's levels are held at the end of what was trained
+            rows, nfe = self._draws.rows(shard.draws, Through(sigmas=pairs[0][0], exact=True))
+            squares = float(np.sum((rows - known) ** 2))
         for i in moving:
             (up, first), (down, second) = (
                 self._draws.rows(shard.draws, Through(sigmas=sigmas, exact=True))
@@ -126,8 +129,8 @@ class TeacherWorker:
         return Output(rows={"squares": squares}, nfe=sum(evaluations))
 
     def _compare(self, shard: Compared) -> Output:
-        taught, nfe, _ = self._compared(shard, self._teacher)
-        drawn = [self._compared(shard, subject) for subject in shard.subjects]
+        taught, nfe, _ = self._compared(shard, self._teacher, rewarded=False)
+        drawn = [self._compared(shard, s, rewarded=shard.rewarded) for s in shard.subjects]
         for subject, (rows, *_) in zip(shard.subjects, drawn, strict=True):
             if subject.name == LEARNED:  # a rival may overflow
                 check_finite(rows)
@@ -138,15 +141,18 @@ class TeacherWorker:
             columns["rewards"] = np.stack([rewards for *_, rewards in drawn], axis=1)
         return Output(rows=columns, nfe=nfe + sum(evaluations))
 
-    def _compared(self, shard: Compared, through: Through) -> tuple[np.ndarray, int, np.ndarray]:
+    def _compared(
+        self, shard: Compared, through: Through, *, rewarded: bool
+    ) -> tuple[np.ndarray, int, np.ndarray]:
         """Rows, evaluations and rewards: of images where there is a reward."""
         if not shard.rewarded:
             return *self._draws.rows_as_they_are(shard.draws, through), np.empty(0)
-        images, nfe = self._draws.images(shard.draws, through)
-        return as_rows(images), nfe, self._draws.rewarded(shard.draws, images)
+        images, nfe = self._draws.images_as_they_are(shard.draws, through)
+        rewards = self._draws.rewarded(shard.draws, images) if rewarded else np.empty(0)
+        return as_rows(images), nfe, rewards
 
     def _show(self, shard: Show) -> Output:
-        images, nfe = self._draws.images(shard.draws, shard.subject)
+        images, nfe = self._draws.images_as_they_are(shard.draws, shard.subject)
         shown = (images * 255).round().byte().numpy()
         return Output(rows={"shown": shown[None]}, nfe=nfe)
 

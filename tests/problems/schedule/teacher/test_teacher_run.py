@@ -13,25 +13,27 @@ pytest.importorskip(
 )
 
 from diffusers import DiffusionPipeline
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lower.sampling.pipelines.tiny_pipelines import save
 from text_rewards import DyingContrast, contrast
 
-from raybilevel import RunConfig, SamplingSchedule, ScalingConfig, config_file
+from raybilevel import BilevelTuner, RunConfig, SamplingSchedule, ScalingConfig, config_file
 from raybilevel.config_file import Config
-from raybilevel.errors import InputError
+from raybilevel.errors import InputError, RunError
 from raybilevel.lower.sampling.pipelines.loading import scheduler_like
 from raybilevel.problems.base import Status
 from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
+from raybilevel.problems.schedule.teacher.natural_step import RewardSlopes
 from raybilevel.problems.schedule.teacher.pasted import pasted
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.teacher.shards import Through
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
-from raybilevel.problems.schedule.teacher.update import Slopes
+from raybilevel.problems.schedule.teacher.update import Slopes, Trial
+from raybilevel.report import finish
 from raybilevel.runtime.checkpoints import Checkpoints
-from raybilevel.runtime.client import drive
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.runtime.run_spec import RunSpec
-from raybilevel.runtime.storage import RunDirectory
+from raybilevel.upper.optimisers.gauss_newton import ResidualSums
 
 EULER = {"class": "EulerDiscreteScheduler", "options": {"timestep_spacing": "trailing"}}
 PROMPTS = ("a thin three", "a thick seven", "a thin zero")
@@ -45,7 +47,7 @@ SMALL = {
 
 REWARDED = {
     "optimizer": {"updates": 2},
-    "estimation": {"samples": 8, "first_samples": 8, "shard_size": 4},
+    "estimation": {"samples": 16, "first_samples": 16, "shard_size": 8},
 }
 
 
@@ -252,17 +254,25 @@ def rewarded():
     return run_locally(tuning(objective=contrast, **REWARDED), RunConfig(seed=3))
 
 
-def test_bits_do_not_depend_on_workers_deaths_or_drivers(rewarded, tmp_path, cluster):
-    """One worker, then another driver with two of which one is killed, against none."""
+def test_bits_do_not_depend_on_workers_deaths_or_drivers(rewarded, tmp_path, cluster, capsys):
+    """One worker, then another driver with two of which one is killed, against none; its report."""
     problem = tuning(objective=DyingContrast(tmp_path), **REWARDED)
     for workers, rounds in ((1, 2), (2, None)):
         run = RunConfig(name="run", storage_path=str(tmp_path), seed=3, max_rounds=rounds)
-        drive(RunSpec(problem, ScalingConfig(num_workers=workers), run, "run"), lambda _: None)
+        scaling = ScalingConfig(num_workers=workers)
+        result = BilevelTuner(problem, scaling, run, watch=lambda _: None).resuming().fit()
     assert (tmp_path / "died").exists()
-    state = Checkpoints(RunDirectory(str(tmp_path), "run")).read().state
+    state = Checkpoints(result.directory).read().state
     assert {"x", "taught", "sigmas", "rival_steps"} <= state.keys()
     for name, value in rewarded[0].state.items():
         assert state[name].tobytes() == value.tobytes(), name
+
+    finish(result)
+    said = capsys.readouterr().out
+    assert "paste           pipe(prompt, guidance_scale=3.0, sigmas=[" in said
+    assert "3 steps         reward, and distance to the teacher, on noises not tuned on" in said
+    assert result.directory.has("pictures/schedule.png")
+    assert result.directory.has("pictures/samples.png")
 
 
 def test_a_schedule_for_a_reward_comes_near_to_the_teacher_and_then_to_the_reward(rewarded):
@@ -293,6 +303,44 @@ def test_slopes_of_a_reward_are_those_of_its_mean(rewarded):
     means = done(objective.scores(state, lists), worker).mean(axis=0).reshape(-1, 2).mean(axis=1)
     found = (means[0::2] - means[1::2]) / (2 * pairs.delta)
     np.testing.assert_allclose(slopes.gradient, found, rtol=1e-9)
+
+
+def no_number(images):
+    return images.flatten(1).sum(1) * np.nan
+
+
+def test_a_reward_that_gives_no_number_ends_a_run_before_it_begins():
+    problem = tuning(objective=no_number, **REWARDED)
+    with pytest.raises(RunError, match=r"^reward 'objective' gave nan for the sample of seed"):
+        run_locally(problem, RunConfig(max_rounds=1))
+
+
+def test_a_curve_whose_one_level_is_held_has_nothing_to_gain():
+    problem = tuning(schedule="cosine", sampling_steps=(1, 3), comparison={"samples": 0})
+    _, rows = run_locally(problem, RunConfig(seed=3))
+    assert np.isfinite([row["upper_loss"] for row in rows]).all()
+
+
+def test_of_a_rewards_steps_the_best_that_is_sure_is_taken():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(64, 1))
+    each = np.hstack([0 * noise, -0.02 + 0.1 * (noise - noise.mean()), -0.018 + 0.02 * noise])
+    trial = Trial(each)
+    assert trial.best != trial.surest == 2
+    assert Trial(each[:, :2]).surest == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.3, 0.6, 1.0]), min_size=3, max_size=3), st.integers(0, 99))
+def test_the_way_of_a_reward_stays_in_the_box_and_goes_down(places, seed):
+    rng, u = np.random.default_rng(seed), np.array(places)
+    root = rng.normal(size=(3, 3))
+    sums = ResidualSums(1.0, rng.normal(size=3), root @ root.T)
+    way = RewardSlopes(sums, sums.gradient, sums.gradient)._way(u)
+    assert ((way >= 0) | (u > 0)).all()
+    assert ((way <= 0) | (u < 1)).all()
+    assert way @ sums.slopes <= 1e-12
+    assert np.abs(way).max() == pytest.approx(1) or not way.any()
 
 
 def test_what_is_said_of_a_reward_is_that_of_the_stock_calls_images(rewarded, tmp_path):
@@ -385,9 +433,11 @@ def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
         ({"estimation": {"samples": 2}}, "^estimation.samples is 2, below first_samples 16; it"),
         ({"estimation": {"shard_size": 16}}, "^estimation.shard_size is 16, but errors come from"),
         ({"comparison": {"samples": 3}}, "^comparison.samples is 3; it must be at least 16, or 0"),
+        ({"sampling_steps": [4, "x"]}, "^sampling_steps is .4, 'x'.; it must be a whole number, a"),
+        ({"objective": None}, "^objective is None; it must be 'teacher', a reward, or with data"),
         ({"objective": "asked_digits"}, "^objective is 'asked_digits', but .*, or it is 'teacher'"),
         ({"sampling_steps": 0}, "^sampling_steps is 0; it must be a whole number, at least 1, or"),
-        ({"sampling_steps": []}, r"^sampling_steps is \(\); it must be a whole number, at least"),
+        ({"sampling_steps": []}, r"^sampling_steps is \[\]; it must be a whole number, at least"),
         ({"sampling_steps": [4, 12]}, "^teacher.steps is 12, but a teacher has more steps than "),
         ({"call_options": {"height": 2, "no": 1}}, "^call_options has 'no', but what StableDiff"),
     ],
