@@ -99,8 +99,9 @@ def _show(title: str, found: np.ndarray, truth: np.ndarray) -> None:
     print(f"  {title:24s} F {off[0]:+.2f}  dF/dlambda {off[1]:+.2f}  +- {len(found) ** -0.5:.2f}")
 
 
-def _show_rounds(done: Sequence[Traced], truth: np.ndarray) -> None:
-    for round_ in sorted({r for t in done for r in t.rounds}):
+def _show_rounds(done: Sequence[Traced], truth: np.ndarray, until: int) -> None:
+    most = until or max(r for t in done for r in t.rounds)
+    for round_ in sorted({r for t in done for r in t.rounds if r <= most}):
         there = [t.rounds.get(round_, t.given) for t in done if min(t.rounds) <= round_]
         if len(there) >= _FEWEST and any(max(t.rounds) > round_ for t in done):
             _show(f"after round {round_}", np.array(there), truth)
@@ -137,7 +138,7 @@ def main(
     _show("given", np.array([t.given for t in done]), truth)
     _show("without the jackknife", np.array([t.plain for t in done]), truth)
     _show("a_k jackknifed too", np.array([t.with_a for t in done]), truth)
-    _show_rounds(done, truth)
+    _show_rounds(done, truth, until)
     _show_ends(done, truth)
 
 
