@@ -12,7 +12,7 @@ were chosen on seeds below 5. Two runs go at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -23,9 +23,13 @@ from few_steps import PROMPTS, SeedFrom, Seeds
 from replicates import processes
 
 from raybilevel import RunConfig, SamplingSchedule
+from raybilevel.problems.asked_rewards import asked
+from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.schedule.teacher.comparison import LEARNED, START, rivals_of
+from raybilevel.problems.schedule.teacher.drawing import PairedDraws
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
-from raybilevel.problems.schedule.teacher.shards import Through
+from raybilevel.problems.schedule.teacher.shards import Draws, Through
+from raybilevel.rewards import Reward, load_reward
 from raybilevel.runtime.rounds import Run, run_stage
 
 NOISES = 256
@@ -62,26 +66,37 @@ def tuned(steps: int, objective: str, judge: str, guidance: float, seed: int) ->
     rounded = {n: tuple(known.sigmas_at(known.timesteps(np.array(s)))) for n, s in mine.items()}
     lists = {LEARNED: tuple(state["sigmas"]), **rounded}
     subjects = [*(Through(name, sigmas) for name, sigmas in lists.items()), *rivals]
-    judged = (problem, problem.but(objective=judge))
-    rewards, held_out = (_rewards(p, state["seed_base"], subjects) for p in judged)
+    judges = {"reward": load_reward(objective, "objective", "cpu"),
+              "judged": load_reward(judge, "judge", "cpu")}  # fmt: skip
+    draws = PairedDraws(problem.source, problem.prompt_list, None, "cpu")
+    shards = problem.plan.compare(state["seed_base"], NOISES, subjects).shards
+    drawn = [shard.draws for shard in shards]
+    said = [_said(draws, drawn, problem.prompt_list, judges, subject) for subject in subjects]
     found = [
-        {"subject": subject.name, "reward": rewards[:, i], "judged": held_out[:, i],
-         "gap": rewards[:, 0] - rewards[:, i], "judged_gap": held_out[:, 0] - held_out[:, i]}
-        for i, subject in enumerate(subjects)
+        {"subject": subject.name, **each, "gap": said[0]["reward"] - each["reward"],
+         "judged_gap": said[0]["judged"] - each["judged"]}
+        for subject, each in zip(subjects, said, strict=True)
     ]  # fmt: skip
     return pd.concat([pd.DataFrame(each) for each in found]).assign(
         seed=seed, tuning=run.ledger.nfe_total
     )
 
 
-def _rewards(
-    problem: TeacherSchedule, seed_base: np.ndarray, subjects: Sequence[Through]
-) -> np.ndarray:
-    """(n, subjects) on noises that nothing was tuned on."""
-    stage = problem.plan.compare(seed_base, NOISES, subjects, rewarded=True)
-    worker = problem.worker("cpu")
-    outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
-    return np.concatenate([output.rows["rewards"] for output in outputs])
+def _said(
+    draws: PairedDraws,
+    drawn: Sequence[Draws],
+    prompts: PromptList | None,
+    judges: Mapping[str, Reward],
+    subject: Through,
+) -> dict[str, np.ndarray]:
+    """What each judge says (n,) of a subject's images; nan where they overflow."""
+    parts = []
+    for one in drawn:
+        images, _ = draws.images_as_they_are(one, subject)
+        known = np.isfinite(images.numpy()).all()
+        nothing = dict.fromkeys(judges, np.full(len(images), np.nan))
+        parts.append(asked(judges, images, one.seeds, prompts, one.prompts) if known else nothing)
+    return {name: np.concatenate([part[name] for part in parts]) for name in judges}
 
 
 def show(runs: Sequence[pd.DataFrame]) -> None:

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.upper.sums import Sums
 
 _LEAST = 1e-6  # of the largest variance: below, a covariance's root has no derivative to speak of
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class Moments(Sums):
     """Sums over n feature vectors of F numbers, all that FID asks of them.
 
     Attributes
@@ -39,12 +40,6 @@ class Moments:
         """Moments of features (n, F)."""
         x = np.asarray(features, np.float64)
         return cls(len(x), x.sum(axis=0), x.T @ x)
-
-    def __add__(self, other: Moments) -> Moments:
-        return Moments(self.count + other.count, self.sum + other.sum, self.outer + other.outer)
-
-    def __sub__(self, other: Moments) -> Moments:
-        return Moments(self.count - other.count, self.sum - other.sum, self.outer - other.outer)
 
     @property
     def mean(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from raybilevel.metrics.fid_kid import FrechetTo, Gaussian, KidTo, Moments, jackknife
 from raybilevel.problems.base import Arrays
+from raybilevel.upper.sums import Sums
 
 ObjectiveName = Literal["fid", "kid"]
 
@@ -70,17 +71,11 @@ class Fid:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Sums):
     """A sum of numbers and how many they are."""
 
     count: float
     sum: float
-
-    def __add__(self, other: Mean) -> Mean:
-        return Mean(self.count + other.count, self.sum + other.sum)
-
-    def __sub__(self, other: Mean) -> Mean:
-        return Mean(self.count - other.count, self.sum - other.sum)
 
 
 class Kid:

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from raybilevel.upper.sums import Sums
+
 _LEAST = 1e-12  # of the greatest curvature: what no residual heeds does not move
 
 
 @dataclass(frozen=True, eq=False)
-class ResidualSums:
+class ResidualSums(Sums):
     """Sums over some samples; those of others can be added, or taken away again.
 
     Attributes
@@ -33,20 +35,6 @@ class ResidualSums:
     count: float
     slopes: np.ndarray
     curvatures: np.ndarray
-
-    def __add__(self, other: ResidualSums) -> ResidualSums:
-        return ResidualSums(
-            self.count + other.count,
-            self.slopes + other.slopes,
-            self.curvatures + other.curvatures,
-        )
-
-    def __sub__(self, other: ResidualSums) -> ResidualSums:
-        return ResidualSums(
-            self.count - other.count,
-            self.slopes - other.slopes,
-            self.curvatures - other.curvatures,
-        )
 
     @property
     def gradient(self) -> np.ndarray:

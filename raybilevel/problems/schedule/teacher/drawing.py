@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.problems.asked_rewards import asked
 from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.schedule.teacher.model import TaughtModel
-from raybilevel.problems.schedule.teacher.shards import Draws, Through
+from raybilevel.problems.schedule.teacher.shards import DrawnPairs, Draws, Pair, Through
 from raybilevel.rewards import Reward
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from raybilevel.lower.sampling.level_lists.list_sampler import ListSampler
     from raybilevel.lower.sampling.pipelines.sampler import Drawn
+
+T = TypeVar("T")
 
 _REWARD = "objective"
 
@@ -90,11 +92,22 @@ def as_rows(samples: Tensor) -> np.ndarray:
     return np.asarray(rows / np.sqrt(rows.shape[1]))
 
 
-def inner_products(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Inner products (d, d) of columns (n, D), summed in float64."""
-    d = len(columns)
-    found = np.empty((d, d))
-    for i, j in combinations_with_replacement(range(d), 2):
+def along_each(
+    draw: Callable[[Draws, Through], tuple[T, int]], shard: DrawnPairs, pairs: Sequence[Pair]
+) -> Iterator[tuple[int, T, T, int]]:
+    """Draw up and down along each variable that moves a list: which it is, and evaluations too."""
+    for i, pair in enumerate(pairs):
+        if pair[0] != pair[1]:  # of a curve a variable need not move each list
+            (up, first), (down, second) = (
+                draw(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pair
+            )
+            yield i, up, down, first + second
+
+
+def inner_products(columns: Mapping[int, np.ndarray], d: int) -> np.ndarray:
+    """Inner products (d, d) of columns (n, D) of some of d variables, summed in float64."""
+    found = np.zeros((d, d))
+    for i, j in combinations_with_replacement(columns, 2):
         found[i, j] = found[j, i] = np.einsum("nD,nD->", columns[i], columns[j], dtype=np.float64)
     return found
 

@@ -21,7 +21,7 @@ from raybilevel.problems.schedule.teacher.space import SigmaSpace
 
 FILE = "schedule.json"
 BEST_STOCK = "best-stock"
-TEACHER = "teacher"
+TEACHERS = "teacher"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +117,8 @@ def samples_of(counts: Sequence[int]) -> list[str]:
     Of several numbers of steps the shorter lists' first, and the number behind the name.
     """
     if len(counts) == 1:
-        return [LEARNED, BEST_STOCK, TEACHER]
-    return [*(f"{n}-{steps}" for steps in counts for n in (LEARNED, BEST_STOCK)), TEACHER]
+        return [LEARNED, BEST_STOCK, TEACHERS]
+    return [*(f"{n}-{steps}" for steps in counts for n in (LEARNED, BEST_STOCK)), TEACHERS]
 
 
 def _dtype(state: Arrays, settings: PipelineSettings) -> str:

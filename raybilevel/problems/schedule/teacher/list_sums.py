@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums
+from raybilevel.upper.sums import Sums
 
 
 def weights_of(means: np.ndarray) -> np.ndarray:
@@ -20,7 +21,7 @@ def weights_of(means: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class ListSums:
+class ListSums(Sums):
     """Sums over some noises of m numbers of steps; others' can be added, or taken away again.
 
     Attributes
@@ -35,22 +36,6 @@ class ListSums:
     squares: np.ndarray
     slopes: np.ndarray
     curvatures: np.ndarray
-
-    def __add__(self, other: ListSums) -> ListSums:
-        return ListSums(
-            self.count + other.count,
-            self.squares + other.squares,
-            self.slopes + other.slopes,
-            self.curvatures + other.curvatures,
-        )
-
-    def __sub__(self, other: ListSums) -> ListSums:
-        return ListSums(
-            self.count - other.count,
-            self.squares - other.squares,
-            self.slopes - other.slopes,
-            self.curvatures - other.curvatures,
-        )
 
     @property
     def together(self) -> ResidualSums:

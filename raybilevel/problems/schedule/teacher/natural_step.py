@@ -15,13 +15,12 @@ from operator import add
 import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
-from raybilevel.problems.schedule.teacher.space import SigmaSpace
+from raybilevel.problems.schedule.teacher.space import SigmaSpace, leads_out
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums
 
 LENGTHS = (0.1, 0.03, 0.01, 0.003)
 """Of the variable that moves most, in the unit box."""
 
-_AT = 1e-6  # of the box, from a bound
 _DAMPING = 0.1  # of the mean curvature: levels that nothing answers to do not move most
 
 
@@ -61,7 +60,7 @@ class RewardSlopes:
         for _ in u:
             way = np.zeros(len(u))
             way[free] = -np.linalg.solve(damped[np.ix_(free, free)], self.sums.slopes[free])
-            free = free & ~(((u < _AT) & (way < 0)) | ((u > 1 - _AT) & (way > 0)))
+            free = free & ~leads_out(u, way)
         way[~free] = 0
         return np.asarray(way / (np.abs(way).max() + np.finfo(float).tiny))
 

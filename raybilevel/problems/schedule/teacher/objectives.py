@@ -10,8 +10,15 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.schedule.teacher.natural_step import RewardSlopes
-from raybilevel.problems.schedule.teacher.plan import PairPlan
-from raybilevel.problems.schedule.teacher.shards import Sigmas, Through
+from raybilevel.problems.schedule.teacher.plan import Noises, PairPlan
+from raybilevel.problems.schedule.teacher.shards import (
+    Differences,
+    Distances,
+    Pair,
+    RewardDifferences,
+    RewardValues,
+    Through,
+)
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.problems.schedule.teacher.update import LITTLE, Slopes, Trial
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums
@@ -98,15 +105,20 @@ class DistanceToTeacher:
     def slopes(self, state: Arrays) -> Generator[Stage, Output, SaidSlopes]:
         """Of residuals."""
         pairs = self.space.pairs(state["x"])
-        found = yield self.plan.differences(state, around(self.space, pairs), pairs.delta)
+        known, lists = self._known(state), around(self.space, pairs)
+        found = yield self.plan.differences(Differences, known, lists, pairs.delta)
         return Slopes.of(found.rows)
 
     def scores(
         self, state: Arrays, lists: Sequence[Through]
     ) -> Generator[Stage, Output, np.ndarray]:
         """Squared distances."""
-        found = yield self.plan.distances(state, lists)
+        found = yield self.plan.values(Distances, self._known(state), lists)
         return found.rows["squares"]
+
+    def _known(self, state: Arrays) -> Noises:
+        taught = state["taught"]
+        return Noises(state["seed_base"], len(taught), {"taught": taught})
 
     def trial(self, scores: np.ndarray) -> Trial:
         """The geometric mean over numbers of steps."""
@@ -142,16 +154,16 @@ class MinusReward:
     def slopes(self, state: Arrays) -> Generator[Stage, Output, SaidSlopes]:
         """Of rewards."""
         pairs = self.space.pairs(state["x"])
-        found = yield self.plan.reward_differences(
-            state["seed_base"], self.noises(state), around(self.space, pairs), pairs.delta
-        )
+        known, lists = Noises(state["seed_base"], self.noises(state)), around(self.space, pairs)
+        found = yield self.plan.differences(RewardDifferences, known, lists, pairs.delta)
         return RewardSlopes.of(found.rows)
 
     def scores(
         self, state: Arrays, lists: Sequence[Through]
     ) -> Generator[Stage, Output, np.ndarray]:
         """Minus rewards."""
-        found = yield self.plan.rewards(state["seed_base"], self.noises(state), lists)
+        known = Noises(state["seed_base"], self.noises(state))
+        found = yield self.plan.values(RewardValues, known, lists)
         return -found.rows["rewards"]
 
     def trial(self, scores: np.ndarray) -> Trial:
@@ -167,7 +179,7 @@ class MinusReward:
         return trial.surest == 0
 
 
-def around(space: SigmaSpace, pairs: Pairs) -> list[list[tuple[Sigmas, Sigmas]]]:
+def around(space: SigmaSpace, pairs: Pairs) -> list[list[Pair]]:
     """Lists up and down along each variable, of each number of steps."""
     ups, downs = (
         list(map(space.at, points)) for points in (pairs.points[0::2], pairs.points[1::2])

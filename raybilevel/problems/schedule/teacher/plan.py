@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.schedule.teacher.shards import (
     Compared,
-    Differences,
-    Distances,
+    DrawnLists,
+    DrawnPairs,
     Draws,
-    RewardDifferences,
-    RewardValues,
+    Pair,
     Show,
-    Sigmas,
     Teach,
     Through,
 )
@@ -26,6 +24,21 @@ FEWEST_CHUNKS = 2
 _COMPARISON = 1 << 20  # noises from here on are for the comparison at the end
 _SHOWN = 8
 _GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Noises:
+    """What is drawn from, and what is known of it.
+
+    Attributes
+    ----------
+    seed_base, count : the first so many of the run's noises.
+    broadcast : what workers are told besides.
+    """
+
+    seed_base: np.ndarray
+    count: int
+    broadcast: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,36 +60,20 @@ class PairPlan:
         return Stage(tuple(Teach(d) for d in self._cut(seed_base, first, until)))
 
     def differences(
-        self, state: Arrays, pairs: Sequence[Sequence[tuple[Sigmas, Sigmas]]], delta: float
-    ) -> Stage:
-        """Slopes of all noises that the state's teacher has been asked for, of pairs (lists, d)."""
-        taught = state["taught"]
-        cut = self._cut(state["seed_base"], 0, len(taught))
-        known = tuple(map(tuple, pairs))
-        shards = tuple(Differences(d, known, delta) for d in cut)
-        return Stage(shards, {"taught": taught})
-
-    def distances(self, state: Arrays, lists: Sequence[Through]) -> Stage:
-        """Every list, or stock sampler, on the same noises."""
-        taught = state["taught"]
-        cut = self._cut(state["seed_base"], 0, len(taught))
-        return Stage(tuple(Distances(d, tuple(lists)) for d in cut), {"taught": taught})
-
-    def reward_differences(
         self,
-        seed_base: np.ndarray,
-        noises: int,
-        pairs: Sequence[Sequence[tuple[Sigmas, Sigmas]]],
+        kind: type[DrawnPairs],
+        noises: Noises,
+        pairs: Sequence[Sequence[Pair]],
         delta: float,
     ) -> Stage:
-        """The reward's slopes on so many noises."""
-        cut, known = self._cut(seed_base, 0, noises), tuple(map(tuple, pairs))
-        return Stage(tuple(RewardDifferences(d, known, delta) for d in cut))
+        """What pairs (lists, d) of levels say of all noises."""
+        cut, known = self._cut(noises.seed_base, 0, noises.count), tuple(map(tuple, pairs))
+        return Stage(tuple(kind(d, known, delta) for d in cut), noises.broadcast)
 
-    def rewards(self, seed_base: np.ndarray, noises: int, lists: Sequence[Through]) -> Stage:
-        """Every list on the same noises."""
-        cut = self._cut(seed_base, 0, noises)
-        return Stage(tuple(RewardValues(d, tuple(lists)) for d in cut))
+    def values(self, kind: type[DrawnLists], noises: Noises, lists: Sequence[Through]) -> Stage:
+        """What every list, or stock sampler, makes of the same noises."""
+        cut = self._cut(noises.seed_base, 0, noises.count)
+        return Stage(tuple(kind(d, tuple(lists)) for d in cut), noises.broadcast)
 
     def compare(
         self,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from raybilevel.problems.base import Output
-from raybilevel.problems.schedule.teacher.drawing import PairedDraws, as_rows, inner_products
-from raybilevel.problems.schedule.teacher.shards import (
-    RewardDifferences,
-    RewardValues,
-    Sigmas,
-    Through,
+from raybilevel.problems.schedule.teacher.drawing import (
+    PairedDraws,
+    along_each,
+    as_rows,
+    inner_products,
 )
+from raybilevel.problems.schedule.teacher.shards import Pair, RewardDifferences, RewardValues
 
 
 def reward_values(draws: PairedDraws, shard: RewardValues) -> Output:
@@ -39,20 +39,15 @@ def reward_differences(draws: PairedDraws, shard: RewardDifferences) -> Output:
 
 
 def _sums(
-    draws: PairedDraws, shard: RewardDifferences, pairs: Sequence[tuple[Sigmas, Sigmas]]
+    draws: PairedDraws, shard: RewardDifferences, pairs: Sequence[Pair]
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Of one number of steps: sums of the reward's slopes (d,), J'J (d, d), and evaluations."""
-    moving = [i for i, (up, down) in enumerate(pairs) if up != down]
-    slopes, curvatures = np.zeros(len(pairs)), np.zeros((len(pairs), len(pairs)))
-    columns, nfe = [], 0
-    for i in moving:
-        (up, first), (down, second) = (
-            draws.images(shard.draws, Through(sigmas=sigmas, exact=True)) for sigmas in pairs[i]
-        )
+    slopes, nfe = np.zeros(len(pairs)), 0
+    columns: dict[int, np.ndarray] = {}
+    for i, up, down, evaluations in along_each(draws.images, shard, pairs):
         gained = draws.rewarded(shard.draws, up) - draws.rewarded(shard.draws, down)
         slopes[i] = gained.sum() / (2 * shard.delta)
         column = (as_rows(up) - as_rows(down)) / (2 * shard.delta)
-        columns.append(column.astype(np.float32))
-        nfe += first + second
-    curvatures[np.ix_(moving, moving)] = inner_products(columns)
-    return slopes, curvatures, nfe
+        columns[i] = column.astype(np.float32)
+        nfe += evaluations
+    return slopes, inner_products(columns, len(pairs)), nfe

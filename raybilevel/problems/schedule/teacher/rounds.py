@@ -23,14 +23,20 @@ from raybilevel.problems.schedule.teacher.objectives import (
     PairedObjective,
     SaidSlopes,
 )
-from raybilevel.problems.schedule.teacher.plan import PairPlan
+from raybilevel.problems.schedule.teacher.plan import Noises, PairPlan
 from raybilevel.problems.schedule.teacher.settings import (
     GaussNewtonSettings,
     PairedEstimation,
     TeacherComparison,
 )
-from raybilevel.problems.schedule.teacher.shards import Sigmas, Survey, Through, Visit
-from raybilevel.problems.schedule.teacher.space import SigmaSpace
+from raybilevel.problems.schedule.teacher.shards import (
+    RewardValues,
+    Sigmas,
+    Survey,
+    Through,
+    Visit,
+)
+from raybilevel.problems.schedule.teacher.space import SigmaSpace, leads_out
 from raybilevel.problems.schedule.teacher.update import Trial
 from raybilevel.problems.schedule.teacher.whole import whole_lists
 from raybilevel.upper.variables import Variable
@@ -38,7 +44,6 @@ from raybilevel.upper.variables import Variable
 T = TypeVar("T")
 
 _TRIED = 2  # samples that a reward is asked of first
-_AT = 1e-6  # of the box, from a bound
 _OUTWARD = 3.0  # standard errors of a gradient that points out of the box
 
 
@@ -87,7 +92,7 @@ class TeacherRounds:
         yield Stage(tuple(Visit(sigmas) for sigmas in lists))
         if self.rewarded:  # so that one that fails does so before the work
             drawn = [Through(sigmas=lists[-1], exact=True)]
-            yield self.plan.rewards(state["seed_base"], _TRIED, drawn)
+            yield self.plan.values(RewardValues, Noises(state["seed_base"], _TRIED), drawn)
         state = yield from objective.with_noises(state, self.estimation.first_samples)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
         trial = yield from self.tried(state, [state["x"], *points], objective)
@@ -215,8 +220,8 @@ class TeacherRounds:
 
     def _held(self, x: np.ndarray, slopes: SaidSlopes) -> list[str]:
         """Variables at a bound that the gradient surely points out of."""
-        u, g, se = self.space.inner.to_unit(x), slopes.gradient, _OUTWARD * slopes.se
-        out = ((u < _AT) & (g > se)) | ((u > 1 - _AT) & (g < -se))
+        u, g = self.space.inner.to_unit(x), slopes.gradient
+        out = leads_out(u, -g) & (np.abs(g) > _OUTWARD * slopes.se)
         return [v.name for v, is_out in zip(self.variables, out, strict=True) if is_out]
 
     @property

@@ -11,6 +11,9 @@ from raybilevel.problems.base import Shard
 Sigmas = tuple[float, ...]
 """Noise levels that are visited, falling, without the clean image's 0."""
 
+Pair = tuple[Sigmas, Sigmas]
+"""Levels up and down along a variable."""
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -70,11 +73,8 @@ class Teach(Shard):
 
 
 @dataclass(frozen=True)
-class Differences(Shard):
-    """Sums over noises of J'J, J'r and r'r by central differences (one row).
-
-    Of each number of steps: `slopes` (1, lists, d), `curvatures` (1, lists, d, d), `squares`
-    (1, lists), r between the two of a pair.
+class DrawnPairs(Shard):
+    """What central differences say of the noises.
 
     Attributes
     ----------
@@ -83,37 +83,40 @@ class Differences(Shard):
     """
 
     draws: Draws
-    pairs: tuple[tuple[tuple[Sigmas, Sigmas], ...], ...]
+    pairs: tuple[tuple[Pair, ...], ...]
     delta: float
 
 
 @dataclass(frozen=True)
-class Distances(Shard):
-    """Squared distances to the teacher (rows): `squares` (n, lists)."""
+class DrawnLists(Shard):
+    """What is said of each noise by each list."""
 
     draws: Draws
     lists: tuple[Through, ...]
 
 
-@dataclass(frozen=True)
-class RewardDifferences(Shard):
+class Differences(DrawnPairs):
+    """Sums over noises of J'J, J'r and r'r by central differences (one row).
+
+    Of each number of steps: `slopes` (1, lists, d), `curvatures` (1, lists, d, d), `squares`
+    (1, lists), r between the two of a pair.
+    """
+
+
+class Distances(DrawnLists):
+    """Squared distances to the teacher (rows): `squares` (n, lists)."""
+
+
+class RewardDifferences(DrawnPairs):
     """Slopes of the reward, and J'J of images, by central differences (one row).
 
     `slopes` (1, d) are half the sums over noises of the reward's, as J'r is half of r'r's, mean
-    over numbers of steps; `curvatures` (1, d, d). Pairs and delta as those of `Differences`.
+    over numbers of steps; `curvatures` (1, d, d).
     """
 
-    draws: Draws
-    pairs: tuple[tuple[tuple[Sigmas, Sigmas], ...], ...]
-    delta: float
 
-
-@dataclass(frozen=True)
-class RewardValues(Shard):
+class RewardValues(DrawnLists):
     """The reward of samples by each list (rows): `rewards` (n, lists)."""
-
-    draws: Draws
-    lists: tuple[Through, ...]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.problems.schedule.teacher.shards import Sigmas
 from raybilevel.upper.optimisers.zeroth_order import Pairs
 
+_AT = 1e-6  # of the box, from a bound
 _DELTA = 0.016  # half a pair's distance, as a share of the box
 _TOUCH = 0.4  # of the distance of neighbours
 
@@ -75,3 +76,8 @@ class SigmaSpace:
         if not self.inner.has_knots or len(u) == 1:
             return _DELTA
         return max(self.inner.delta, min(_DELTA, _TOUCH * float(np.diff(u).min())))
+
+
+def leads_out(u: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """Which of unit coordinates u (d,) are at a bound that a way (d,) leads out at."""
+    return ((u < _AT) & (way < 0)) | ((u > 1 - _AT) & (way > 0))

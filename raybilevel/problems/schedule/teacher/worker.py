@@ -11,6 +11,7 @@ from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.schedule.teacher.comparison import LEARNED
 from raybilevel.problems.schedule.teacher.drawing import (
     PairedDraws,
+    along_each,
     as_rows,
     check_finite,
     inner_products,
@@ -21,10 +22,10 @@ from raybilevel.problems.schedule.teacher.shards import (
     Differences,
     Distances,
     Draws,
+    Pair,
     RewardDifferences,
     RewardValues,
     Show,
-    Sigmas,
     Survey,
     Teach,
     Through,
@@ -101,27 +102,23 @@ class TeacherWorker:
         return Output(rows=rows, nfe=sum(nfe))
 
     def _sums(
-        self, shard: Differences, pairs: Sequence[tuple[Sigmas, Sigmas]], known: np.ndarray
+        self, shard: Differences, pairs: Sequence[Pair], known: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, float, int]:
         """Of one number of steps: J'r (d,), J'J (d, d), r'r, and evaluations."""
-        moving = [i for i, (up, down) in enumerate(pairs) if up != down]
-        slopes, curvatures = np.zeros(len(pairs)), np.zeros((len(pairs), len(pairs)))
-        columns, squares, nfe = [], 0.0, 0
-        if not moving:  # as where a curve's levels are held at the end of what was trained
-            rows, nfe = self._draws.rows(shard.draws, Through(sigmas=pairs[0][0], exact=True))
-            squares = float(np.sum((rows - known) ** 2))
-        for i in moving:
-            (up, first), (down, second) = (
-                self._draws.rows(shard.draws, Through(sigmas=sigmas, exact=True))
-                for sigmas in pairs[i]
-            )
+        slopes, nfe = np.zeros(len(pairs)), 0
+        columns: dict[int, np.ndarray] = {}
+        squares: list[float] = []
+        for i, up, down, evaluations in along_each(self._draws.rows, shard, pairs):
             column, between = (up - down) / (2 * shard.delta), (up + down) / 2 - known
             slopes[i] = np.sum(column * between)
-            squares += float(np.sum(between**2)) / len(moving)
-            columns.append(column.astype(np.float32))  # of pixels they are large
-            nfe += first + second
-        curvatures[np.ix_(moving, moving)] = inner_products(columns)
-        return slopes, curvatures, squares, nfe
+            columns[i] = column.astype(np.float32)  # of pixels they are large
+            squares.append(float(np.sum(between**2)))
+            nfe += evaluations
+        if not squares:  # as where a curve's levels are held at the end of what was trained
+            rows, nfe = self._draws.rows(shard.draws, Through(sigmas=pairs[0][0], exact=True))
+            squares.append(float(np.sum((rows - known) ** 2)))
+        mean = sum(each / len(squares) for each in squares)
+        return slopes, inner_products(columns, len(pairs)), mean, nfe
 
     def _distances(self, shard: Distances, taught: np.ndarray) -> Output:
         drawn = [self._draws.rows(shard.draws, through) for through in shard.lists]
