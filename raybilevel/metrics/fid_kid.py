@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raybilevel.errors import InputError
-from raybilevel.upper.sums import Sums
+from raybilevel.upper.sums import SampleSums
 
 _LEAST = 1e-6  # of the largest variance: below, a covariance's root has no derivative to speak of
 
 
 @dataclass(frozen=True, eq=False)
-class Moments(Sums):
+class Moments(SampleSums):
     """Sums over n feature vectors of F numbers, all that FID asks of them.
 
     Attributes

@@ -7,7 +7,7 @@ from operator import add, sub
 from typing import Any, ClassVar, Self
 
 
-class Sums:
+class SampleSums:
     """A dataclass whose fields all add."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]

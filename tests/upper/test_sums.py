@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybilevel.upper.sums import Sums
+from raybilevel.upper.sums import SampleSums
 
 
 @dataclass(frozen=True, eq=False)
-class Two(Sums):
+class Two(SampleSums):
     count: float
     total: np.ndarray
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from raybilevel.metrics.fid_kid import FrechetTo, Gaussian, KidTo, Moments, jackknife
 from raybilevel.problems.base import Arrays
-from raybilevel.upper.sums import Sums
+from raybilevel.upper.sums import SampleSums
 
 ObjectiveName = Literal["fid", "kid"]
 
@@ -71,7 +71,7 @@ class Fid:
 
 
 @dataclass(frozen=True)
-class Mean(Sums):
+class Mean(SampleSums):
     """A sum of numbers and how many they are."""
 
     count: float

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from raybilevel.upper.sums import Sums
+from raybilevel.upper.sums import SampleSums
 
 _LEAST = 1e-12  # of the greatest curvature: what no residual heeds does not move
 
 
 @dataclass(frozen=True, eq=False)
-class ResidualSums(Sums):
+class ResidualSums(SampleSums):
     """Sums over some samples; those of others can be added, or taken away again.
 
     Attributes

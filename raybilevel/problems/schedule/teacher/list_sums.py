@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums
-from raybilevel.upper.sums import Sums
+from raybilevel.upper.sums import SampleSums
 
 
 def weights_of(means: np.ndarray) -> np.ndarray:
@@ -21,7 +21,7 @@ def weights_of(means: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class ListSums(Sums):
+class ListSums(SampleSums):
     """Sums over some noises of m numbers of steps; others' can be added, or taken away again.
 
     Attributes
