@@ -76,7 +76,7 @@ def driver(data: str, model: str) -> None:
     before = _now()
     problem = _problem(data, model)
     problem.check()
-    sizes = [len(fold.images) for fold in problem.components.folds]
+    sizes = [len(fold.images) for fold in problem.components.real.folds]
     _print(before, sizes)
 
 
@@ -88,7 +88,7 @@ def worker(data: str, model: str) -> None:
     before = _now()
     problem = _problem(data, model)
     loaded = problem.worker("cpu")
-    count = len(problem.components.folds[0].images)
+    count = len(problem.components.real.folds[0].images)
     for first in range(0, count, _SHARD):
         loaded.run(ReferenceImages(first, min(first + _SHARD, count)), {}, 0)
     _print(before, [count])

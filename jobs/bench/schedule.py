@@ -28,8 +28,8 @@ from scipy.stats import t as student
 from raybilevel import RunConfig, SamplingSchedule
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
 from raybilevel.problems.schedule.comparison import OURS, frame
-from raybilevel.problems.schedule.objective import measure
-from raybilevel.problems.schedule.reference import Reference
+from raybilevel.problems.schedule.real_images.objective import measure
+from raybilevel.problems.schedule.real_images.reference import Reference
 from raybilevel.problems.schedule.shards import Noise, Sample
 from raybilevel.problems.seeds import sample_seeds
 from raybilevel.runtime.rounds import run_locally

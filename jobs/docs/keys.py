@@ -19,10 +19,10 @@ from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.reward.settings import RewardSettings
 from raybilevel.problems.reward.targets.target import Target
 from raybilevel.problems.schedule.problem import ScheduleProblem
+from raybilevel.problems.schedule.real_images.options import DataOptions
 from raybilevel.problems.schedule.sampling_schedule import SamplingSchedule
 from raybilevel.problems.schedule.settings import (
     ComparisonSettings,
-    DataOptions,
     Estimation,
     OptimizerSettings,
 )

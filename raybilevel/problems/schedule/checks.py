@@ -37,8 +37,8 @@ def remarks_on(components: Components, counts: Mapping[str, int]) -> list[str]:
     ----------
     counts : images that FID is taken of, by the setting that says how many.
     """
-    features = components.features
-    changed = data.remark(components.dataset) if components.statistics is None else None
+    features = components.real.features
+    changed = data.remark(components.real.dataset) if components.real.statistics is None else None
     warnings = {name: few_samples_warning(count, features) for name, count in counts.items()}
     said = [f"{name}: {warning}" for name, warning in warnings.items() if warning is not None]
     on_data = [] if changed is None else [f"data: {changed}"]
@@ -47,14 +47,14 @@ def remarks_on(components: Components, counts: Mapping[str, int]) -> list[str]:
 
 def _on_judges(components: Components) -> list[str]:
     """Which extractors "auto" took where there are no labels; what is not known without images."""
-    if components.statistics is not None:
+    if components.real.statistics is not None:
         return [
             "data: reference statistics have no images, so there is no KID, no second extractor "
             "and no FID of real against real; nor do they say of how many images they are, so that "
             "what this number adds to FID stays in it"
         ]
-    first, second = components.chosen
-    given = (components.extractor_spec, components.second_spec)
+    first, second = components.real.chosen
+    given = (components.real.extractor_spec, components.real.second_spec)
     if "auto" not in given or "trained" in (first, second) or "second" in (first, second):
         return []
     taken = [

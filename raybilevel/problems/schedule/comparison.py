@@ -9,7 +9,7 @@ import numpy as np
 
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife, kid, kid_difference
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.schedule.reference import Reference
+from raybilevel.problems.schedule.real_images.reference import Reference
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.worker import EXTRACTORS
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
 from raybilevel.problems.base import Arrays, Metrics
-from raybilevel.problems.schedule.objective import Objective, of_points
+from raybilevel.problems.schedule.real_images.objective import Objective, of_points
 from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.upper.optimisers.adam import Adam, cosine_decay
 from raybilevel.upper.optimisers.zeroth_order import Kind, Pairs

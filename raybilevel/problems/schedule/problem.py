@@ -20,17 +20,18 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.solvers import solver_name
 from raybilevel.problems.base import Arrays, Problem
 from raybilevel.problems.schedule.checks import check_steps, remarks_on
-from raybilevel.problems.schedule.components import Components, ExtractorSpec
+from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.export import write_comparison, write_pipeline
 from raybilevel.problems.schedule.network import Network
-from raybilevel.problems.schedule.objective import ObjectiveName
 from raybilevel.problems.schedule.optimizer import TwoPointOptimizer
-from raybilevel.problems.schedule.reference import check_given
+from raybilevel.problems.schedule.real_images.images import ExtractorSpec
+from raybilevel.problems.schedule.real_images.objective import ObjectiveName
+from raybilevel.problems.schedule.real_images.options import DataOptions
+from raybilevel.problems.schedule.real_images.reference import check_given
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds
 from raybilevel.problems.schedule.settings import (
     STEP,
     ComparisonSettings,
-    DataOptions,
     Estimation,
     OptimizerSettings,
 )
@@ -239,7 +240,7 @@ class ScheduleProblem(Settings, Problem):
                 raise InputError(
                     f"optimizer.step_size names {named}, but the variables are {self._names}"
                 )
-        if self.components.statistics is not None:
+        if self.components.real.statistics is not None:
             check_given(self.data, self.objective, self.extractor, self.second_extractor)
         self.components.check()
 
@@ -248,7 +249,7 @@ class ScheduleProblem(Settings, Problem):
         counts = {
             "estimation.samples": self.estimation.samples if self.objective == "fid" else None,
             "comparison.samples": self.comparison.samples or None,
-            "data": self.components.images,
+            "data": self.components.real.count,
         }
         given = {name: count for name, count in counts.items() if count is not None}
         return remarks_on(self.components, given)

@@ -16,7 +16,8 @@ from raybilevel.problems.schedule.comparison import (
     list_subjects,
 )
 from raybilevel.problems.schedule.components import Components
-from raybilevel.problems.schedule.objective import (
+from raybilevel.problems.schedule.optimizer import PenaltyTerm, TwoPointOptimizer
+from raybilevel.problems.schedule.real_images.objective import (
     Fid,
     Kid,
     Objective,
@@ -24,8 +25,12 @@ from raybilevel.problems.schedule.objective import (
     measure,
     of_points,
 )
-from raybilevel.problems.schedule.optimizer import PenaltyTerm, TwoPointOptimizer
-from raybilevel.problems.schedule.reference import Reference, floor_of, of_images, of_statistics
+from raybilevel.problems.schedule.real_images.reference import (
+    Reference,
+    floor_of,
+    of_images,
+    of_statistics,
+)
 from raybilevel.problems.schedule.shard_plan import ShardPlan
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.space import ScheduleSpace
@@ -66,9 +71,9 @@ class SamplingRounds:
 
     def see(self, state: Arrays) -> Stages[Arrays]:
         """Real images of both folds, or statistics; returns the state that knows them."""
-        if self.components.statistics is not None:
-            return state | of_statistics(self.components.statistics)
-        train, held_out = (len(fold.images) for fold in self.components.folds)
+        if self.components.real.statistics is not None:
+            return state | of_statistics(self.components.real.statistics)
+        train, held_out = (len(fold.images) for fold in self.components.real.folds)
         reference = yield self.plan.reference(train)
         features = yield self.plan.held_out(min(held_out, MOST_REAL))
         return state | of_images(reference.sums, features.rows, EXTRACTORS)

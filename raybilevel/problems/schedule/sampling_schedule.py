@@ -19,8 +19,8 @@ from raybilevel.problems.schedule.convergence import why_stop
 from raybilevel.problems.schedule.evaluation import SamplingEvaluation
 from raybilevel.problems.schedule.export import write_levels
 from raybilevel.problems.schedule.network import Pretrained
-from raybilevel.problems.schedule.objective import ObjectiveName
 from raybilevel.problems.schedule.problem import ScheduleProblem
+from raybilevel.problems.schedule.real_images.objective import ObjectiveName
 from raybilevel.problems.schedule.sampling_rounds import Stages
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.worker import ScheduleWorker

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from raybilevel.metrics.fid_kid import Moments
-from raybilevel.problems.schedule.objective import Mean, Objective, measure, of_points
+from raybilevel.problems.schedule.real_images.objective import Mean, Objective, measure, of_points
 from raybilevel.problems.schedule.space import ScheduleSpace
 
 LOOKS = 4  # at where to begin

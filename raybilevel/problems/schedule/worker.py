@@ -12,7 +12,7 @@ from raybilevel.errors import RunError
 from raybilevel.metrics.fid_kid import Moments
 from raybilevel.problems.base import Arrays, Output, Shard
 from raybilevel.problems.schedule.components import Components
-from raybilevel.problems.schedule.objective import (
+from raybilevel.problems.schedule.real_images.objective import (
     Fid,
     Kid,
     Objective,
@@ -47,7 +47,7 @@ class ScheduleWorker:
     def __init__(self, components: Components, objective: ObjectiveName, device: str) -> None:
         self._components, self._device = components, device
         self._sampler = components.sampler_on(device)
-        self._extractor = components.extractor(device)
+        self._extractor = components.real.extractor(device)
         self._seen: dict[Shard, Arrays] = {}
         self._objective: Objective = Fid() if objective == "fid" else Kid(self._kid_reference())
 
@@ -108,12 +108,12 @@ class ScheduleWorker:
     def _features_once(self, shard: ReferenceImages | HeldOutImages) -> Arrays:
         """Features of real images; kept, as a process of a search asks for them in every trial."""
         if shard not in self._seen:
-            fold = self._components.folds[isinstance(shard, HeldOutImages)]
+            fold = self._components.real.folds[isinstance(shard, HeldOutImages)]
             self._seen[shard] = self._features(fold.images[shard.first : shard.until])
         return self._seen[shard]
 
     def _kid_reference(self) -> np.ndarray:
-        return _extract(self._extractor, self._components.folds[0].images[:MOST_REAL])
+        return _extract(self._extractor, self._components.real.folds[0].images[:MOST_REAL])
 
     def _features(self, images: Tensor) -> Arrays:
         """Features (n, F) float32 of both extractors; of the objective's where it is alone."""
@@ -125,9 +125,9 @@ class ScheduleWorker:
     @cached_property
     def _extractors(self) -> dict[str, Any]:
         first = {EXTRACTORS[0]: self._extractor}
-        if not self._components.has_second:
+        if not self._components.real.has_second:
             return first
-        return first | {EXTRACTORS[1]: self._components.second_extractor(self._device)}
+        return first | {EXTRACTORS[1]: self._components.real.second_extractor(self._device)}
 
     @cached_property
     def _stock_schedulers(self) -> dict[str, Any]:

@@ -146,13 +146,16 @@ def test_an_evaluation_is_the_objective_at_fixed_levels(played):
     assert run.stop.status == "converged"
     assert [row[f"config/{v.name}"] for v in problem.variables] == end["x"].tolist()
     levels = problem.space.levels(end["x"]).tolist()
-    sampler, extractor = problem.components.sampler_on("cpu"), problem.components.extractor("cpu")
+    sampler, extractor = (
+        problem.components.sampler_on("cpu"),
+        problem.components.real.extractor("cpu"),
+    )
     images = [
         sampler.sample(sampler.noise(seed, 16), levels)
         for seed in sample_seeds(run.state["seed_base"], 0, 2)
     ]
     found = [Moments.of(features(extractor, i)) for i in images]
-    to = FrechetTo(Moments.of(features(extractor, problem.components.folds[0].images)))
+    to = FrechetTo(Moments.of(features(extractor, problem.components.real.folds[0].images)))
     value, se = jackknife(to, found, corrected=True)
     assert row["upper_loss"] == pytest.approx(float(value), rel=1e-3)
     assert row["upper_loss_se"] == pytest.approx(float(se), rel=1e-3)
@@ -257,7 +260,7 @@ def test_larger_images_are_brought_to_the_networks_size_and_a_remark_says_so(mod
     np.savez(tmp_path / "d.npz", images=images)
     problem = tuning(model, data=str(tmp_path / "d.npz"), extractor=Pixels)
     problem.check()
-    train, held_out = problem.components.folds
+    train, held_out = problem.components.real.folds
     assert (train.images.shape, held_out.images.shape) == ((32, 1, 8, 8), (8, 1, 8, 8))
     assert problem.remarks()[0].startswith("data: 40 of 40 images are not 8 x 8 (height x width)")
 

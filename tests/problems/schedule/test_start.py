@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from raybilevel.problems.schedule.objective import Kid
+from raybilevel.problems.schedule.real_images.objective import Kid
 from raybilevel.problems.schedule.start import LOOKS, Contenders, Starts
 
 VALUES = [5.0, 3.0, 4.0, 1.0, 2.0, 6.0, 7.0]  # of each start

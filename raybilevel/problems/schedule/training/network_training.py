@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop
-from raybilevel.problems.schedule.objective import Fid
 from raybilevel.problems.schedule.optimizer import PenaltyTerm
+from raybilevel.problems.schedule.real_images.objective import Fid
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds, Stages
 from raybilevel.problems.schedule.shards import Train, TrainPair
 from raybilevel.problems.schedule.training.spec import LEARNER, SAMPLED, TrainingSpec

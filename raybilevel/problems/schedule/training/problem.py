@@ -21,9 +21,9 @@ from raybilevel.lower.training.unet import WIDEST, network_config
 from raybilevel.problems.base import Arrays, Cost, Problem, Update
 from raybilevel.problems.schedule.comparison import INITIAL
 from raybilevel.problems.schedule.export import write_levels
-from raybilevel.problems.schedule.loaded_data import shape_of_data
 from raybilevel.problems.schedule.network import Untrained, usual_scheduler
 from raybilevel.problems.schedule.problem import ScheduleProblem
+from raybilevel.problems.schedule.real_images.loaded_data import shape_of_data
 from raybilevel.problems.schedule.sampling_rounds import Stages
 from raybilevel.problems.schedule.training.evaluation import TrainingEvaluation
 from raybilevel.problems.schedule.training.joint_training import JointTraining
@@ -137,7 +137,7 @@ class TrainingSchedule(ScheduleProblem):
         super().check()
         if self.penalty is not None and self.penalty.z_step == "truncated":
             self.components.check_gradient()
-        images, batch = len(self.components.folds[0].images), self.training.batch_size
+        images, batch = len(self.components.real.folds[0].images), self.training.batch_size
         if images < batch:
             raise InputError(
                 f"training.batch_size is {batch}, but data '{self.data}' has {images} images to "

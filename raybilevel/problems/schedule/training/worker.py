@@ -17,7 +17,7 @@ from raybilevel.lower.training.trainer import Accumulate, Learner, Trainer
 from raybilevel.lower.training.upper_gradient import Linearised, UpperGradient
 from raybilevel.problems.base import Arrays, Output, Shard
 from raybilevel.problems.schedule.components import Components
-from raybilevel.problems.schedule.objective import ObjectiveName
+from raybilevel.problems.schedule.real_images.objective import ObjectiveName
 from raybilevel.problems.schedule.shards import Train, TrainPair
 from raybilevel.problems.schedule.training.spec import LEARNER, SAMPLED, TrainingSpec
 from raybilevel.problems.schedule.worker import ScheduleWorker
@@ -46,7 +46,7 @@ class TrainingWorker(ScheduleWorker):
     ) -> None:
         super().__init__(components, objective, device)
         self._spec, self._schedule = spec, schedule
-        self._images = held(components.folds[0].images)
+        self._images = held(components.real.folds[0].images)
         unet = self._sampler.unet
         self._weights = ParameterVector(unet)
         self._trainer = Trainer(self._weights, spec.optimizer)

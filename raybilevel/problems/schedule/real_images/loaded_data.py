@@ -9,7 +9,7 @@ from raybilevel.data import Columns, Dataset, Shape
 from raybilevel.errors import InputError
 from raybilevel.metrics.fid_kid import Gaussian
 from raybilevel.metrics.reference_statistics import is_statistics, read_statistics
-from raybilevel.problems.schedule.settings import DataOptions
+from raybilevel.problems.schedule.real_images.options import DataOptions
 
 
 @lru_cache(maxsize=2)

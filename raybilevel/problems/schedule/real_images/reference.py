@@ -12,7 +12,7 @@ from raybilevel.errors import InputError
 from raybilevel.metrics.extractor_choice import MADE_OF_IMAGES, named
 from raybilevel.metrics.fid_kid import FrechetTo, Gaussian, Moments
 from raybilevel.problems.base import Arrays
-from raybilevel.problems.schedule.objective import moments
+from raybilevel.problems.schedule.real_images.objective import moments
 
 _SUMS = ("count", "sum", "outer")
 

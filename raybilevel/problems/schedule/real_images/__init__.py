@@ -1,0 +1,1 @@
+"""Real images, what samples are like beside them, and by which features."""
