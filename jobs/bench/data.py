@@ -83,7 +83,7 @@ def driver(data: str, model: str) -> None:
 @app.command()
 def worker(data: str, model: str) -> None:
     """Load the problem and look at all training images, as the first round does."""
-    from raybilevel.problems.schedule.shards import ReferenceImages
+    from raybilevel.problems.schedule.real_images.shards import ReferenceImages
 
     before = _now()
     problem = _problem(data, model)

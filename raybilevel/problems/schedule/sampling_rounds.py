@@ -12,11 +12,11 @@ from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Stop, Updat
 from raybilevel.problems.schedule.comparison import (
     LEARNED,
     NEAREST,
-    compare,
     list_subjects,
 )
 from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.optimizer import PenaltyTerm, TwoPointOptimizer
+from raybilevel.problems.schedule.real_images.judging import judge
 from raybilevel.problems.schedule.real_images.objective import (
     Fid,
     Kid,
@@ -28,14 +28,12 @@ from raybilevel.problems.schedule.real_images.objective import (
 from raybilevel.problems.schedule.real_images.reference import (
     Reference,
     floor_of,
-    of_images,
-    of_statistics,
 )
+from raybilevel.problems.schedule.real_images.seeing import see
 from raybilevel.problems.schedule.shard_plan import ShardPlan
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.problems.schedule.space import ScheduleSpace
 from raybilevel.problems.schedule.start import LOOKS, Contenders, Starts
-from raybilevel.problems.schedule.worker import EXTRACTORS, MOST_REAL
 
 T = TypeVar("T")
 
@@ -71,12 +69,7 @@ class SamplingRounds:
 
     def see(self, state: Arrays) -> Stages[Arrays]:
         """Real images of both folds, or statistics; returns the state that knows them."""
-        if self.components.real.statistics is not None:
-            return state | of_statistics(self.components.real.statistics)
-        train, held_out = (len(fold.images) for fold in self.components.real.folds)
-        reference = yield self.plan.reference(train)
-        features = yield self.plan.held_out(min(held_out, MOST_REAL))
-        return state | of_images(reference.sums, features.rows, EXTRACTORS)
+        return state | (yield from see(self.components.real))
 
     def begin(self, state: Arrays, weights: Arrays) -> Stages[Update]:
         """Look at many schedules, at fewer and fewer of them more closely; begin at the best."""
@@ -177,8 +170,13 @@ class SamplingRounds:
 
 def _compared(state: Arrays, drawn: Output, subjects: int) -> Arrays:
     """What a state keeps of the comparison."""
+    features = {
+        name.removeprefix("features/"): rows.reshape(subjects, -1, rows.shape[-1])
+        for name, rows in drawn.rows.items()
+        if name.startswith("features/")
+    }
     return {
-        "comparison": compare(state, drawn.rows, subjects),
+        "comparison": judge(state, features),
         "comparison_steps": drawn.rows["steps"].reshape(subjects, -1)[:, 0],
         "shown": drawn.rows["shown"],
     }

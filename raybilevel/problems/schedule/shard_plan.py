@@ -11,15 +11,12 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.schedule.shards import (
     Compare,
-    HeldOutImages,
     Noise,
-    ReferenceImages,
     Sample,
     Subject,
 )
 from raybilevel.problems.seeds import sample_seeds
 
-_SLICE = 1024  # real images a shard
 _FEWEST_CHUNKS = 8
 _COMPARED_CHUNKS = 4  # subjects are many: they spread the work by themselves
 _RUNGS = (0.25, 0.25, 0.5, 1, 4)  # evaluations that a look adds: four at the start, one at the end
@@ -53,14 +50,6 @@ class ShardPlan:
     def chunks(self) -> int:
         """Shards of one evaluation."""
         return math.ceil(self.samples / self.shard_size)
-
-    def reference(self, count: int) -> Stage:
-        """The first `count` training images."""
-        return Stage(tuple(ReferenceImages(*part) for part in _slices(count)))
-
-    def held_out(self, count: int) -> Stage:
-        """The first `count` held-out images."""
-        return Stage(tuple(HeldOutImages(*part) for part in _slices(count)))
 
     def evaluate(
         self, seed_base: np.ndarray, noises: int, points: Sequence[np.ndarray], weights: Arrays
@@ -98,10 +87,6 @@ class ShardPlan:
             for i, noise in enumerate(chunks)
         ]
         return Stage(tuple(shards), weights)
-
-
-def _slices(count: int) -> list[tuple[int, int]]:
-    return [(first, min(first + _SLICE, count)) for first in range(0, count, _SLICE)]
 
 
 def _chunks(seed_base: np.ndarray, samples: int, size: int, first: int) -> list[Noise]:

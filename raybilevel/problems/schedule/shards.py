@@ -11,22 +11,6 @@ Levels = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class ReferenceImages(Shard):
-    """Moments of the training images from `first` to `until` (sums), by both extractors."""
-
-    first: int
-    until: int
-
-
-@dataclass(frozen=True)
-class HeldOutImages(Shard):
-    """Features of the held-out images from `first` to `until` (rows), by both extractors."""
-
-    first: int
-    until: int
-
-
-@dataclass(frozen=True)
 class Noise:
     """`count` images of noise, all drawn from one generator of `seed`."""
 

@@ -1,10 +1,9 @@
 """How samples are cut into shards: which noises are the same, and which are never seen twice."""
 
 import numpy as np
-import pytest
 
 from raybilevel.problems.schedule.shard_plan import ShardPlan
-from raybilevel.problems.schedule.shards import HeldOutImages, ReferenceImages, Subject
+from raybilevel.problems.schedule.shards import Subject
 
 PLAN = ShardPlan.of(64, 16, 128)
 BASE = np.array(7)
@@ -37,12 +36,3 @@ def test_every_subject_is_compared_on_the_same_noises_and_shows_its_first_images
     assert sum(shard.noise.count for shard in stage.shards) == 2 * 128
     assert [shard.shown for shard in stage.shards[:half]] == [True] + [False] * (half - 1)
     assert stage.broadcast.keys() == {"sampled"}
-
-
-@pytest.mark.parametrize("kind", [ReferenceImages, HeldOutImages])
-def test_real_images_are_cut_into_slices_that_join(kind):
-    stage = PLAN.reference(2100) if kind is ReferenceImages else PLAN.held_out(2100)
-    assert [(shard.first, shard.until) for shard in stage.shards] == [
-        (0, 1024), (1024, 2048), (2048, 2100)
-    ]  # fmt: skip
-    assert {type(shard) for shard in stage.shards} == {kind}

@@ -14,6 +14,8 @@ from raybilevel.metrics.fid_kid import FrechetTo, Gaussian, Moments
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.schedule.real_images.objective import moments
 
+EXTRACTORS = ("objective", "second")
+MOST_REAL = 2048  # that KID is taken to: its kernel is that number squared
 _SUMS = ("count", "sum", "outer")
 
 

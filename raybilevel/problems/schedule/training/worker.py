@@ -51,7 +51,9 @@ class TrainingWorker(ScheduleWorker):
         self._weights = ParameterVector(unet)
         self._trainer = Trainer(self._weights, spec.optimizer)
         self._network: Any = torch.compile(unet) if spec.compiled else unet
-        self._upper = UpperGradient(self._sampler, self._weights, self._extractor, spec.grad_steps)
+        self._upper = UpperGradient(
+            self._sampler, self._weights, self._seeing.objective, spec.grad_steps
+        )
 
     def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard; all that is random about training comes from `key`."""
