@@ -26,7 +26,7 @@ from raybilevel.problems.schedule.settings import (
     Estimation,
     OptimizerSettings,
 )
-from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
+from raybilevel.problems.schedule.teacher.schedule_settings import TeacherScheduleSettings
 from raybilevel.problems.schedule.teacher.settings import (
     GaussNewtonSettings,
     PairedEstimation,
@@ -77,8 +77,8 @@ PARTS = (
     Part("comparison", ComparisonSettings),
     Part("training", TrainingSettings),
     Part("penalty", Penalty),
-    Part("problem: sampling_schedule, objective: teacher", TeacherSchedule,
-         "Of any diffusers pipeline, without data."),
+    Part("problem: sampling_schedule, objective: teacher", TeacherScheduleSettings,
+         "Of any diffusers pipeline, for the distance to a teacher, a reward, FID or KID."),
     Part("teacher", TeacherOptions),
     Part("estimation, with a teacher", PairedEstimation),
     Part("optimizer, with a teacher", GaussNewtonSettings),

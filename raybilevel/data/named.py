@@ -55,8 +55,17 @@ def mnist5k_16() -> Dataset:
     return Dataset(avg_pool2d(pad(full.images[:], (2, 2, 2, 2)), 2), full.labels)
 
 
+def mnist5k_32() -> Dataset:
+    """`mnist5k` at 32 x 32, with two black pixels on each side: what "mnist-sd" draws."""
+    from torch.nn.functional import pad
+
+    full = mnist5k()
+    return Dataset(pad(full.images[:], (2, 2, 2, 2)), full.labels)
+
+
 NAMED: dict[str, Callable[[], Dataset]] = {
     "digits": digits,
     "mnist5k": mnist5k,
     "mnist5k-16": mnist5k_16,
+    "mnist5k-32": mnist5k_32,
 }

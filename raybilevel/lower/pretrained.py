@@ -15,6 +15,9 @@ _STEPS = 2400
 PRETRAINED = (*_IN_PACKAGE, _TRAINED)
 """Names of models that come along."""
 
+IN_PIXEL_SPACE = ("digits", _TRAINED)
+"""Those of them that are a unet and a scheduler alone."""
+
 
 def pipeline_directory(spec: str) -> Path:
     """The directory of a pipeline: a path, or the name of a model that comes along."""

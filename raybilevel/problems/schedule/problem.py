@@ -19,7 +19,7 @@ from raybilevel.config.settings import Settings
 from raybilevel.errors import InputError
 from raybilevel.lower.sampling.solvers import solver_name
 from raybilevel.problems.base import Arrays, Problem
-from raybilevel.problems.schedule.checks import check_steps, remarks_on
+from raybilevel.problems.schedule.checks import check_steps
 from raybilevel.problems.schedule.components import Components
 from raybilevel.problems.schedule.export import write_comparison, write_pipeline
 from raybilevel.problems.schedule.network import Network
@@ -28,6 +28,7 @@ from raybilevel.problems.schedule.real_images.images import ExtractorSpec
 from raybilevel.problems.schedule.real_images.objective import ObjectiveName
 from raybilevel.problems.schedule.real_images.options import DataOptions
 from raybilevel.problems.schedule.real_images.reference import check_given
+from raybilevel.problems.schedule.real_images.remarks import remarks_on
 from raybilevel.problems.schedule.sampling_rounds import SamplingRounds
 from raybilevel.problems.schedule.settings import (
     STEP,
@@ -252,7 +253,7 @@ class ScheduleProblem(Settings, Problem):
             "data": self.components.real.count,
         }
         given = {name: count for name, count in counts.items() if count is not None}
-        return remarks_on(self.components, given)
+        return remarks_on(self.components.real, given)
 
     # --- what is left behind ----------------------------------------------------------------------
 
@@ -260,7 +261,8 @@ class ScheduleProblem(Settings, Problem):
         """A stock pipeline with the schedule baked in, levels, comparison, and samples."""
         levels = self.space.levels(state["x"])
         unet = self.components.network.trained(state)
-        write_pipeline(unet, self.components, levels, directory)
+        components = self.components
+        write_pipeline(unet, components.info, components.solver, levels, directory)
         write_comparison(state, self.rounds.subjects(state), directory)
 
     def _level_lists(self, state: Arrays) -> dict[str, list[float]]:

@@ -11,7 +11,10 @@ import numpy as np
 from pydantic import model_validator
 
 from raybilevel.errors import InputError
+from raybilevel.lower.hub import is_hub_name
+from raybilevel.lower.pretrained import IN_PIXEL_SPACE, PRETRAINED
 from raybilevel.lower.sampling.level_info import nearest_timesteps
+from raybilevel.lower.sampling.pipeline_files import is_pixel_space
 from raybilevel.problems.base import Arrays, Cost, Problem, Update
 from raybilevel.problems.model_options import ModelOptions
 from raybilevel.problems.schedule.comparison import ROUNDED
@@ -31,9 +34,10 @@ _OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penal
 class SamplingSchedule(ScheduleProblem):
     """Tune the noise levels that a pretrained model is sampled at; nothing is trained.
 
-    Its other arguments are those of `ScheduleProblem`; but with objective "teacher", or a reward,
-    it is a `TeacherSchedule`, for any diffusers pipeline and without data: a class of its own,
-    with arguments of its own.
+    Its other arguments are those of `ScheduleProblem`; but with objective "teacher" or a reward,
+    with an argument `teacher`, or of any other pipeline than those in pixel space, it is a
+    `TeacherSchedule`: a class of its own, with arguments of its own, whose objective is "teacher"
+    where none is given.
 
     Parameters
     ----------
@@ -48,11 +52,12 @@ class SamplingSchedule(ScheduleProblem):
     model_options: ModelOptions = ModelOptions()
 
     def __new__(cls, **given: Any) -> Any:
-        """Choose by the objective."""
+        """Choose by the objective, and by what the model is."""
         objective = given.get("objective", "fid")
-        if callable(objective) or objective not in get_args(ObjectiveName):
-            return TeacherSchedule(**given)
-        return super().__new__(cls)
+        to_data = not callable(objective) and objective in get_args(ObjectiveName)
+        if to_data and "teacher" not in given and _draws_pixels(given.get("model")):
+            return super().__new__(cls)
+        return TeacherSchedule(**{"objective": "teacher", **given})
 
     @model_validator(mode="before")
     @classmethod
@@ -133,3 +138,12 @@ class SamplingSchedule(ScheduleProblem):
     def planned_rounds(self, state: Arrays) -> int:
         """The first look, the updates, and the comparison."""
         return self.optimizer.updates + 2
+
+
+def _draws_pixels(model: Any) -> bool:
+    """Whether a model is a pipeline in pixel space, or nothing is known of it."""
+    if not isinstance(model, str):
+        return model is None
+    if model in PRETRAINED:
+        return model in IN_PIXEL_SPACE
+    return not is_hub_name(model) and is_pixel_space(model)

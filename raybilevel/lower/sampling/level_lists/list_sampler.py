@@ -30,6 +30,7 @@ class ListSampler:
     conditions : prompts or class labels of the run, of which the first shows what a call does.
     base : a scheduler of whose config others are made.
     latents : whether latents are drawn in place of images.
+    bakes : whether the call takes no list, so that levels are put into the scheduler.
 
     Raises
     ------
@@ -45,11 +46,12 @@ class ListSampler:
         base: Any,
         *,
         latents: bool,
+        bakes: bool = False,
     ) -> None:
         self._batches, self._named = batches, named
         self._shown = None if conditions is None else conditions[:1]
         self._output = {"output_type": "latent"} if latents else {}
-        self._own, self._base = batches.pipeline.scheduler, base
+        self._own, self._base, self._bakes = batches.pipeline.scheduler, base, bakes
 
     @cached_property
     def lists(self) -> SchedulerLists:
@@ -109,6 +111,8 @@ class ListSampler:
         InputError
             If the call does not visit them.
         """
+        if self._bakes:
+            return {}
         given = self.lists.argument(sigmas)
         asked = np.asarray(sigmas)
         if self.lists.taken.whole:
@@ -139,7 +143,7 @@ class ListSampler:
         exact : whether they are visited as they are where timesteps would be rounded: as no stock
             call does.
         """
-        whole = self.lists.taken.whole and exact
+        whole = self.lists.taken.whole and (exact or self._bakes)
         given = {} if whole else self.lists.argument(sigmas)
         options = {"num_inference_steps": len(sigmas), **given}
         with exactly(self._own, sigmas) if whole else nullcontext():

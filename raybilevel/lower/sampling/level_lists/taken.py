@@ -40,6 +40,9 @@ TAKEN = {
 }
 """By the name of the class."""
 
+BAKED = "DPMSolverMultistepScheduler"
+"""The class that levels are baked into where a call takes no list, as of models in pixel space."""
+
 TWICE = ("HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
 """Which evaluate the network twice at every step but the last."""
 

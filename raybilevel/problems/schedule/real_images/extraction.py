@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.errors import RunError
+from raybilevel.errors import InputError, RunError
 from raybilevel.metrics.fid_kid import Moments
 from raybilevel.problems.base import Arrays, Output
-from raybilevel.problems.schedule.real_images.images import RealImages
+from raybilevel.problems.schedule.real_images.images import RealImages, said
 from raybilevel.problems.schedule.real_images.objective import moment_rows
 from raybilevel.problems.schedule.real_images.reference import EXTRACTORS, MOST_REAL
 from raybilevel.problems.schedule.real_images.shards import (
@@ -47,6 +47,27 @@ class FeatureExtraction:
             for column, value in moment_rows(Moments.of(found[f"features/{name}"])).items()
         }
         return Output(sums=sums)
+
+    def check_like(self, images: Tensor, drawer: str) -> None:
+        """Refuse samples (n, C, H, W) of another size than the real images.
+
+        Parameters
+        ----------
+        drawer : what sentences say that draws them.
+
+        Raises
+        ------
+        InputError
+            Naming both sizes.
+        """
+        real, (_, *size) = self._real, images.shape
+        drawn = size[0], size[1], size[2]
+        if real.statistics is None and drawn != real.drawn:
+            raise InputError(
+                f"data '{real.data}' has images of {said(real.drawn)}, but {drawer} draws "
+                f"{said(drawn)}; give data of that size, or data_options.resolution where they are "
+                "larger"
+            )
 
     def kid_reference(self) -> np.ndarray:
         """Features (m, F) of training images that KID is taken to."""

@@ -91,8 +91,8 @@ class RealImages:
         shape = data.shape_found(self.dataset)
         if shape != wanted:
             raise InputError(
-                f"data '{self.data}' has images of {_said(shape)}, but {drawer} draws "
-                f"{_said(wanted)}; give the data that it was trained on"
+                f"data '{self.data}' has images of {said(shape)}, but {drawer} draws "
+                f"{said(wanted)}; give the data that it was trained on"
             )
         if min(len(fold.images) for fold in self.folds) < FEWEST:
             raise InputError(
@@ -141,6 +141,7 @@ class RealImages:
         return noise_images(self.drawn, FEWEST)
 
 
-def _said(shape: Shape) -> str:
+def said(shape: Shape) -> str:
+    """A size as sentences say it."""
     channels, height, width = shape
     return f"{channels} x {height} x {width}"

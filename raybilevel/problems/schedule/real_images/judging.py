@@ -11,6 +11,9 @@ from raybilevel.problems.base import Arrays
 from raybilevel.problems.schedule.real_images.reference import EXTRACTORS, Reference
 
 _CHUNKS = 32  # of the jackknife
+FEWEST_JUDGED = 4 * _CHUNKS
+"""Samples: chunks hold four."""
+
 JUDGED = tuple(
     f"{metric}{column}{judge}"
     for judge in ("", "_second")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from raybilevel.lower.sampling.level_lists.stock import Choice, published_lists, stock_samplers
+from raybilevel.problems.base import Arrays
+from raybilevel.problems.schedule.real_images.judging import JUDGED, judge
 from raybilevel.problems.schedule.teacher.model import TaughtModel
+from raybilevel.problems.schedule.teacher.objectives.update import Trial, mean_of
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
 from raybilevel.problems.schedule.teacher.shards import Sigmas, Through
-from raybilevel.problems.schedule.teacher.update import mean_of
+
+_FEATURES = "features/"  # how rows are called that have an extractor's
 
 LEARNED = "learned"
 START = "start of the search"
@@ -22,6 +26,15 @@ few samples that go elsewhere than the teacher's can make up the mean; and the g
 list's mean minus the subject's, on the same noises. With standard errors."""
 REWARD_COLUMNS = ("reward", "reward_se", "reward_gap", "reward_gap_se")
 """Besides, where the objective is a reward: its mean, and the gap; distances are of images then."""
+
+Metric = Literal["reward", "fid", "kid"]
+
+
+def columns_of(metric: Metric | None) -> tuple[str, ...]:
+    """Columns of a comparison; of FID and KID besides, by both extractors, those of `JUDGED`."""
+    if metric is None:
+        return COLUMNS
+    return (*COLUMNS, *(REWARD_COLUMNS if metric == "reward" else JUDGED))
 
 
 def rival_choices(model: TaughtModel, comparison: TeacherComparison) -> dict[str, Choice]:
@@ -94,30 +107,64 @@ class Subjects:
         """Places of the learned lists among all."""
         return [i for i, one in enumerate(self.all) if one.name == LEARNED]
 
-    def tables(self, rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Of each number of steps: (subjects, columns)."""
+    def tables(
+        self, rows: Mapping[str, np.ndarray], state: Arrays, metric: Metric | None
+    ) -> list[np.ndarray]:
+        """Of each number of steps: (subjects, columns).
+
+        Parameters
+        ----------
+        rows : of `Compared` shards.
+        state : what is known of real images, where samples are held against them.
+        """
         ends = [*self.learned[1:], len(self.all)]
         places = [slice(*span) for span in zip(self.learned, ends, strict=True)]
-        return [_table(rows, part) for part in places]
+        return [_table(rows, part, state, metric) for part in places]
 
-    def shown(self, tables: Sequence[np.ndarray]) -> list[Through]:
+    def shown(self, tables: Sequence[np.ndarray], metric: Metric | None) -> list[Through]:
         """Of each number of steps the learned list, and the best of its rivals."""
-        found = []
-        for part, table in zip(self.parts, tables, strict=True):
-            rewarded = table.shape[1] > len(COLUMNS)
-            off = -table[2:, len(COLUMNS)] if rewarded else table[2:, 1]
-            found += [part[0], part[2 + int(np.nanargmin(off))]]
-        return found
+        place, sign = columns_of(metric).index(metric or "distance"), sign_of(metric)
+        bests = [2 + int(np.nanargmin(sign * table[2:, place])) for table in tables]
+        pairs = zip(self.parts, bests, strict=True)
+        return [one for part, best in pairs for one in (part[0], part[best])]
+
+    def value(
+        self, rows: Mapping[str, np.ndarray], tables: Sequence[np.ndarray], metric: Metric | None
+    ) -> tuple[float, float]:
+        """The objective of the learned lists, and its standard error."""
+        if metric in (None, "reward"):
+            rewarded = metric == "reward"
+            scores = (-rows["rewards"] if rewarded else rows["squares"])[:, self.learned]
+            return (
+                mean_of(scores.mean(axis=1))
+                if rewarded
+                else Trial.of_squares(scores[:, None]).value(0)
+            )
+        place, n = columns_of(metric).index(str(metric)), len(tables)
+        values, errors = (np.array([table[0, place + i] for table in tables]) for i in range(2))
+        return float(values.mean()), float(np.sqrt(np.sum(errors**2))) / n
 
 
-def _table(rows: Mapping[str, np.ndarray], part: slice) -> np.ndarray:
+def sign_of(metric: Metric | None) -> int:
+    """Of the metric in what is minimised."""
+    return -1 if metric == "reward" else 1
+
+
+def _table(
+    rows: Mapping[str, np.ndarray], part: slice, state: Arrays, metric: Metric | None
+) -> np.ndarray:
     nfe, squares = rows["nfe"][0, part], rows["squares"][:, part]
     medians, gaps = np.median(squares, axis=0), _gaps(squares)
-    columns = [nfe, *_means(squares), medians, *gaps]
-    if "rewards" in rows:
+    columns = np.stack([nfe, *_means(squares), medians, *gaps], axis=1)
+    if metric is None:
+        return columns
+    if metric == "reward":
         rewards = rows["rewards"][:, part]
-        columns += [*_means(rewards), *_gaps(rewards)]
-    return np.stack(columns, axis=1)
+        more = np.stack([*_means(rewards), *_gaps(rewards)], axis=1)
+    else:
+        found = {n.removeprefix(_FEATURES): f for n, f in rows.items() if n.startswith(_FEATURES)}
+        more = judge(state, {name: np.moveaxis(f[:, part], 1, 0) for name, f in found.items()})
+    return np.concatenate([columns, more], axis=1)
 
 
 def _means(values: np.ndarray) -> np.ndarray:
@@ -130,7 +177,12 @@ def _gaps(values: np.ndarray) -> np.ndarray:
     return _means(values[:, :1] - values)
 
 
-def frame(table: np.ndarray, counts: Sequence[int], rivals: Sequence[Sequence[Through]]) -> Any:
+def frame(
+    table: np.ndarray,
+    counts: Sequence[int],
+    rivals: Sequence[Sequence[Through]],
+    metric: Metric | None = None,
+) -> Any:
     """The tables of all numbers of steps as a data frame: sampling_steps, subject, the columns."""
     import pandas as pd
 
@@ -140,5 +192,4 @@ def frame(table: np.ndarray, counts: Sequence[int], rivals: Sequence[Sequence[Th
         for name in (LEARNED, START, *(other.name for other in others))
     ]
     named = pd.DataFrame(names, columns=["sampling_steps", "subject"])
-    columns = [*COLUMNS, *REWARD_COLUMNS][: table.shape[1]]
-    return named.join(pd.DataFrame(table, columns=columns))
+    return named.join(pd.DataFrame(table, columns=list(columns_of(metric))))

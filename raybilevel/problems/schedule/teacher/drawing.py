@@ -35,13 +35,13 @@ class PairedDraws:
 
     Attributes
     ----------
-    sampler : of what is compared; remarks, dtype : on the pipeline that was loaded.
+    sampler : of what is compared; named, remarks, dtype : of the pipeline that was loaded.
     """
 
     def __init__(
         self, model: TaughtModel, prompts: PromptList | None, reward: Reward | None, device: str
     ) -> None:
-        self._conditions, self._prompts = model.conditions, prompts
+        self._conditions, self._prompts, self.named = model.conditions, prompts, model.named
         self._rewards = {} if reward is None else {_REWARD: reward}
         self.sampler, self._images, self.remarks, self.dtype = model.samplers(device)
 

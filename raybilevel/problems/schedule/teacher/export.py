@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from raybilevel.lower.sampling.level_info import read_levels
+from raybilevel.lower.sampling.level_lists.sigmas import to_logsnr
+from raybilevel.lower.sampling.level_lists.taken import BAKED
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
+from raybilevel.lower.sampling.solvers import CLASSES
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.named_pipeline import DRAWN_IN
 from raybilevel.problems.pictures import write_grid
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, frame, rivals_of
+from raybilevel.problems.schedule.export import write_pipeline
+from raybilevel.problems.schedule.teacher.comparison import LEARNED, Metric, frame, rivals_of
 from raybilevel.problems.schedule.teacher.model import TaughtModel
 from raybilevel.problems.schedule.teacher.settings import TeacherComparison
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
@@ -30,13 +35,15 @@ class Exporting:
 
     Attributes
     ----------
-    source, space, comparison : the pipeline, its levels, and their comparison.
+    source, space, comparison, metric : the pipeline, its levels, their comparison, and what images
+        are judged by there.
     export_weights : whether those of a model of the hub are exported too.
     """
 
     source: TaughtModel
     space: SigmaSpace
     comparison: TeacherComparison
+    metric: Metric | None
     export_weights: bool
 
     def write(self, state: Arrays, directory: Path) -> None:
@@ -46,13 +53,29 @@ class Exporting:
         """
         said = json.dumps(self._schedule(state), indent=2)
         (directory / FILE).write_text(said + "\n", encoding="utf-8")
+        if self.source.bakes:
+            self._bake(state, directory)
+        else:
+            self._paste(state, directory)
+        if "comparison" in state:
+            self._write_comparison(state, directory)
+
+    def _bake(self, state: Arrays, directory: Path) -> None:
+        """A pipeline whose scheduler has the levels, in the order of their log-SNR."""
+        files = self.source.pipeline.files
+        assert files is not None, "its scheduler was read from its files"
+        variant = self.source.pipeline.settings.variant
+        info, pipeline = read_levels(files, variant=variant), self.source.loaded_network("cpu")
+        levels = to_logsnr(self._visited(state)[-1], flow=False)
+        write_pipeline(pipeline.unet, info, CLASSES[BAKED], levels, directory)
+
+    def _paste(self, state: Arrays, directory: Path) -> None:
+        """The pipeline as it was, and its call with the longest list."""
         pipeline = self.source.pipeline
         longest = self._argument(state, self._visited(state)[-1])
         options = {**pipeline.settings.call_options, **longest}
         pasted = replace(pipeline, settings=replace(pipeline.settings, call_options=options))
         pasted.export(directory, export_weights=self.export_weights)
-        if "comparison" in state:
-            self._write_comparison(state, directory)
 
     def _schedule(self, state: Arrays) -> dict[str, Any]:
         """The lists and their calls, and what they are for: levels belong to their sampler."""
@@ -82,29 +105,32 @@ class Exporting:
     ) -> dict[str, Any]:
         """One list by itself."""
         given = self._argument(state, visited)
+        options = {**self.source.pipeline.settings.call_options, **given}
         return {
             **given,
-            "call": _call({**self.source.pipeline.settings.call_options, **given}),
+            "call": _call(options, () if self.source.conditions is None else ("prompt",)),
             "sigmas_visited": visited.tolist(),
             "sigmas_before": list(before),
         }
 
-    def _argument(self, state: Arrays, visited: np.ndarray) -> dict[str, list[float]]:
+    def _argument(self, state: Arrays, visited: np.ndarray) -> dict[str, Any]:
         """What the call is given."""
+        if self.source.bakes:
+            return {"num_inference_steps": len(visited)}
         return self.source.lists(float(state["mu"])).argument(visited)
 
     def _visited(self, state: Arrays) -> tuple[np.ndarray, ...]:
         """The levels that lists visit; the nearest where the run did not come to its end."""
         found = state.get("sigmas", np.concatenate(self.space.lists(state["x"])))
         lists, parts = self.source.lists(float(state["mu"])), self.space.parted(found)
-        if not lists.taken.whole:
+        if not self.source.takes_whole:
             return parts
         return tuple(lists.sigmas_at(lists.timesteps(part)) for part in parts)
 
     def _write_comparison(self, state: Arrays, directory: Path) -> None:
         counts = self.space.counts
         rivals = rivals_of(self.source, counts, self.comparison, state["rival_steps"])
-        table = frame(state["comparison"], counts, rivals)
+        table = frame(state["comparison"], counts, rivals, self.metric)
         table.to_parquet(directory / "comparison.parquet")
         (directory / "samples").mkdir()
         for name, images in zip(samples_of(counts), state["shown"], strict=True):
@@ -133,9 +159,9 @@ def _loading(settings: PipelineSettings) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None} | settings.without
 
 
-def _call(given: dict[str, Any]) -> str:
+def _call(given: dict[str, Any], first: tuple[str, ...]) -> str:
     """The call as it is pasted."""
-    return f"pipe({', '.join(['prompt', *(f'{name}={value!r}' for name, value in given.items())])})"
+    return f"pipe({', '.join([*first, *(f'{name}={value!r}' for name, value in given.items())])})"
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_lists.lists import SchedulerLists
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow
 from raybilevel.lower.sampling.level_lists.stock import stock_samplers
-from raybilevel.lower.sampling.level_lists.taken import TAKEN, TWICE, why_no_list
+from raybilevel.lower.sampling.level_lists.taken import BAKED, TAKEN, TWICE, why_no_list
+from raybilevel.lower.sampling.pipeline_folders import NETWORK
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.deterministic_schedulers import adds_noise
 from raybilevel.lower.sampling.pipelines.loading import scheduler_like
@@ -77,9 +78,16 @@ class TaughtModel:
         return Through("teacher", None, scheduler=scheduler, steps=self.teacher_steps)
 
     @cached_property
+    def bakes(self) -> bool:
+        """Whether it is in pixel space, so that its call takes no list: levels are baked in."""
+        described = self.pipeline.described()
+        parts = {} if described is None else described.parts
+        return set(parts) == {"unet", "scheduler"} and parts["unet"] == NETWORK
+
+    @cached_property
     def scheduler(self) -> Any:
         """The scheduler that is tuned for, without the model; `InputError` as from `base`."""
-        asked = self.pipeline.settings.scheduler
+        asked = self.pipeline.settings.scheduler or ({"class": BAKED} if self.bakes else None)
         return self.base if asked is None else scheduler_like(self.base, asked)
 
     @cached_property
@@ -111,6 +119,11 @@ class TaughtModel:
         mu : that the pipeline gives it besides; nan where it gives none.
         """
         return SchedulerLists(self.scheduler, {} if np.isnan(mu) else {"mu": mu})
+
+    @property
+    def takes_whole(self) -> bool:
+        """Whether levels have to be those of whole timesteps."""
+        return TAKEN[type(self.scheduler).__name__].whole and not self.bakes
 
     def evaluations(self, steps: int) -> int:
         """Steps of a sampler of the first order that cost as many evaluations as `steps` levels."""
@@ -148,11 +161,18 @@ class TaughtModel:
 
     def _check_takes_a_list(self) -> None:
         given = self.pipeline.settings.scheduler is not None
+        made = type(self.scheduler).__name__
+        if self.bakes and made != BAKED:
+            raise InputError(
+                f"solver: levels of {self.named}, which is in pixel space, are baked into its "
+                f"scheduler, and a {made} cannot hold them; take {BAKED}"
+            )
         if why := why_no_list(self.scheduler):
             raise InputError(f"{'solver' if given else f'{self.named} without solver'}: {why}")
         described = self.pipeline.described()
         argument = TAKEN[type(self.scheduler).__name__].argument
-        if described is not None and argument not in described.call.parameters:
+        takes = described is None or argument in described.call.parameters
+        if described is not None and not (takes or self.bakes):
             raise InputError(
                 f"{self.named} is a {described.made.__name__}, whose call takes no {argument}, so "
                 "that no list of noise levels reaches its scheduler; give a pipeline whose call "
@@ -169,6 +189,11 @@ class TaughtModel:
                 "such as DPMSolverMultistepScheduler"
             )
 
+    def loaded_network(self, device: str) -> Any:
+        """The pipeline, with its weights."""
+        pipeline, *_ = self.pipeline.loaded(device, self.conditions)
+        return pipeline
+
     def samplers(self, device: str) -> tuple[ListSampler, ListSampler, tuple[str, ...], str]:
         """What draws samples to be compared, what draws images, remarks, and the dtype."""
         from raybilevel.lower.sampling.level_lists.list_sampler import ListSampler
@@ -176,11 +201,17 @@ class TaughtModel:
         from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 
         pipeline, remarks, found = self.pipeline.loaded(device, self.conditions)
+        if self.bakes:
+            from raybilevel.lower.sampling.level_lists.pixel_pipeline import PixelPipeline
+
+            pipeline = PixelPipeline(pipeline.unet, self.scheduler)
         dtype = found or self.pipeline.settings.dtype
         drawing = PipelineSampler(pipeline, device, None, self.pipeline.settings.call_options)
         batches = BatchedSampler(drawing, self.named, self.batch_size)
-        images = ListSampler(batches, self.named, self.conditions, self.base, latents=False)
-        if self.distance == "pixels":
+        images = ListSampler(
+            batches, self.named, self.conditions, self.base, latents=False, bakes=self.bakes
+        )
+        if self.distance == "pixels" or self.bakes:
             return images, images, tuple(remarks), dtype
         compared = ListSampler(batches, self.named, self.conditions, self.base, latents=True)
         return compared, images, tuple(remarks), dtype

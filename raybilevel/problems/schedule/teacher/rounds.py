@@ -1,4 +1,4 @@
-"""What the driver of a schedule with a teacher does: begin, update, round, compare."""
+"""What the driver of a schedule with a teacher does before it ends: begin, and update."""
 
 from __future__ import annotations
 
@@ -10,41 +10,29 @@ from typing import TypeVar
 import numpy as np
 
 from raybilevel.lower.sampling.level_lists.stock import spacings_of
-from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Status, Stop, Update
-from raybilevel.problems.schedule.teacher.comparison import (
-    Subjects,
-    rival_choices,
-    rivals_of,
-)
+from raybilevel.problems.base import Arrays, Metrics, Output, Stage, Update
+from raybilevel.problems.schedule.real_images.images import RealImages
+from raybilevel.problems.schedule.teacher.comparison import Metric, rival_choices
 from raybilevel.problems.schedule.teacher.model import TaughtModel
-from raybilevel.problems.schedule.teacher.objectives import (
-    DistanceToTeacher,
-    MinusReward,
-    PairedObjective,
-    SaidSlopes,
-)
-from raybilevel.problems.schedule.teacher.plan import Noises, PairPlan
+from raybilevel.problems.schedule.teacher.objectives.base import PairedObjective, SaidSlopes
+from raybilevel.problems.schedule.teacher.objectives.data import DistanceToData
+from raybilevel.problems.schedule.teacher.objectives.reward import MinusReward
+from raybilevel.problems.schedule.teacher.objectives.teacher_distance import DistanceToTeacher
+from raybilevel.problems.schedule.teacher.objectives.update import Trial
+from raybilevel.problems.schedule.teacher.plan import PairPlan
 from raybilevel.problems.schedule.teacher.settings import (
     GaussNewtonSettings,
     PairedEstimation,
     TeacherComparison,
 )
-from raybilevel.problems.schedule.teacher.shards import (
-    RewardValues,
-    Sigmas,
-    Survey,
-    Through,
-    Visit,
-)
-from raybilevel.problems.schedule.teacher.space import SigmaSpace, leads_out
-from raybilevel.problems.schedule.teacher.update import Trial
-from raybilevel.problems.schedule.teacher.whole import whole_lists
+from raybilevel.problems.schedule.teacher.shards import Survey, Through, Visit
+from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.upper.variables import Variable
 
 T = TypeVar("T")
 
-_TRIED = 2  # samples that a reward is asked of first
-_OUTWARD = 3.0  # standard errors of a gradient that points out of the box
+_SLOPES = "slopes_"
+"""How keys of a state begin that keep the last update's slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +43,9 @@ class TeacherRounds:
     ----------
     model, plan, space : the pipeline, its noises, its levels.
     estimation, optimizer, comparison : as a user gave them.
-    rewarded : whether the levels are moved for a reward, once they are near to the teacher's.
+    metric : what images are judged by, once the levels are near to the teacher's; None where the
+        distance to the teacher is all.
+    real : what they are held against, of FID and KID.
     """
 
     model: TaughtModel
@@ -64,14 +54,25 @@ class TeacherRounds:
     estimation: PairedEstimation
     optimizer: GaussNewtonSettings
     comparison: TeacherComparison
-    rewarded: bool
+    metric: Metric | None = None
+    real: RealImages | None = None
 
     @cached_property
     def objectives(self) -> tuple[PairedObjective, ...]:
         """What levels are moved for, one after the other: the last is the objective."""
-        distance = DistanceToTeacher(self.plan, self.space)
-        reward = MinusReward(self.plan, self.space)
-        return (distance, reward) if self.rewarded else (distance,)
+        parts = (self.plan, self.space, self.estimation)
+        distance = DistanceToTeacher(*parts)
+        if self.metric is None:
+            return (distance,)
+        if self.metric == "reward":
+            return (distance, MinusReward(*parts))
+        assert self.real is not None, "FID and KID are to data"
+        return (distance, DistanceToData(*parts, self.metric, self.real))
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The schedule's."""
+        return self.space.inner.schedule.variables
 
     # --- where the search begins ------------------------------------------------------------------
 
@@ -90,10 +91,10 @@ class TeacherRounds:
             surveys.append(survey.rows["rival_steps"])
         lists = self.space.lists(state["x"])
         yield Stage(tuple(Visit(sigmas) for sigmas in lists))
-        if self.rewarded:  # so that one that fails does so before the work
-            drawn = [Through(sigmas=lists[-1], exact=True)]
-            yield self.plan.values(RewardValues, Noises(state["seed_base"], _TRIED), drawn)
-        state = yield from objective.with_noises(state, self.estimation.first_samples)
+        for each in self.objectives:
+            drawn = [Through(sigmas=sigmas, exact=True) for sigmas in lists]
+            state = yield from each.prepare(state, drawn)
+        state = yield from objective.with_noises(state, objective.first)
         points = [self.space.nearest(sigmas) for sigmas in survey.rows["visited"]]
         trial = yield from self.tried(state, [state["x"], *points], objective)
         x = [state["x"], *points][trial.best]
@@ -131,11 +132,11 @@ class TeacherRounds:
         trial = yield from self.tried(state, points, objective)
         row = self.row(objective, x, trial.value(0), noises, slopes)
         one = np.arange(len(self.objectives)) == which
-        found = state | {"updates": state["updates"] + one}
+        found = state | {"updates": state["updates"] + one} | _kept(slopes, x, noises)
         chosen, little = objective.chosen(trial), objective.is_little(trial)
-        found, most = found | {"x": points[chosen]}, self.estimation.samples
-        if noises < most and (little or not trial.is_sure(chosen)):
-            found = yield from objective.with_noises(found, min(2 * noises, most))
+        found = found | {"x": points[chosen]}
+        if noises < objective.most and (little or not trial.is_sure(chosen)):
+            found = yield from objective.with_noises(found, min(2 * noises, objective.most))
         elif little:
             found = found | {"settled": state["settled"] | one}
         return Update(found, row)
@@ -143,91 +144,21 @@ class TeacherRounds:
     def begin_anew(
         self, state: Arrays, objective: PairedObjective
     ) -> Generator[Stage, Output, Arrays]:
-        """Go to the best spacing where it is better than what was found for another objective.
-
-        On as many noises as there may be: what is begun at is not tried again.
-        """
+        """Go to the best spacing where it is better than what was found for another objective."""
         points = [state["x"], *state["spacings"]]
-        known = yield from objective.with_noises(state, self.estimation.samples)
+        known = yield from objective.with_noises(state, objective.to_begin)
         trial = yield from self.tried(known, points, objective)
         return state | {"x": points[trial.best]}
 
-    # --- the end ----------------------------------------------------------------------------------
-
-    def end(self, state: Arrays) -> Generator[Stage, Output, Update]:
-        """Find whole timesteps where there must be some; compare; and say how it ended."""
-        objective = self.objectives[-1]
-        slopes = yield from objective.slopes(state)
-        lists = self.space.lists(state["x"])
-        if self.model.lists(float(state["mu"])).taken.whole:
-            lists = yield from self.whole(state, slopes)
-        state = state | {"sigmas": np.concatenate(lists)}
-        scores = yield from objective.scores(state, [Through(sigmas=sigmas) for sigmas in lists])
-        value, nfe = objective.trial(scores[:, None]).value(0), 0
-        if self.comparison.samples:
-            state, value, nfe = yield from self.compare(state, lists)
-        row = self.row(objective, state["x"], value, objective.noises(state), slopes)
-        return Update(state, row | {"nfe_comparison": float(nfe)}, self.stop(state, slopes))
-
-    def whole(
-        self, state: Arrays, slopes: SaidSlopes
-    ) -> Generator[Stage, Output, tuple[Sigmas, ...]]:
-        """The best of the whole timesteps near x, on all noises that there are."""
-        known, chosen, objective = self.model.lists(float(state["mu"])), [], self.objectives[-1]
-        for k in range(len(self.space.counts)):
-            lists = whole_lists(self.space, known, state["x"], k, slopes.of_list(k))
-            scores = yield from objective.scores(
-                state, [Through(sigmas=sigmas) for sigmas in lists]
-            )
-            chosen.append(lists[objective.trial(scores[..., None]).best])
-        return tuple(chosen)
-
-    def compare(
-        self, state: Arrays, learned: Sequence[Sigmas]
-    ) -> Generator[Stage, Output, tuple[Arrays, tuple[float, float], int]]:
-        """The learned lists beside stock samplers, on noises that nothing was tuned on."""
-        start = self.space.lists(state["x_start"])
-        rivals = rivals_of(self.model, self.space.counts, self.comparison, state["rival_steps"])
-        listed = Subjects.of(learned, start, rivals)
-        samples, seeds = self.comparison.samples, state["seed_base"]
-        rewarded = len(self.objectives) > 1
-        drawn = yield self.plan.compare(seeds, samples, listed.all, rewarded=rewarded)
-        tables = listed.tables(drawn.rows)
-        shown = yield self.plan.show(seeds, samples, [*listed.shown(tables), self.model.teacher])
-        kept = {"comparison": np.concatenate(tables), "shown": shown.rows["shown"]}
-        scores = -drawn.rows["rewards"] if rewarded else drawn.rows["squares"]
-        value = self.objectives[-1].trial(scores[:, None, listed.learned]).value(0)
-        return state | kept, value, drawn.nfe + shown.nfe
-
-    def stop(self, state: Arrays, slopes: SaidSlopes) -> Stop:
-        """How the run ended, and what that means."""
-        objective = self.objectives[-1]
-        if not state["settled"][-1]:
-            return Stop(
-                Status.BUDGET,
-                f"{self.optimizer.updates} updates were made and {objective.falls} may still fall; "
-                "give more in a new run",
-            )
-        held = self._held(state["x"], slopes)
-        if held:
-            return Stop(
-                Status.AT_BOUND,
-                f"{objective.settles}, but {objective.falls} still falls at the bound of "
-                f"{', '.join(held)}, where what the network was trained on ends, or what "
-                "schedule_options allow",
-            )
-        return Stop(Status.CONVERGED, f"{objective.settles} on {objective.noises(state)} noises")
-
-    def _held(self, x: np.ndarray, slopes: SaidSlopes) -> list[str]:
-        """Variables at a bound that the gradient surely points out of."""
-        u, g = self.space.inner.to_unit(x), slopes.gradient
-        out = leads_out(u, -g) & (np.abs(g) > _OUTWARD * slopes.se)
-        return [v.name for v, is_out in zip(self.variables, out, strict=True) if is_out]
-
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """The schedule's."""
-        return self.space.inner.schedule.variables
+    def slopes(
+        self, state: Arrays, objective: PairedObjective
+    ) -> Generator[Stage, Output, SaidSlopes]:
+        """Those about the state's x: of the last update, where it stayed there."""
+        kept = {n.removeprefix(_SLOPES): v for n, v in state.items() if n.startswith(_SLOPES)}
+        stayed = kept and np.array_equal(kept.pop("x"), state["x"])
+        if stayed and int(kept.pop("noises")) == objective.noises(state):
+            return objective.slopes_of(kept)
+        return (yield from objective.slopes(state))
 
     def row(
         self,
@@ -250,3 +181,9 @@ class TeacherRounds:
             row[f"gradient/{v.name}"] = float(gradient[i])
             row[f"gradient_se/{v.name}"] = float(se[i])
         return row
+
+
+def _kept(slopes: SaidSlopes, x: np.ndarray, noises: int) -> Arrays:
+    """What a state keeps of an update's slopes."""
+    known = {**slopes.arrays, "x": x, "noises": np.array(noises)}
+    return {f"{_SLOPES}{name}": value for name, value in known.items()}

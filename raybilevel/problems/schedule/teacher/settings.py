@@ -15,6 +15,9 @@ from raybilevel.problems.schedule.teacher.plan import FEWEST_CHUNKS
 Distance = Literal["latents", "pixels"]
 Rivals = Literal["some", "all"]
 
+CHUNKS = 16
+"""Of the noises of FID and KID: what a jackknife leaves out, one at a time."""
+
 _FEWEST_COMPARED = 16
 
 
@@ -41,7 +44,7 @@ class TeacherOptions(Settings):
 
 
 class PairedEstimation(Settings):
-    """On how many noises the distance is estimated.
+    """On how many noises the objective is estimated.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ class PairedEstimation(Settings):
         Noises to begin with; they are kept, and doubled where an update's gain is not sure.
     shard_size
         Noises that a worker draws at once.
+    images, first_images
+        Noises of FID and KID, at most and to begin with; they are cut into 16 shards.
     """
 
     said_as: ClassVar[str | None] = "estimation"
@@ -58,6 +63,8 @@ class PairedEstimation(Settings):
     samples: int = Field(default=64, ge=2)
     first_samples: int = Field(default=16, ge=2)
     shard_size: int = Field(default=8, ge=1)
+    images: int = Field(default=1024, ge=2 * CHUNKS)
+    first_images: int = Field(default=256, ge=2 * CHUNKS)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -65,6 +72,11 @@ class PairedEstimation(Settings):
             raise InputError(
                 f"estimation.samples is {self.samples}, below first_samples {self.first_samples}; "
                 "it must be at least that"
+            )
+        if self.images < self.first_images:
+            raise InputError(
+                f"estimation.images is {self.images}, below first_images {self.first_images}; it "
+                "must be at least that"
             )
         if self.first_samples < FEWEST_CHUNKS * self.shard_size:
             raise InputError(

@@ -119,17 +119,30 @@ class RewardValues(DrawnLists):
     """The reward of samples by each list (rows): `rewards` (n, lists)."""
 
 
+class FeatureDifferences(DrawnPairs):
+    """Features of samples up and down along each variable, and J'J of images (rows).
+
+    `features` (n, 2 moving, F) of the pairs that differ, one number of steps after the other;
+    `curvatures` (1, d, d), summed over numbers of steps.
+    """
+
+
+class Features(DrawnLists):
+    """Features of samples by each list (rows): `features` (n, lists, F)."""
+
+
 @dataclass(frozen=True)
 class Compared(Shard):
     """Distances to the teacher's samples of these noises, drawn here; and evaluations (rows).
 
-    `nfe` (1, subjects) is what a sample of each costs. Where samples are rewarded distances are
-    those of images, and `rewards` (n, subjects) are there too.
+    `nfe` (1, subjects) is what a sample of each costs. Where images are judged, distances are those
+    of images, and there are `rewards` (n, subjects) too, or features of both extractors
+    (n, subjects, F); nan of a subject that overflows.
     """
 
     draws: Draws
     subjects: tuple[Through, ...]
-    rewarded: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True)

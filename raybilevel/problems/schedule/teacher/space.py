@@ -8,7 +8,7 @@ import numpy as np
 
 from raybilevel.lower.sampling.level_lists.sigmas import to_logsnr, to_sigmas
 from raybilevel.problems.schedule.space import ScheduleSpace
-from raybilevel.problems.schedule.teacher.shards import Sigmas
+from raybilevel.problems.schedule.teacher.shards import Pair, Sigmas
 from raybilevel.upper.optimisers.zeroth_order import Pairs
 
 _AT = 1e-6  # of the box, from a bound
@@ -67,6 +67,16 @@ class SigmaSpace:
         d = len(x)
         u = self.inner.to_unit(x)
         return Pairs.inside(u, np.eye(d), self._delta(u), np.zeros(d), np.ones(d))
+
+    def around(self, pairs: Pairs) -> list[list[Pair]]:
+        """Lists up and down along each variable, of each number of steps."""
+        ups, downs = (
+            list(map(self.at, points)) for points in (pairs.points[::2], pairs.points[1::2])
+        )
+        return [
+            [(up[k], down[k]) for up, down in zip(ups, downs, strict=True)]
+            for k in range(len(self.counts))
+        ]
 
     def _delta(self, u: np.ndarray) -> float:
         """Half a pair's distance in the unit box: as far as levels do not come to their neighbours.

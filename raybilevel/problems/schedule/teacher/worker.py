@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.problems.base import Output, Shard
+from raybilevel.problems.base import Arrays, Output, Shard
 from raybilevel.problems.named_pipeline import DRAWN_IN
+from raybilevel.problems.schedule.real_images.extraction import FeatureExtraction
+from raybilevel.problems.schedule.real_images.shards import (
+    HeldOutImages,
+    ReferenceImages,
+    TrainingImages,
+)
 from raybilevel.problems.schedule.teacher.comparison import LEARNED
 from raybilevel.problems.schedule.teacher.drawing import (
     PairedDraws,
@@ -16,12 +24,18 @@ from raybilevel.problems.schedule.teacher.drawing import (
     check_finite,
     inner_products,
 )
+from raybilevel.problems.schedule.teacher.held_against_data import (
+    feature_differences,
+    features_of_lists,
+)
 from raybilevel.problems.schedule.teacher.rewarded import reward_differences, reward_values
 from raybilevel.problems.schedule.teacher.shards import (
     Compared,
     Differences,
     Distances,
     Draws,
+    FeatureDifferences,
+    Features,
     Pair,
     RewardDifferences,
     RewardValues,
@@ -32,6 +46,9 @@ from raybilevel.problems.schedule.teacher.shards import (
     Visit,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class TeacherWorker:
     """Runs the shards of a schedule that is found by a teacher, or by a reward.
@@ -40,43 +57,46 @@ class TeacherWorker:
     ----------
     draws : draws samples.
     teacher : what they are to come near to.
+    extraction : of features, where they are held against real images.
 
     Attributes
     ----------
     remarks : on the pipeline that was loaded.
     """
 
-    def __init__(self, draws: PairedDraws, teacher: Through) -> None:
-        self._draws, self._teacher = draws, teacher
+    def __init__(
+        self, draws: PairedDraws, teacher: Through, extraction: FeatureExtraction | None = None
+    ) -> None:
+        self._draws, self._teacher, self._extraction = draws, teacher, extraction
         self.remarks = draws.remarks
 
     def run(self, shard: Shard, broadcast: Mapping[str, np.ndarray], key: int) -> Output:
         """Run one shard: its draws say all that is random about it."""
         match shard:
-            case Survey():
-                return self._survey(shard)
-            case Teach():
-                return self._teach(shard.draws)
             case Differences():
-                return self._differences(shard, broadcast["taught"])
+                return self._differences(shard, _of(shard.draws, broadcast["taught"]))
             case Distances():
-                return self._distances(shard, broadcast["taught"])
-            case RewardDifferences():
-                return reward_differences(self._draws, shard)
-        return self._run_other(shard)
+                return self._distances(shard, _of(shard.draws, broadcast["taught"]))
+        return self._kinds[type(shard)](shard)
 
-    def _run_other(self, shard: Shard) -> Output:
-        match shard:
-            case RewardValues():
-                return reward_values(self._draws, shard)
-            case Compared():
-                return self._compare(shard)
-            case Show():
-                return self._show(shard)
-            case Visit():
-                self._draws.sampler.argument(np.array(shard.sigmas))
-                return Output()
-        raise AssertionError(f"{type(shard).__name__} is no shard of this problem")
+    @cached_property
+    def _kinds(self) -> Mapping[type[Shard], Callable[[Any], Output]]:
+        """What runs each kind of shards that need nothing broadcast."""
+        draws, extraction = self._draws, self._extraction
+        kinds: dict[type[Shard], Callable[[Any], Output]] = {
+            Survey: self._survey, Teach: self._teach, Compared: self._compare, Show: self._show,
+            Visit: self._visit,
+            RewardDifferences: partial(reward_differences, draws),
+            RewardValues: partial(reward_values, draws),
+        }  # fmt: skip
+        if extraction is None:
+            return kinds
+        return kinds | {
+            ReferenceImages: extraction.of_real, TrainingImages: extraction.of_real,
+            HeldOutImages: extraction.of_real,
+            Features: partial(features_of_lists, draws, extraction),
+            FeatureDifferences: partial(feature_differences, draws, extraction),
+        }  # fmt: skip
 
     def _survey(self, shard: Survey) -> Output:
         visited = self._draws.sampler.spacings(shard.schedulers, shard.steps)
@@ -85,12 +105,15 @@ class TeacherWorker:
         rows = {"visited": visited, "mu": np.array([float(mu)]), "rival_steps": np.array(rivals)}
         return Output({f"{DRAWN_IN}{self._draws.dtype}": np.array(1)}, rows)
 
-    def _teach(self, draws: Draws) -> Output:
-        taught, nfe = self._draws.rows(draws, self._teacher)
+    def _teach(self, shard: Teach) -> Output:
+        taught, nfe = self._draws.rows(shard.draws, self._teacher)
         return Output(rows={"taught": taught.astype(np.float32)}, nfe=nfe)
 
-    def _differences(self, shard: Differences, taught: np.ndarray) -> Output:
-        known = _of(shard.draws, taught)
+    def _visit(self, shard: Visit) -> Output:
+        self._draws.sampler.argument(np.array(shard.sigmas))
+        return Output()
+
+    def _differences(self, shard: Differences, known: np.ndarray) -> Output:
         found = [self._sums(shard, pairs, known) for pairs in shard.pairs]
         slopes, curvatures, squares, nfe = zip(*found, strict=True)
         rows = {
@@ -120,33 +143,40 @@ class TeacherWorker:
         mean = sum(each / len(squares) for each in squares)
         return slopes, inner_products(columns, len(pairs)), mean, nfe
 
-    def _distances(self, shard: Distances, taught: np.ndarray) -> Output:
+    def _distances(self, shard: Distances, known: np.ndarray) -> Output:
         drawn = [self._draws.rows(shard.draws, through) for through in shard.lists]
-        squares, evaluations = _squares(drawn, _of(shard.draws, taught))
+        squares, evaluations = _squares(drawn, known)
         return Output(rows={"squares": squares}, nfe=sum(evaluations))
 
     def _compare(self, shard: Compared) -> Output:
-        taught, nfe, _ = self._compared(shard, self._teacher, rewarded=False)
-        drawn = [self._compared(shard, s, rewarded=shard.rewarded) for s in shard.subjects]
+        taught, nfe, _ = self._compared(shard, self._teacher, judged=False)
+        drawn = [self._compared(shard, s, judged=shard.judged) for s in shard.subjects]
         for subject, (rows, *_) in zip(shard.subjects, drawn, strict=True):
             if subject.name == LEARNED:  # a rival may overflow
                 check_finite(rows)
         squares, evaluations = _squares([(rows, each) for rows, each, _ in drawn], taught)
         each = np.array(evaluations, float) / len(shard.draws.seeds)
         columns = {"squares": squares, "nfe": each[None]}
-        if shard.rewarded:
-            columns["rewards"] = np.stack([rewards for *_, rewards in drawn], axis=1)
+        for name in drawn[0][2]:
+            columns[name] = np.stack([said[name] for *_, said in drawn], axis=1)
         return Output(rows=columns, nfe=nfe + sum(evaluations))
 
     def _compared(
-        self, shard: Compared, through: Through, *, rewarded: bool
-    ) -> tuple[np.ndarray, int, np.ndarray]:
-        """Rows, evaluations and rewards: of images where there is a reward."""
-        if not shard.rewarded:
-            return *self._draws.rows_as_they_are(shard.draws, through), np.empty(0)
+        self, shard: Compared, through: Through, *, judged: bool
+    ) -> tuple[np.ndarray, int, Arrays]:
+        """Rows, evaluations, and what is said of images where they are judged."""
+        if not shard.judged:
+            return *self._draws.rows_as_they_are(shard.draws, through), {}
         images, nfe = self._draws.images_as_they_are(shard.draws, through)
-        rewards = self._draws.rewarded(shard.draws, images) if rewarded else np.empty(0)
-        return as_rows(images), nfe, rewards
+        return as_rows(images), nfe, self._judged(shard.draws, images) if judged else {}
+
+    def _judged(self, draws: Draws, images: Tensor) -> Arrays:
+        """The reward (n,), or features (n, F) by both extractors; nan where images overflow."""
+        if self._extraction is None:
+            return {"rewards": self._draws.rewarded(draws, images)}
+        known = images.isfinite().all()
+        found = self._extraction.by_both(images if known else images.nan_to_num())
+        return found if known else {name: np.full_like(f, np.nan) for name, f in found.items()}
 
     def _show(self, shard: Show) -> Output:
         images, nfe = self._draws.images_as_they_are(shard.draws, shard.subject)

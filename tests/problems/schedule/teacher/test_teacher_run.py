@@ -24,12 +24,12 @@ from raybilevel.errors import InputError, RunError
 from raybilevel.lower.sampling.pipelines.loading import scheduler_like
 from raybilevel.problems.base import Status
 from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
-from raybilevel.problems.schedule.teacher.natural_step import RewardSlopes
+from raybilevel.problems.schedule.teacher.objectives.natural_step import NaturalSlopes
+from raybilevel.problems.schedule.teacher.objectives.update import Slopes, Trial
 from raybilevel.problems.schedule.teacher.pasted import pasted
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.teacher.shards import Through
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
-from raybilevel.problems.schedule.teacher.update import Slopes, Trial
 from raybilevel.report import finish
 from raybilevel.runtime.checkpoints import Checkpoints
 from raybilevel.runtime.rounds import run_locally
@@ -336,7 +336,7 @@ def test_the_way_of_a_reward_stays_in_the_box_and_goes_down(places, seed):
     rng, u = np.random.default_rng(seed), np.array(places)
     root = rng.normal(size=(3, 3))
     sums = ResidualSums(1.0, rng.normal(size=3), root @ root.T)
-    way = RewardSlopes(sums, sums.gradient, sums.gradient)._way(u)
+    way = NaturalSlopes(sums, sums.gradient, sums.gradient)._way(u)
     assert ((way >= 0) | (u > 0)).all()
     assert ((way <= 0) | (u < 1)).all()
     assert way @ sums.slopes <= 1e-12
@@ -413,7 +413,10 @@ def test_the_first_level_of_flow_matching_is_pure_noise(tmp_path):
         ({"teacher": {"steps": 3}}, "^teacher.steps is 3, but a teacher has more steps than samp"),
         ({"prompts": None}, "prompts"),
         ({"data": "digits"}, "^data is given, but with objective 'teacher' no data are looked at"),
-        ({"penalty": {}}, "^penalty is given, but with objective 'teacher' no data are looked at"),
+        (
+            {"penalty": {}},
+            "^penalty is given, but with objective 'teacher' nothing is trained",
+        ),
         (
             {
                 "solver": {

@@ -16,12 +16,15 @@ from operator import add
 import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
-from raybilevel.problems.schedule.teacher.list_sums import ListSums, weights_of
+from raybilevel.problems.base import Arrays
+from raybilevel.problems.schedule.teacher.objectives.list_sums import ListSums, weights_of
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums, damped_step
 
 DAMPINGS = (1e-3, 0.1, 3.0, 100.0)
 """Steps that are tried: from the whole one to a short one down the gradient."""
+
+_SUMS = ("count", "squares", "slopes", "curvatures")
 
 SURE = 2.0
 """Standard errors that a gain must have, or more noises are drawn."""
@@ -47,10 +50,22 @@ class Slopes:
     @classmethod
     def of(cls, rows: Mapping[str, np.ndarray]) -> Slopes:
         """Of the rows of `Differences` shards."""
-        columns = (rows[name] for name in ("count", "squares", "slopes", "curvatures"))
+        columns = (rows[name] for name in _SUMS)
         parts = [ListSums(float(n), *sums) for n, *sums in zip(*columns, strict=True)]
         gradient, se = jackknife(lambda total: total.together.gradient, parts)
         return cls(reduce(add, parts), gradient, se)
+
+    @classmethod
+    def kept(cls, arrays: Mapping[str, np.ndarray]) -> Slopes:
+        """Those of `arrays`."""
+        count, *sums = (arrays[name] for name in _SUMS)
+        return cls(ListSums(float(count), *sums), arrays["gradient"], arrays["se"])
+
+    @property
+    def arrays(self) -> Arrays:
+        """All that it is."""
+        sums = {name: np.asarray(getattr(self.lists, name)) for name in _SUMS}
+        return {**sums, "gradient": self.gradient, "se": self.se}
 
     def tried(self, space: SigmaSpace, x: np.ndarray) -> list[np.ndarray]:
         """Values (d,) to go to from x (d,), one a damping."""

@@ -1,6 +1,6 @@
-"""Steps that a reward's slopes say: along the natural gradient, as samples see it.
+"""Steps along the natural gradient, as images see it: for what has no residuals.
 
-A reward has no residuals, so that nothing says how far a step may go. Which way is said by
+Nothing says how far a step for a reward, or for FID, may go. Which way is said by
 (J'J)^-1 g, J that of the images: levels to which samples hardly answer move as far as others. How
 far is tried on the same noises.
 """
@@ -15,23 +15,25 @@ from operator import add
 import numpy as np
 
 from raybilevel.metrics.fid_kid import jackknife
+from raybilevel.problems.base import Arrays
 from raybilevel.problems.schedule.teacher.space import SigmaSpace, leads_out
 from raybilevel.upper.optimisers.gauss_newton import ResidualSums
 
 LENGTHS = (0.1, 0.03, 0.01, 0.003)
 """Of the variable that moves most, in the unit box."""
 
+_KEPT = ("gradient", "se", "count", "curvatures")
 _DAMPING = 0.1  # of the mean curvature: levels that nothing answers to do not move most
 
 
 @dataclass(frozen=True, eq=False)
-class RewardSlopes:
-    """What noises say of minus the reward about an x, in unit coordinates.
+class NaturalSlopes:
+    """What noises say of an objective of images about an x, in unit coordinates.
 
     Attributes
     ----------
-    sums : of all noises; slopes are half of minus the reward's.
-    gradient, se : (d,) of minus the reward, and its standard error over shards.
+    sums : of all noises; slopes are half of the objective's, curvatures those of images.
+    gradient, se : (d,) of the objective, and its standard error over shards.
     """
 
     sums: ResidualSums
@@ -39,8 +41,28 @@ class RewardSlopes:
     se: np.ndarray
 
     @classmethod
-    def of(cls, rows: Mapping[str, np.ndarray]) -> RewardSlopes:
-        """Of the rows of `RewardDifferences` shards."""
+    def of(
+        cls, gradient: np.ndarray, se: np.ndarray, count: int, curvatures: np.ndarray
+    ) -> NaturalSlopes:
+        """Of a gradient with its error, and of J'J (d, d) over so many noises."""
+        return cls(ResidualSums(count, gradient * count / 2, curvatures), gradient, se)
+
+    @classmethod
+    def kept(cls, arrays: Mapping[str, np.ndarray]) -> NaturalSlopes:
+        """Those of `arrays`."""
+        gradient, se, count, curvatures = (arrays[name] for name in _KEPT)
+        return cls.of(gradient, se, int(count), curvatures)
+
+    @property
+    def arrays(self) -> Arrays:
+        """All that it is."""
+        sums = self.sums
+        each = (self.gradient, self.se, np.array(sums.count), sums.curvatures)
+        return dict(zip(_KEPT, each, strict=True))
+
+    @classmethod
+    def of_rewards(cls, rows: Mapping[str, np.ndarray]) -> NaturalSlopes:
+        """Of minus the reward, by the rows of `RewardDifferences` shards."""
         columns = (rows[name] for name in ("count", "slopes", "curvatures"))
         parts = [ResidualSums(float(n), -s, c) for n, s, c in zip(*columns, strict=True)]
         gradient, se = jackknife(lambda total: total.gradient, parts)

@@ -1,0 +1,1 @@
+"""What a schedule is moved for, and which steps each says."""

@@ -1,0 +1,188 @@
+"""A schedule with a teacher of a model in pixel space: levels are baked in; FID and KID to data."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from schedule_toys import Pixels, save_pipeline
+
+from raybilevel import RunConfig, SamplingSchedule, ScalingConfig, config_file
+from raybilevel.config_file import Config
+from raybilevel.errors import InputError
+from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
+from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
+from raybilevel.problems.schedule.teacher.shards import Features, Through
+from raybilevel.problems.seeds import sample_seeds, seed_base
+from raybilevel.runtime.rounds import run_locally
+
+
+class Quarters(torch.nn.Module):
+    """Means of 2 x 2 pixels as features, 16 of them."""
+
+    def forward(self, images):
+        return torch.nn.functional.avg_pool2d(images, 2).flatten(1)
+
+
+SMALL = {
+    "objective": "fid", "data": "digits", "extractor": Quarters(), "second_extractor": Pixels(),
+    "sampling_steps": 3, "teacher": {"steps": 10}, "optimizer": {"updates": 2},
+    "estimation": {"samples": 8, "first_samples": 4, "shard_size": 2,
+                   "images": 32, "first_images": 32},
+    "comparison": {"samples": 128},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_pipeline(tmp_path_factory.mktemp("model") / "pipeline")
+
+
+def tuning(model, **changes):
+    return SamplingSchedule(**SMALL | {"model": model} | changes)
+
+
+@pytest.fixture(scope="module")
+def ended(model):
+    return run_locally(tuning(model), RunConfig(seed=3))
+
+
+@pytest.fixture(scope="module")
+def exported(model, ended, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("exported")
+    tuning(model).export(ended[0].state, directory)
+    return directory
+
+
+def test_with_a_teacher_it_is_another_problem_also_in_yaml(model, tmp_path):
+    problem = tuning(model, extractor="auto", second_extractor="auto")
+    assert isinstance(problem, TeacherSchedule)
+    written = config_file.dump(Config(problem, ScalingConfig(), RunConfig()))
+    (tmp_path / "config.yaml").write_text(written)
+    assert config_file.read(tmp_path / "config.yaml").problem == problem
+
+
+def test_it_comes_near_to_the_teacher_and_then_to_the_data(ended):
+    run, rows = ended
+    near = [row["teacher_distance"] for row in rows if "teacher_distance" in row]
+    fid = [row["upper_loss"] for row in rows if "teacher_distance" not in row]
+    assert near[-1] < near[0]
+    assert len(near) == 1 + run.state["updates"][0]
+    assert len(fid) == run.state["updates"][1] + 1
+    assert all(row["upper_loss_se"] > 0 for row in rows[len(near) :])
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid"])
+def test_slopes_are_those_of_the_metric_without_its_bias(model, ended, metric):
+    problem = tuning(model, objective=metric)
+    objective, worker = problem.rounds.objectives[-1], problem.worker("cpu")
+    state = ended[0].state
+    if metric == "kid":
+        state = state | {"real_train": problem.real.folds[0].images.numpy().reshape(-1, 4, 2, 4, 2)
+                         .mean(axis=(2, 4)).reshape(-1, 16).astype(np.float32)}  # fmt: skip
+    slopes = done(objective.slopes(state), worker)
+    pairs = problem.space.pairs(state["x"])
+    lists = [
+        Through(sigmas=sigmas, exact=True) for u in pairs.points for sigmas in problem.space.at(u)
+    ]
+    values = done(objective.scores(state, lists), worker).mean(axis=0)
+    found = (values[0::2] - values[1::2]) / (2 * pairs.delta)
+    np.testing.assert_allclose(slopes.gradient, found, rtol=1e-6, atol=1e-6 * np.abs(found).max())
+    assert (slopes.se > 0).all()
+    kept = objective.slopes_of(slopes.arrays)
+    np.testing.assert_array_equal(kept.sums.slopes, slopes.sums.slopes)
+
+
+def done(generator, worker):
+    stage = next(generator)
+    outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
+    rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
+    try:
+        generator.send(type(outputs[0])(rows=rows))
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("one stage was enough")
+
+
+def test_the_objective_is_the_jackknifes_fid_of_the_samples(model, ended):
+    problem, state = tuning(model), ended[0].state
+    objective, worker = problem.rounds.objectives[-1], problem.worker("cpu")
+    through = Through(sigmas=problem.space.sigmas(state["x"]), exact=True)
+    trial = objective.trial(done(objective.scores(state, [through]), worker)[:, None])
+    noises = objective.noises(state)
+    (shard,) = problem.plan.values(Features, objective._known(state), [through], noises).shards
+    features = worker.run(shard, {}, 0).rows["features"][:, 0]
+    to = FrechetTo(Moments.of(Quarters()(problem.real.folds[0].images).numpy()))
+    chunks = [Moments.of(chunk) for chunk in np.split(features, 16)]
+    value, se = jackknife(to, chunks, corrected=True)
+    assert trial.value(0) == pytest.approx((float(value), float(se)), rel=1e-4)
+
+
+def test_the_comparison_has_both_metrics_by_both_extractors(ended, exported):
+    table = pd.read_parquet(exported / "comparison.parquet")
+    assert table["subject"][:2].tolist() == ["learned", "start of the search"]
+    assert {"unipc 2 trailing", "euler trailing", "dpm++ 2m karras"} <= set(table["subject"])
+    assert (table["nfe"] <= 3).all()
+    assert table["fid"][0] == pytest.approx(ended[1][-1]["upper_loss"], rel=1e-12)
+    np.testing.assert_allclose(table["fid_gap"], table["fid"][0] - table["fid"], atol=1e-6)
+    second = table[["fid_second", "kid_second", "fid_gap_second", "fid_gap_se_second"]]
+    assert np.isfinite(second).all(axis=None)
+    assert sorted(p.stem for p in (exported / "samples").iterdir()) == [
+        "best-stock", "learned", "teacher",
+    ]  # fmt: skip
+
+
+def test_the_pipeline_that_is_left_draws_our_images_by_its_number_of_steps_alone(
+    model, ended, exported
+):
+    from diffusers import DiffusionPipeline
+
+    said = json.loads((exported / "schedule.json").read_text())
+    assert said["call"] == "pipe(num_inference_steps=3)"
+    np.testing.assert_allclose(said["sigmas_visited"], ended[0].state["sigmas"])
+    stock = DiffusionPipeline.from_pretrained(exported / "pipeline")
+    stock.set_progress_bar_config(disable=True)
+    seeds = sample_seeds(seed_base(9), 0, 4)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    images = stock(4, generator=generators, num_inference_steps=3, output_type="np").images
+    ours = tuning(model).samples(ended[0].state, 4, 9, "cpu")
+    np.testing.assert_allclose(images.transpose(0, 3, 1, 2), ours.numpy(), atol=1e-4)
+
+
+def test_a_teacher_alone_needs_no_data(model):
+    alone = tuning(
+        model, objective="teacher", data=None, extractor="auto", second_extractor="auto",
+        comparison={"samples": 0},
+    )  # fmt: skip
+    _, rows = run_locally(alone, RunConfig(seed=3))
+    assert rows[-1]["upper_loss"] < rows[0]["upper_loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": None}, "^objective is 'fid', which is taken to real images; give data, or obj"),
+        ({"objective": "teacher"}, "^data is given, but with objective 'teacher' no data are look"),
+        ({"objective": "teacher", "data": None}, "^extractor is given, but with objective 'teach"),
+        ({"comparison": {"samples": 64}}, "^comparison.samples is 64, but fid is judged of at le"),
+        ({"estimation": {"images": 64}}, "^estimation.images is 64, below first_images 256; it m"),
+        ({"sampling_steps": [2, 3]}, "^sampling_steps is .2, 3., but levels of model .*, which i"),
+        ({"solver": "ddim"}, "^solver: levels of model .*, which is in pixel space, are baked in"),
+        ({"mixed_precision": "bf16"}, "^mixed_precision is given, but model .* is drawn from in"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_in_a_sentence(model, changes, said):
+    with pytest.raises(InputError, match=said) as refused:
+        tuning(model, **changes).check()
+    assert "\n" not in str(refused.value)
+
+
+def test_data_of_another_size_are_refused_by_the_first_samples(model, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (64, 16, 16, 1), np.uint8)
+    np.savez(tmp_path / "images.npz", images=images)
+    problem = tuning(model, data=str(tmp_path / "images.npz"))
+    problem.check()
+    with pytest.raises(InputError, match=r"has images of 1 x 16 x 16, but model .* draws 1 x 8 x"):
+        run_locally(problem, RunConfig(max_rounds=1))
