@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybilevel.problems.schedule.teacher.comparison import LEARNED, START
+from raybilevel.problems.schedule.teacher.comparison import (
+    LEARNED,
+    START,
+    Metric,
+    sign_of,
+)
 from raybilevel.problems.schedule.teacher.export import BEST_STOCK, samples_of
 from raybilevel.problems.schedule.teacher.pasted import lists_of
 from raybilevel.report.figure import legend_beside, png, scale_of
@@ -25,15 +30,17 @@ _PICTURE = "pictures/schedule.png"
 _SAMPLES = "pictures/samples.png"
 PICTURES = (
     Picture(_PICTURE, "The noise levels visited before and after, and the distance to the teacher, "
-                      "or the reward, of the list and of stock samplers at as many evaluations."),
+                      "the reward, FID or KID of the list and of stock samplers at as many "
+                      "evaluations."),
     Picture(_SAMPLES, "The same prompts and noises down a column."),
 )  # fmt: skip
 WORDS = (
-    ("status", "converged: no step gains 1 %, or for a reward more than twice its error; at_bound: "
-               "the objective still falls at a bound; budget: it may still fall."),
+    ("status", "converged: no step gains 1 %, or of what images are judged by more than twice its "
+               "error; at_bound: the objective still falls at a bound; budget: it may still fall."),
     ("upper loss", "Mean squared distance to the teacher's sample of the same noise and prompt, a "
                    "number of the sample on average, of several numbers of steps the geometric "
-                   "mean; or minus the mean reward. With standard errors."),
+                   "mean; or minus the mean reward, or FID or KID. With standard errors."),
+    ("second extractor", "FID or KID by features that nothing was tuned on."),
     ("median", "Of the squared distances: a few samples that go elsewhere than the teacher's can "
                "make up the mean."),
     ("NFE", "Network evaluations: one a sample and step, two with classifier-free guidance."),
@@ -58,9 +65,9 @@ def next_steps(result: Result) -> list[Line]:
     steps = or_what_helps(steps, result)
     if result.directory.has("comparison.parquet"):
         table = result.directory.read_frame("comparison.parquet")
-        start, gap = table[table["subject"] == START], _gap_of(table)
+        start, gap = table[table["subject"] == START], _gap_of(_metric(result))
         surest = start.loc[(start[gap].abs() - _BAND * start[f"{gap}_se"]).idxmax()]
-        sign = -1 if gap == "reward_gap" else 1  # the objective is minus the reward
+        sign = sign_of(_metric(result))
         steps += mind_the_noise(sign * surest[gap], surest[f"{gap}_se"])
     return steps
 
@@ -71,7 +78,7 @@ def lines(result: Result) -> list[Item]:
     rows: list[Item] = [("status", f"{result.status}: {result.reason}")]
     rows += [("upper loss", with_error(m, "upper_loss"))]
     if result.directory.has("comparison.parquet"):
-        rows += map(_compared, _by_steps(result))
+        rows += [_compared(table, _metric(result)) for table in _by_steps(result)]
     after = m.get("nfe_comparison") or 0
     rows += [
         ("cost", f"{summary['nfe_total'] - after:,.0f} NFE for the tuning, {after:,.0f} for the "
@@ -95,28 +102,43 @@ def _key(key: dict[str, Any]) -> str:
 
 
 def _by_steps(result: Result) -> list[pd.DataFrame]:
-    """A table for each number of steps, the nearest first, or that of the greatest reward."""
+    """A table for each number of steps, the best first."""
+    metric = _metric(result)
     table = result.directory.read_frame("comparison.parquet")
-    rewarded = "reward" in table
-    table = table.sort_values("reward" if rewarded else "distance", ascending=not rewarded)
+    table = table.sort_values(metric or "distance", ascending=sign_of(metric) > 0)
     return [part for _, part in table.groupby("sampling_steps")]
 
 
-def _compared(table: pd.DataFrame) -> Table:
+def _compared(table: pd.DataFrame, metric: Metric | None) -> Table:
     """The learned list and all that it is compared with."""
-    reward = ("reward",) if "reward" in table else ()
-    rows = [("sampler", "NFE", *reward, "mean", "median", "learned minus it, 95 %")]
+    judged = () if metric is None else (metric,)
+    second = f"{metric}_second"
+    others = (second,) if second in table and table[second].notna().any() else ()
+    columns = (*judged, *others, "distance", "distance_median")
+    heads = (*judged, *("second extractor" for _ in others), "mean", "median")
+    rows = [("sampler", "NFE", *heads, "learned minus it, 95 %")]
     for _, row in table.iterrows():
-        shown = (f"{row[name]:.5f}" for name in (*reward, "distance", "distance_median"))
-        rows += [(row["subject"], f"{row['nfe']:.0f}", *shown, _gap(row, _gap_of(table)))]
+        shown = (f"{row[name]:.5f}" for name in columns)
+        rows += [(row["subject"], f"{row['nfe']:.0f}", *shown, _gap(row, _gap_of(metric)))]
     about = "distance to the teacher, on noises not tuned on"
+    said = "reward" if metric == "reward" else f"{metric}".upper()
     steps = table["sampling_steps"].iloc[0]
-    return Table(f"{steps} steps", f"reward, and {about}" if reward else about, rows)
+    return Table(f"{steps} steps", f"{said}, and {about}" if metric else about, rows)
 
 
-def _gap_of(table: pd.DataFrame) -> str:
+def _metric(result: Result) -> Metric | None:
+    """What images were judged by."""
+    table = result.directory.read_frame("comparison.parquet")
+    if "reward" in table:
+        return "reward"
+    if "fid" not in table:
+        return None
+    return "kid" if result.config["objective"] == "kid" else "fid"
+
+
+def _gap_of(metric: Metric | None) -> str:
     """The column of gaps that counts."""
-    return "reward_gap" if "reward_gap" in table else "gap"
+    return "gap" if metric is None else f"{metric}_gap"
 
 
 def _gap(row: pd.Series, name: str) -> str:
@@ -137,7 +159,7 @@ def picture(result: Result) -> bytes:
     rows = figure.subplots(len(tables), 2, squeeze=False, height_ratios=heights)
     for (left, right), said, table in zip(rows, lists, tables, strict=True):
         _draw_levels(left, said)
-        _draw_subjects(right, table)
+        _draw_subjects(right, table, _metric(result))
     return png(figure)
 
 
@@ -151,14 +173,14 @@ def _draw_levels(axes: Any, said: Mapping[str, Any]) -> None:
     legend_beside(axes)
 
 
-def _draw_subjects(axes: Any, table: pd.DataFrame) -> None:
+def _draw_subjects(axes: Any, table: pd.DataFrame, metric: Metric | None) -> None:
     place = np.arange(len(table))
     colors = ["C1" if name == LEARNED else "0.4" for name in table["subject"]]
-    if "reward" in table:
-        bars = _BAND * table["reward_se"]
-        axes.errorbar(table["reward"], place, xerr=bars, fmt="none", ecolor="0.7", zorder=0)
-        axes.scatter(table["reward"], place, color=colors, s=20)
-        axes.set(xlabel="mean reward")
+    if metric is not None:
+        bars = _BAND * table[f"{metric}_se"]
+        axes.errorbar(table[metric], place, xerr=bars, fmt="none", ecolor="0.7", zorder=0)
+        axes.scatter(table[metric], place, color=colors, s=20)
+        axes.set(xlabel="mean reward" if metric == "reward" else metric.upper())
     else:
         bars = np.minimum(_BAND * table["distance_se"], 0.99 * table["distance"])
         axes.barh(place, table["distance"], xerr=bars, color=colors, error_kw={"ecolor": "0.7"})

@@ -54,11 +54,11 @@ class ScheduleProblem(Settings, Problem):
     Parameters
     ----------
     data
-        What the samples should look like: "digits", "mnist5k", "mnist5k-16", a path to idx files,
-        npz, npy, parquet, WebDataset tars or a folder of images, or a data set of the Hugging Face
-        hub as "owner/name"; see `raybilevel.data.load`. A fifth is held out of the objective.
-        Or an npz with `mu` and `sigma`, reference statistics of `extractor`, where nothing is
-        trained.
+        What the samples should look like: "digits", "mnist5k", "mnist5k-16", "mnist5k-32", a path
+        to idx files, npz, npy, parquet, WebDataset tars or a folder of images, or a data set of the
+        Hugging Face hub as "owner/name"; see `raybilevel.data.load`. A fifth is held out of the
+        objective. Or an npz with `mu` and `sigma`, reference statistics of `extractor`, where
+        nothing is trained.
     data_options
         `DataOptions`, or a mapping of its arguments: resolution, crop, and columns of tables.
     solver

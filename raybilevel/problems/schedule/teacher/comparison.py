@@ -132,15 +132,11 @@ class Subjects:
         self, rows: Mapping[str, np.ndarray], tables: Sequence[np.ndarray], metric: Metric | None
     ) -> tuple[float, float]:
         """The objective of the learned lists, and its standard error."""
-        if metric in (None, "reward"):
-            rewarded = metric == "reward"
-            scores = (-rows["rewards"] if rewarded else rows["squares"])[:, self.learned]
-            return (
-                mean_of(scores.mean(axis=1))
-                if rewarded
-                else Trial.of_squares(scores[:, None]).value(0)
-            )
-        place, n = columns_of(metric).index(str(metric)), len(tables)
+        if metric is None:
+            return Trial.of_squares(rows["squares"][:, None, self.learned]).value(0)
+        if metric == "reward":
+            return mean_of(-rows["rewards"][:, self.learned].mean(axis=1))
+        place, n = columns_of(metric).index(metric), len(tables)
         values, errors = (np.array([table[0, place + i] for table in tables]) for i in range(2))
         return float(values.mean()), float(np.sqrt(np.sum(errors**2))) / n
 

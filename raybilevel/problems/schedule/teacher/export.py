@@ -65,7 +65,7 @@ class Exporting:
         files = self.source.pipeline.files
         assert files is not None, "its scheduler was read from its files"
         variant = self.source.pipeline.settings.variant
-        info, pipeline = read_levels(files, variant=variant), self.source.loaded_network("cpu")
+        info, pipeline = read_levels(files, variant=variant), self.source.loaded("cpu")
         levels = to_logsnr(self._visited(state)[-1], flow=False)
         write_pipeline(pipeline.unet, info, CLASSES[BAKED], levels, directory)
 
@@ -92,6 +92,7 @@ class Exporting:
                 "from_pretrained": _loading(settings),
                 "pipeline": self.source.class_name,
                 "scheduler": type(scheduler).__name__,
+                "baked": self.source.bakes,
                 "solver": settings.scheduler,
                 "scheduler_config": _plain(dict(scheduler.config)),
                 "call_options": dict(settings.call_options),

@@ -39,5 +39,7 @@ def feature_differences(
             columns[i] = (as_rows(up) - as_rows(down)).astype(np.float32) / (2 * shard.delta)
             nfe += evaluations
         curvatures += inner_products(columns, d)
-    features = np.stack(found, axis=1).astype(np.float32)
-    return Output(rows={"features": features, "curvatures": curvatures[None]}, nfe=nfe)
+    rows = {"curvatures": curvatures[None]}
+    if found:  # as nothing moves where a curve's one level is held
+        rows["features"] = np.stack(found, axis=1).astype(np.float32)
+    return Output(rows=rows, nfe=nfe)

@@ -153,6 +153,8 @@ class TaughtModel:
                     f"call_options has {name}, but the list is what is tuned; leave it out"
                 )
         self._check_takes_a_list()
+        if self.bakes:
+            self._check_bakes()
         teacher = self.teacher.scheduler
         assert teacher is not None, "a teacher has a scheduler of its own"
         self._check_is_still(self.scheduler, "solver")
@@ -161,12 +163,6 @@ class TaughtModel:
 
     def _check_takes_a_list(self) -> None:
         given = self.pipeline.settings.scheduler is not None
-        made = type(self.scheduler).__name__
-        if self.bakes and made != BAKED:
-            raise InputError(
-                f"solver: levels of {self.named}, which is in pixel space, are baked into its "
-                f"scheduler, and a {made} cannot hold them; take {BAKED}"
-            )
         if why := why_no_list(self.scheduler):
             raise InputError(f"{'solver' if given else f'{self.named} without solver'}: {why}")
         described = self.pipeline.described()
@@ -179,6 +175,24 @@ class TaughtModel:
                 "does, or another solver"
             )
 
+    def _check_bakes(self) -> None:
+        made, options = type(self.scheduler).__name__, self.pipeline.settings.call_options
+        if made != BAKED:
+            raise InputError(
+                f"solver: levels of {self.named}, which is in pixel space, are baked into its "
+                f"scheduler, and a {made} cannot hold them; take {BAKED}"
+            )
+        if self.pipeline.on_hub:
+            raise InputError(
+                f"{self.named} is in pixel space, and its levels are baked into what is exported, "
+                "which needs its files; download it, and give the directory"
+            )
+        if options:
+            raise InputError(
+                f"call_options has {next(iter(options))}, but {self.named} is in pixel space and "
+                "called with a number of steps alone; leave it out"
+            )
+
     def _check_is_still(self, scheduler: Any, where: str) -> None:
         """Refuse what adds noise at its steps: the same noise would not lead to the same sample."""
         name = type(scheduler).__name__
@@ -189,7 +203,7 @@ class TaughtModel:
                 "such as DPMSolverMultistepScheduler"
             )
 
-    def loaded_network(self, device: str) -> Any:
+    def loaded(self, device: str) -> Any:
         """The pipeline, with its weights."""
         pipeline, *_ = self.pipeline.loaded(device, self.conditions)
         return pipeline

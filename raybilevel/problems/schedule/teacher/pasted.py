@@ -53,11 +53,13 @@ def _diffusers(said: Said, directory: str) -> str:
     loading = "".join(f", {name}={value!r}" for name, value in key["from_pretrained"].items())
     name, given = key["scheduler"], key["solver"] or {}
     options = "".join(f", {n}={value!r}" for n, value in (given.get("options") or {}).items())
+    made = [f"pipe.scheduler = {name}.from_config(pipe.scheduler.config{options})"]
+    baked = key.get("baked")  # what is exported has its scheduler
     lines = [
-        f"from diffusers import DiffusionPipeline, {name}",
+        f"from diffusers import {'DiffusionPipeline' if baked else f'DiffusionPipeline, {name}'}",
         "",
         f"pipe = DiffusionPipeline.from_pretrained({model!r}{loading})",
-        f"pipe.scheduler = {name}.from_config(pipe.scheduler.config{options})",
+        *([] if baked else made),
         *(f"images = {one['call']}.images" for one in lists_of(said)),
     ]
     return "\n".join(lines)
@@ -65,6 +67,8 @@ def _diffusers(said: Said, directory: str) -> str:
 
 def _comfyui(said: Said, directory: str) -> str:
     key = said["key"]
+    if key.get("baked"):
+        raise InputError("ComfyUI loads no models in pixel space; take --to diffusers")
     name, config = key["scheduler"], key["scheduler_config"]
     other = [n for n, value in _AS_DPMPP_2M.items() if config.get(n, value) != value]
     if name not in _COMFY or (name == "DPMSolverMultistepScheduler" and other):

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = 64  # images
-_ANY = 3, 64, 64  # of statistics: what an extractor is tried on
 
 
 class TeacherSchedule(TeacherScheduleSettings, Problem):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
@@ -25,6 +25,7 @@ from raybilevel.problems.schedule.real_images.options import DataOptions
 from raybilevel.problems.schedule.space import ScheduleSpace, make_schedule
 from raybilevel.problems.schedule.teacher.comparison import Metric
 from raybilevel.problems.schedule.teacher.given import (
+    HELD_AGAINST_DATA,
     OF_DATA,
     TEACHER,
     check_data,
@@ -44,10 +45,6 @@ from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.schedules import ScheduleName
 from raybilevel.upper.variables import Variable
 
-if TYPE_CHECKING:
-    pass
-
-_BATCH = 64  # images
 _ANY = 3, 64, 64  # of statistics: what an extractor is tried on
 
 
@@ -58,7 +55,7 @@ class TeacherScheduleSettings(Settings):
     ----------
     model
         A diffusers pipeline by directory, "owner/name" on the Hugging Face hub, or the name of one
-        that comes along ("mnist-sd").
+        that comes along ("mnist-sd"); also one in pixel space, but for those of the hub.
     objective
         "teacher"; or a reward, as `RewardTuning` takes them: a name, a sum of names
         ("asked_digit + 0.1 * ink"), an import path, or a function; or, with `data`, "fid" to the
@@ -74,7 +71,8 @@ class TeacherScheduleSettings(Settings):
         pipeline draws.
     solver
         {class, options} of the scheduler that the list is for, made from the config of the model's
-        own; None for that. "dpm++" is DPMSolverMultistepScheduler.
+        own; None for that. "dpm++" is DPMSolverMultistepScheduler, which a model in pixel space has
+        in any case.
     teacher, estimation, optimizer, comparison
         `TeacherOptions`, `PairedEstimation`, `GaussNewtonSettings` and `TeacherComparison`, or
         mappings of their arguments.
@@ -154,7 +152,7 @@ class TeacherScheduleSettings(Settings):
         """What images are judged by; None where the distance to the teacher is all."""
         if self.objective == TEACHER:
             return None
-        return cast("Metric", self.objective) if self.real is not None else "reward"
+        return cast("Metric", self.objective) if self.objective in HELD_AGAINST_DATA else "reward"
 
     @cached_property
     def real(self) -> RealImages | None:

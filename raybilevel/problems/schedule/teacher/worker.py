@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class TeacherWorker:
-    """Runs the shards of a schedule that is found by a teacher, or by a reward.
+    """Runs the shards of a schedule that is found by a teacher, by a reward, or by data.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from raybilevel import RunConfig, SamplingSchedule, ScalingConfig, config_file
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
+from raybilevel.problems.schedule.teacher.pasted import pasted
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.teacher.shards import Features, Through
 from raybilevel.problems.seeds import sample_seeds, seed_base
@@ -140,6 +141,14 @@ def test_the_pipeline_that_is_left_draws_our_images_by_its_number_of_steps_alone
 
     said = json.loads((exported / "schedule.json").read_text())
     assert said["call"] == "pipe(num_inference_steps=3)"
+    assert pasted(said, "diffusers", "runs/x").splitlines() == [
+        "from diffusers import DiffusionPipeline",
+        "",
+        "pipe = DiffusionPipeline.from_pretrained('runs/x/pipeline')",
+        "images = pipe(num_inference_steps=3).images",
+    ]
+    with pytest.raises(InputError, match=r"^ComfyUI loads no models in pixel space; take --to"):
+        pasted(said, "comfyui", "runs/x")
     np.testing.assert_allclose(said["sigmas_visited"], ended[0].state["sigmas"])
     stock = DiffusionPipeline.from_pretrained(exported / "pipeline")
     stock.set_progress_bar_config(disable=True)
@@ -169,6 +178,10 @@ def test_a_teacher_alone_needs_no_data(model):
         ({"estimation": {"images": 64}}, "^estimation.images is 64, below first_images 256; it m"),
         ({"sampling_steps": [2, 3]}, "^sampling_steps is .2, 3., but levels of model .*, which i"),
         ({"solver": "ddim"}, "^solver: levels of model .*, which is in pixel space, are baked in"),
+        (
+            {"call_options": {"eta": 0.5}},
+            "^call_options has eta, but model .* is in pixel space a",
+        ),
         ({"mixed_precision": "bf16"}, "^mixed_precision is given, but model .* is drawn from in"),
     ],
     ids=str,

@@ -99,8 +99,10 @@ class DistanceToData(ImagesObjective):
             np.add.at(slopes, _moving(lists), share * (values[::2] - values[1::2]))
             return slopes
 
-        sets = _parts(objective, found.rows["features"], size)
-        gradient, se = jackknife(central, *sets, corrected=objective.biased)
+        se = gradient
+        if _moving(lists):
+            sets = _parts(objective, found.rows["features"], size)
+            gradient, se = jackknife(central, *sets, corrected=objective.biased)
         return NaturalSlopes.of(gradient, se, known.count, found.rows["curvatures"].sum(axis=0))
 
     def scores(
