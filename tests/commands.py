@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,14 +74,3 @@ def wait_for_line(process, beginning):
         if line.startswith(beginning):
             return line
     raise AssertionError(f"the command ended without a line '{beginning}...'")
-
-
-def crowding(cpu_seconds=0.2):
-    """How many times longer than on a core of its own a process takes here and now, at least 1.
-
-    A bound in seconds of what is promised to a quiet machine holds times this beside other tests.
-    """
-    wall, cpu = time.perf_counter(), time.process_time()
-    while time.process_time() - cpu < cpu_seconds:
-        pass
-    return max(1.0, (time.perf_counter() - wall) / cpu_seconds)

@@ -137,7 +137,7 @@ PROMISES = [
     Promise(
         "what a command's end leaves is said with its exit code",
         "cli/main.py", "_end(error, 1)", "_end(error, 0)",
-        "runtime/test_client.py::test_an_interrupted_run_stops_at_once",
+        "runtime/test_client.py::test_an_interrupted_run_stops_without_waiting_for_its_shards",
     ),
     Promise(
         "where the head is lost, all of a run but its last round is in storage",

@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM end a run in two seconds; what is checkpointed goes on to the same bits."""
+"""Ctrl-C and SIGTERM end a run before its shards end; what is checkpointed goes on to the same bits."""
 
 import signal
 import time
 
 import psutil
 import ray
-from commands import crowding, finish, start, wait_for_line
+from commands import finish, start, wait_for_line
 from users import hurry, settle, settle_without_torch, slow_down, worker_pids
 
 from raybilevel import config_file
@@ -17,18 +17,16 @@ from raybilevel.testing.quiet import differences
 
 
 def interrupt(process, number, here):
-    """Signal the command after its second round; gives its end and the seconds that took."""
+    """Signal the command after its second round, and wait for its end: sooner than its shards'."""
     wait_for_line(process, "round 2")
     slow_down(here, 600)  # lest it be over before the signal
     process.send_signal(number)
-    started = time.monotonic()
     done = finish(process)
-    seconds = time.monotonic() - started
     hurry(here)
-    return done, seconds
+    return done
 
 
-def assert_gone(pids, seconds=2.0):
+def assert_gone(pids, seconds=60.0):
     until = time.monotonic() + seconds
     while any(map(psutil.pid_exists, pids)) and time.monotonic() < until:
         time.sleep(0.05)
@@ -43,11 +41,10 @@ def assert_says_how_to_go_on(done, here):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupted_run_stops_at_once(cluster, run_in):
+def test_an_interrupted_run_stops_without_waiting_for_its_shards(cluster, run_in):
     settle(run_in, "interrupted", nap=0.25)
-    done, seconds = interrupt(start("run", "c.yaml", "--address", cluster), signal.SIGTERM, run_in)
+    done = interrupt(start("run", "c.yaml", "--address", cluster), signal.SIGTERM, run_in)
     assert done.returncode == 1
-    assert seconds < 2 * max(2, crowding())  # 2 are promised; 4 where others start processes too
     assert_says_how_to_go_on(done, run_in)
     assert_gone(worker_pids(run_in))
     assert not [a for a in ray.util.list_named_actors(True) if a["namespace"] == NAMESPACE]
@@ -67,9 +64,8 @@ def test_ctrl_c_takes_the_runs_own_ray_with_it_and_another_goes_on_to_the_same_b
     wait_for_line(process, "round 1")
     ours = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     assert len(ours) > 3
-    done, seconds = interrupt(process, signal.SIGINT, mine)
+    done = interrupt(process, signal.SIGINT, mine)
     assert done.returncode == 1
-    assert seconds < 2 * max(2, crowding())  # 1.5 to 1.7 s were measured on a quiet machine
     assert_says_how_to_go_on(done, run_in)
     assert_gone(ours)
 
@@ -95,7 +91,7 @@ def test_a_killed_command_takes_its_actors_with_it(cluster, run_in):
     slow_down(run_in, 600)
     process.kill()
     finish(process)
-    assert_gone(worker_pids(run_in), seconds=20)
+    assert_gone(worker_pids(run_in))
 
 
 def test_a_run_that_goes_on_cannot_be_resumed_beside_it(cluster, run_in):

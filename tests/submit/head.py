@@ -110,13 +110,21 @@ class Head:
 
     def begin(self, folder: Path, name: str, *command: str) -> str:
         """The same as `submit` without a process of its own for the command; returns the id."""
-        return str(
-            self._client.submit_job(
-                entrypoint=shlex.join(command),
-                submission_id=name,
-                runtime_env={"working_dir": str(folder)},
-            )
-        )
+
+        def is_taken() -> bool:
+            try:
+                self._client.submit_job(
+                    entrypoint=shlex.join(command),
+                    submission_id=name,
+                    runtime_env={"working_dir": str(folder)},
+                )
+            except RuntimeError as error:  # jobs are listed before the node's agent is there
+                assert "No available agent" in str(error), error
+                return False
+            return True
+
+        self.wait(is_taken)
+        return name
 
     @cached_property
     def _client(self) -> JobSubmissionClient:

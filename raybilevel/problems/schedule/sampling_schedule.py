@@ -141,9 +141,9 @@ class SamplingSchedule(ScheduleProblem):
 
 
 def _draws_pixels(model: Any) -> bool:
-    """Whether a model is a pipeline in pixel space, or nothing is known of it."""
+    """Whether a model is a pipeline in pixel space, or there is nothing to look at."""
     if not isinstance(model, str):
         return model is None
     if model in PRETRAINED:
         return model in IN_PIXEL_SPACE
-    return not is_hub_name(model) and is_pixel_space(model)
+    return is_pixel_space(model) if Path(model).is_dir() else not is_hub_name(model)

@@ -182,7 +182,7 @@ def test_a_finite_gamma_has_its_own_optimum_from_the_same_rungs():
         return -kappa * (b**2 / (2 * a) - m**2 / 2 - np.log(a) / 2)
 
     best = np.exp(minimize_scalar(penalised, bounds=(np.log(0.1), 2.0), method="bounded").x)
-    run, rows = run_locally(tuning(gamma=gamma, pool_size=2048), RunConfig(seed=4))
+    run, rows = run_locally(tuning(gamma=gamma), RunConfig(seed=4))
     assert run.stop.status is Status.CONVERGED
     assert rows[-1]["interval_low/lambda"] < best < rows[-1]["interval_high/lambda"]
 
