@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run before its shards end; what is checkpointed goes on to the same bits."""
+"""Ctrl-C and SIGTERM end a run before its shards end; it goes on to the same bits."""
 
 import signal
 import time

@@ -152,9 +152,9 @@ class TaughtModel:
                 raise InputError(
                     f"call_options has {name}, but the list is what is tuned; leave it out"
                 )
-        self._check_takes_a_list()
         if self.bakes:
             self._check_bakes()
+        self._check_takes_a_list()
         teacher = self.teacher.scheduler
         assert teacher is not None, "a teacher has a scheduler of its own"
         self._check_is_still(self.scheduler, "solver")
