@@ -43,6 +43,12 @@ TAKEN = {
 BAKED = "DPMSolverMultistepScheduler"
 """The class that levels are baked into where a call takes no list, as of models in pixel space."""
 
+DPMPP_2M = {
+    "solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint",
+    "final_sigmas_type": "zero", "thresholding": False,
+}  # fmt: skip
+"""Options with which `BAKED` is the solver that others call DPM++ 2M."""
+
 TWICE = ("HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
 """Which evaluate the network twice at every step but the last."""
 
@@ -58,7 +64,7 @@ _STANDS_IN = {
 UniPC takes one with use_flow_sigmas alone, and fails where it is a list and not a numpy array.
 """
 
-_SPACINGS = (
+SPACINGS = (
     "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
 )  # fmt: skip
 """Switches that put levels of their own in place of a list, or refuse one."""
@@ -90,7 +96,7 @@ def _why_changed(name: str, config: Any) -> str | None:
             f"{name} with timestep_type '{config['timestep_type']}' gives networks no timestep; "
             "take one of another"
         )
-    of_its_own = [switch for switch in _SPACINGS if config.get(switch)]
+    of_its_own = [switch for switch in SPACINGS if config.get(switch)]
     if name != "EulerDiscreteScheduler" and of_its_own:  # which heeds them for no list of sigmas
         return _turned_off(name, of_its_own[0], "false", "puts its own levels in place of a list")
     if config.get("shift_terminal"):

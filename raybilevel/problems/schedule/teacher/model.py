@@ -13,7 +13,14 @@ from raybilevel.errors import InputError
 from raybilevel.lower.sampling.level_lists.lists import SchedulerLists
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow
 from raybilevel.lower.sampling.level_lists.stock import stock_samplers
-from raybilevel.lower.sampling.level_lists.taken import BAKED, TAKEN, TWICE, why_no_list
+from raybilevel.lower.sampling.level_lists.taken import (
+    BAKED,
+    DPMPP_2M,
+    SPACINGS,
+    TAKEN,
+    TWICE,
+    why_no_list,
+)
 from raybilevel.lower.sampling.pipeline_folders import NETWORK
 from raybilevel.lower.sampling.pipelines.call import Conditions
 from raybilevel.lower.sampling.pipelines.deterministic_schedulers import adds_noise
@@ -87,7 +94,10 @@ class TaughtModel:
     @cached_property
     def scheduler(self) -> Any:
         """The scheduler that is tuned for, without the model; `InputError` as from `base`."""
-        asked = self.pipeline.settings.scheduler or ({"class": BAKED} if self.bakes else None)
+        asked = self.pipeline.settings.scheduler
+        if self.bakes and (asked is None or asked.get("class") == BAKED):
+            plain = dict.fromkeys((*SPACINGS, "euler_at_final"), False)
+            asked = {"class": BAKED, "options": {**DPMPP_2M, **plain, "lower_order_final": True}}
         return self.base if asked is None else scheduler_like(self.base, asked)
 
     @cached_property
@@ -181,6 +191,12 @@ class TaughtModel:
             raise InputError(
                 f"solver: levels of {self.named}, which is in pixel space, are baked into its "
                 f"scheduler, and a {made} cannot hold them; take {BAKED}"
+            )
+        given = (self.pipeline.settings.scheduler or {}).get("options")
+        if given:
+            raise InputError(
+                f"solver.options has {next(iter(given))}, but levels of {self.named}, which is in "
+                "pixel space, are baked for DPM-Solver++ of the second order; leave it out"
             )
         if self.pipeline.on_hub:
             raise InputError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_lists.taken import DPMPP_2M
 
 Said = Mapping[str, Any]
 """What `schedule.json` holds."""
@@ -17,11 +18,6 @@ _COMFY = {
     "DPMSolverMultistepScheduler": "dpmpp_2m",
 }
 """ComfyUI's samplers that step as these do."""
-
-_AS_DPMPP_2M = {
-    "solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint",
-    "final_sigmas_type": "zero", "thresholding": False,
-}  # fmt: skip
 
 
 def lists_of(said: Said) -> list[Said]:
@@ -70,7 +66,7 @@ def _comfyui(said: Said, directory: str) -> str:
     if key.get("baked"):
         raise InputError("ComfyUI loads no models in pixel space; take --to diffusers")
     name, config = key["scheduler"], key["scheduler_config"]
-    other = [n for n, value in _AS_DPMPP_2M.items() if config.get(n, value) != value]
+    other = [n for n, value in DPMPP_2M.items() if config.get(n, value) != value]
     if name not in _COMFY or (name == "DPMSolverMultistepScheduler" and other):
         what = f"{name} with {other[0]} {config[other[0]]}" if other and name in _COMFY else name
         raise InputError(

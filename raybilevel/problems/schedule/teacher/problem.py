@@ -177,8 +177,13 @@ class TeacherSchedule(TeacherScheduleSettings, Problem):
         real = self.real
         if real is None:
             return list(self.source.remarks)
-        counts = {"estimation.first_images": self.estimation.first_images, "data": real.count}
-        counts |= {"comparison.samples": self.comparison.samples or None}
+        counts = {
+            "estimation.first_images": self.estimation.first_images
+            if self.metric == "fid"
+            else None,
+            "comparison.samples": self.comparison.samples or None,
+            "data": real.count,
+        }
         known = {name: count for name, count in counts.items() if count is not None}
         return [*self.source.remarks, *remarks_on(real, known)]
 

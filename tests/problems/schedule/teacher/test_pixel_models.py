@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from schedule_toys import Pixels, save_pipeline
+from schedule_toys import Pixels, save_pipeline, tiny_unet
 
 from raybilevel import Result, RunConfig, SamplingSchedule, ScalingConfig, config_file
 from raybilevel.config_file import Config
@@ -163,6 +163,25 @@ def test_the_pipeline_that_is_left_draws_our_images_by_its_number_of_steps_alone
     np.testing.assert_allclose(images.transpose(0, 3, 1, 2), ours.numpy(), atol=1e-4)
 
 
+def test_whatever_the_models_own_scheduler_is_the_pipeline_draws_our_images(tmp_path):
+    from diffusers import DDPMPipeline, DiffusionPipeline, DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler(
+        40, 0.003, 0.3, solver_order=3, solver_type="heun", use_karras_sigmas=True,
+        euler_at_final=True,
+    )  # fmt: skip
+    DDPMPipeline(tiny_unet(), scheduler).save_pretrained(tmp_path / "model")
+    problem = tuning(str(tmp_path / "model"))
+    problem.check()
+    state = problem.init(0)
+    problem.export(state, tmp_path)
+    stock = DiffusionPipeline.from_pretrained(tmp_path / "pipeline")
+    generators = [torch.Generator().manual_seed(s) for s in sample_seeds(seed_base(9), 0, 2)]
+    images = stock(2, generator=generators, num_inference_steps=2, output_type="np").images
+    ours = problem.samples(state, 2, 9, "cpu")
+    np.testing.assert_allclose(images.transpose(0, 3, 1, 2), ours.numpy(), atol=1e-4)
+
+
 def test_its_report_has_the_metric_and_what_the_second_extractor_sees(model, ended, exported):
     written = config_file.dump(
         Config(
@@ -215,6 +234,14 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, changes, said):
     with pytest.raises(InputError, match=said) as refused:
         tuning(model, **changes).check()
     assert "\n" not in str(refused.value)
+
+
+def test_fid_of_fewer_samples_than_features_is_remarked_upon_and_kid_is_not(model):
+    few = "estimation.first_images: FID on 32 samples of 64 features is rank-deficient"
+    said = {metric: tuning(model, objective=metric, extractor=Pixels(), second_extractor=Quarters())
+            .remarks() for metric in ("fid", "kid")}  # fmt: skip
+    assert [remark.startswith(few) for remark in said["fid"]] == [True]
+    assert said["kid"] == []
 
 
 def test_data_of_another_size_are_refused_by_the_first_samples(model, tmp_path):
