@@ -65,8 +65,8 @@ class FeatureExtraction:
         if real.statistics is None and drawn != real.drawn:
             raise InputError(
                 f"data '{real.data}' has images of {said(real.drawn)}, but {drawer} draws "
-                f"{said(drawn)}; give data of that size, or data_options.resolution where they are "
-                "larger"
+                f"{said(drawn)}; give data of as many channels and that size, or "
+                "data_options.resolution where they are larger"
             )
 
     def kid_reference(self) -> np.ndarray:

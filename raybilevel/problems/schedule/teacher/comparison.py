@@ -136,9 +136,9 @@ class Subjects:
             return Trial.of_squares(rows["squares"][:, None, self.learned]).value(0)
         if metric == "reward":
             return mean_of(-rows["rewards"][:, self.learned].mean(axis=1))
-        place, n = columns_of(metric).index(metric), len(tables)
-        values, errors = (np.array([table[0, place + i] for table in tables]) for i in range(2))
-        return float(values.mean()), float(np.sqrt(np.sum(errors**2))) / n
+        place = columns_of(metric).index(metric)
+        values, errors = (np.mean([table[0, place + i] for table in tables]) for i in range(2))
+        return float(values), float(errors)  # at most so much: lists have their noises in common
 
 
 def sign_of(metric: Metric | None) -> int:

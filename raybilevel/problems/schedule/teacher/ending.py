@@ -53,7 +53,7 @@ def _compare(
     comparison, plan, metric = rounds.comparison, rounds.plan, rounds.metric
     rivals = rivals_of(rounds.model, rounds.space.counts, comparison, state["rival_steps"])
     listed = Subjects.of(learned, start, rivals)
-    samples, seeds = comparison.samples, state["seed_base"]
+    samples, seeds = comparison.samples or 0, state["seed_base"]
     drawn = yield plan.compare(seeds, samples, listed.all, judged=metric is not None)
     tables = listed.tables(drawn.rows, state, metric)
     shown = yield plan.show(seeds, samples, [*listed.shown(tables, metric), rounds.model.teacher])

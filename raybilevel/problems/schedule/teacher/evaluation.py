@@ -1,4 +1,4 @@
-"""The objective at given ends, all on the same noises: the distance, or minus the reward."""
+"""The objective at given ends, all on the same noises."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Output, Problem, Stage, Update
 from raybilevel.problems.evaluation import Evaluation, evaluated
 from raybilevel.problems.schedule.teacher.rounds import TeacherRounds
+from raybilevel.problems.schedule.teacher.shards import Through
 
 
 class TeacherEvaluation(Evaluation):
@@ -34,9 +35,11 @@ class TeacherEvaluation(Evaluation):
     def run_round(self, round_: int, state: Arrays) -> Generator[Stage, Output, Update]:
         """Evaluate them all."""
         objective = self._rounds.objectives[-1]
-        state = yield from objective.with_noises(state, self._samples)
         points = [np.asarray(end["x"], float) for end in self.ends]
+        lists = [Through(sigmas=s, exact=True) for s in self._rounds.space.lists(points[0])]
+        state = yield from objective.prepare(state, lists)
+        state = yield from objective.with_noises(state, self._samples)
         trial = yield from self._rounds.tried(state, points, objective)
         scores = [trial.value(i) for i in range(len(points))]
-        row = self._rounds.row(objective, points[-1], scores[-1], self._samples)
+        row = self._rounds.row(objective, points[-1], scores[-1], objective.noises(state))
         return evaluated(state | {"x": points[-1]}, scores, row)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.lower.sampling.level_info import read_levels
 from raybilevel.lower.sampling.level_lists.sigmas import to_logsnr
 from raybilevel.lower.sampling.level_lists.taken import BAKED
 from raybilevel.lower.sampling.pipelines.settings import PipelineSettings
@@ -62,12 +61,9 @@ class Exporting:
 
     def _bake(self, state: Arrays, directory: Path) -> None:
         """A pipeline whose scheduler has the levels, in the order of their log-SNR."""
-        files = self.source.pipeline.files
-        assert files is not None, "its scheduler was read from its files"
-        variant = self.source.pipeline.settings.variant
-        info, pipeline = read_levels(files, variant=variant), self.source.loaded("cpu")
-        levels = to_logsnr(self._visited(state)[-1], flow=False)
-        write_pipeline(pipeline.unet, info, CLASSES[BAKED], levels, directory)
+        unet, levels = self.source.loaded("cpu").unet, self._visited(state)[-1]
+        solver, logsnr = CLASSES[BAKED], to_logsnr(levels, flow=False)
+        write_pipeline(unet, self.source.levels, solver, logsnr, directory)
 
     def _paste(self, state: Arrays, directory: Path) -> None:
         """The pipeline as it was, and its call with the longest list."""

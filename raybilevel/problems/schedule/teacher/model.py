@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybilevel.errors import InputError
+from raybilevel.lower.sampling.level_info import LevelInfo, read_levels
 from raybilevel.lower.sampling.level_lists.lists import SchedulerLists
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow
 from raybilevel.lower.sampling.level_lists.stock import stock_samplers
@@ -90,6 +91,13 @@ class TaughtModel:
         described = self.pipeline.described()
         parts = {} if described is None else described.parts
         return set(parts) == {"unet", "scheduler"} and parts["unet"] == NETWORK
+
+    @cached_property
+    def levels(self) -> LevelInfo:
+        """Of a model in pixel space; `InputError` where they cannot be baked into it."""
+        files = self.pipeline.files
+        assert files is not None, "its parts were read from its files"
+        return read_levels(files, variant=self.pipeline.settings.variant)
 
     @cached_property
     def scheduler(self) -> Any:
@@ -203,6 +211,7 @@ class TaughtModel:
                 f"{self.named} is in pixel space, and its levels are baked into what is exported, "
                 "which needs its files; download it, and give the directory"
             )
+        self.levels  # noqa: B018 - reading them is the check
         if options:
             raise InputError(
                 f"call_options has {next(iter(options))}, but {self.named} is in pixel space and "

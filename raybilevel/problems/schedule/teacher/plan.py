@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +22,6 @@ from raybilevel.problems.seeds import sample_seeds
 
 FEWEST_CHUNKS = 2
 _COMPARISON = 1 << 20  # noises from here on are for the comparison at the end
-_COMPARED_SHARDS = 16
 _SHOWN = 8
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -67,10 +65,10 @@ class PairPlan:
         noises: Noises,
         pairs: Sequence[Sequence[Pair]],
         delta: float,
-        size: int | None = None,
+        shards: int | None = None,
     ) -> Stage:
-        """What pairs (lists, d) of levels say of all noises, `size` of them a shard."""
-        cut, known = self._cut(noises.seed_base, 0, noises.count, size), tuple(map(tuple, pairs))
+        """What pairs (lists, d) of levels say of all noises, in so many shards."""
+        cut, known = self._parts(noises, shards), tuple(map(tuple, pairs))
         return Stage(tuple(kind(d, known, delta) for d in cut), noises.broadcast)
 
     def values(
@@ -78,10 +76,10 @@ class PairPlan:
         kind: type[DrawnLists],
         noises: Noises,
         lists: Sequence[Through],
-        size: int | None = None,
+        shards: int | None = None,
     ) -> Stage:
-        """What every list, or stock sampler, makes of the same noises."""
-        cut = self._cut(noises.seed_base, 0, noises.count, size)
+        """What every list, or stock sampler, makes of the same noises, in so many shards."""
+        cut = self._parts(noises, shards)
         return Stage(tuple(kind(d, tuple(lists)) for d in cut), noises.broadcast)
 
     def compare(
@@ -93,8 +91,7 @@ class PairPlan:
         judged: bool = False,
     ) -> Stage:
         """Every subject on noises that nothing else has, with a teacher of their own."""
-        size = max(self.shard_size, math.ceil(samples / _COMPARED_SHARDS))
-        cut = self._cut(seed_base, _COMPARISON, _COMPARISON + samples, size)
+        cut = self._cut(seed_base, _COMPARISON, _COMPARISON + samples)
         return Stage(tuple(Compared(d, tuple(subjects), judged) for d in cut))
 
     def show(self, seed_base: np.ndarray, samples: int, subjects: Sequence[Through]) -> Stage:
@@ -103,12 +100,16 @@ class PairPlan:
         draws = self._draws(seed_base, _COMPARISON, until)
         return Stage(tuple(Show(draws, subject) for subject in subjects))
 
-    def _cut(
-        self, seed_base: np.ndarray, first: int, until: int, size: int | None = None
-    ) -> list[Draws]:
-        each = size or self.shard_size
-        ends = range(first, until, each)
-        return [self._draws(seed_base, i, min(i + each, until)) for i in ends]
+    def _parts(self, noises: Noises, shards: int | None) -> list[Draws]:
+        if shards is None:
+            return self._cut(noises.seed_base, 0, noises.count)
+        spans = np.array_split(np.arange(noises.count), shards)
+        return [self._draws(noises.seed_base, int(s[0]), int(s[-1]) + 1) for s in spans]
+
+    def _cut(self, seed_base: np.ndarray, first: int, until: int) -> list[Draws]:
+        size = self.shard_size
+        ends = range(first, until, size)
+        return [self._draws(seed_base, i, min(i + size, until)) for i in ends]
 
     def _draws(self, seed_base: np.ndarray, first: int, until: int) -> Draws:
         seeds = tuple(sample_seeds(seed_base, first, until))

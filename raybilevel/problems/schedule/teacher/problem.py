@@ -59,7 +59,7 @@ class TeacherSchedule(TeacherScheduleSettings, Problem):
     def rounds(self) -> TeacherRounds:
         """What the driver does."""
         return TeacherRounds(
-            self.source, self.plan, self.space, self.estimation, self.optimizer, self.comparison,
+            self.source, self.plan, self.space, self.estimation, self.optimizer, self.compared,
             self.metric, self.real,
         )  # fmt: skip
 
@@ -165,25 +165,25 @@ class TeacherSchedule(TeacherScheduleSettings, Problem):
     def _check_data(self, real: RealImages) -> None:
         if real.statistics is not None:
             check_given(real.data, str(self.metric), self.extractor, self.second_extractor)
-        real.check(self.source.named)
-        if 0 < self.comparison.samples < FEWEST_JUDGED:
+        if 0 < (self.compared.samples or 0) < FEWEST_JUDGED:
             raise InputError(
                 f"comparison.samples is {self.comparison.samples}, but {self.metric} is judged of "
                 f"at least {FEWEST_JUDGED}; give more, or 0"
             )
+        real.check(self.source.named)
 
     def remarks(self) -> list[str]:
         """Those on the pipeline's files; and on the data, and what FID is taken of."""
         real = self.real
         if real is None:
             return list(self.source.remarks)
-        counts = {
-            "estimation.first_images": self.estimation.first_images
-            if self.metric == "fid"
-            else None,
-            "comparison.samples": self.comparison.samples or None,
-            "data": real.count,
-        }
+        counts: dict[str, int | None] = {}
+        if self.metric == "fid":
+            counts = {
+                "estimation.first_images": self.estimation.first_images,
+                "comparison.samples": self.compared.samples or None,
+                "data": real.count,
+            }
         known = {name: count for name, count in counts.items() if count is not None}
         return [*self.source.remarks, *remarks_on(real, known)]
 
@@ -192,7 +192,7 @@ class TeacherSchedule(TeacherScheduleSettings, Problem):
     def export(self, state: Arrays, directory: Path) -> None:
         """`schedule.json` with the calls to paste, the pipeline, the comparison, and images."""
         exporting = Exporting(
-            self.source, self.space, self.comparison, self.metric, self.export_weights
+            self.source, self.space, self.compared, self.metric, self.export_weights
         )
         exporting.write(state, directory)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
@@ -28,8 +27,6 @@ from raybilevel.problems.schedule.teacher.settings import (
 from raybilevel.problems.schedule.teacher.shards import Survey, Through, Visit
 from raybilevel.problems.schedule.teacher.space import SigmaSpace
 from raybilevel.upper.variables import Variable
-
-T = TypeVar("T")
 
 _SLOPES = "slopes_"
 """How keys of a state begin that keep the last update's slopes."""
@@ -132,7 +129,8 @@ class TeacherRounds:
         trial = yield from self.tried(state, points, objective)
         row = self.row(objective, x, trial.value(0), noises, slopes)
         one = np.arange(len(self.objectives)) == which
-        found = state | {"updates": state["updates"] + one} | _kept(slopes, x, noises)
+        found = _without_slopes(state) | _kept(slopes, x, noises)
+        found = found | {"updates": state["updates"] + one}
         chosen, little = objective.chosen(trial), objective.is_little(trial)
         found = found | {"x": points[chosen]}
         if noises < objective.most and (little or not trial.is_sure(chosen)):
@@ -181,6 +179,10 @@ class TeacherRounds:
             row[f"gradient/{v.name}"] = float(gradient[i])
             row[f"gradient_se/{v.name}"] = float(se[i])
         return row
+
+
+def _without_slopes(state: Arrays) -> Arrays:
+    return {name: value for name, value in state.items() if not name.startswith(_SLOPES)}
 
 
 def _kept(slopes: SaidSlopes, x: np.ndarray, noises: int) -> Arrays:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from raybilevel.config.settings import Settings
+from raybilevel.data import Shape
 from raybilevel.errors import InputError
 from raybilevel.lower.hub import is_hub_name
 from raybilevel.lower.pretrained import PRETRAINED
@@ -46,6 +47,7 @@ from raybilevel.schedules import ScheduleName
 from raybilevel.upper.variables import Variable
 
 _ANY = 3, 64, 64  # of statistics: what an extractor is tried on
+_COMPARED, _JUDGED = 64, 256  # noises of the comparison
 
 
 class TeacherScheduleSettings(Settings):
@@ -68,7 +70,8 @@ class TeacherScheduleSettings(Settings):
         What is drawn, where the model wants to know: as `RewardTuning` takes them.
     data, data_options, extractor, second_extractor
         Of "fid" and "kid", as `ScheduleProblem` takes them; images have to be of the size that the
-        pipeline draws.
+        pipeline draws. KID is taken to the training data while it is tuned, to the held-out data in
+        the comparison, and so in the history's last row.
     solver
         {class, options} of the scheduler that the list is for, made from the config of the model's
         own; None for that. "dpm++" is DPMSolverMultistepScheduler, which a model in pixel space has
@@ -134,7 +137,8 @@ class TeacherScheduleSettings(Settings):
         )  # fmt: skip
         return TaughtModel(
             NamedPipeline(self.model, settings, self._on_hub), self.prompt_list, self.teacher.steps,
-            self.teacher.scheduler, self.teacher.distance, self.batch_size,
+            self.teacher.scheduler, self.teacher.distance,
+            self.batch_size or self.estimation.shard_size,
         )  # fmt: skip
 
     @property
@@ -159,11 +163,23 @@ class TeacherScheduleSettings(Settings):
         """What samples are held against, of FID and KID."""
         if self.data is None:
             return None
-        statistics = statistics_of(self.data) is not None
-        drawn = _ANY if statistics else shape_of_data(self.data, self.data_options)
         return RealImages(
-            self.data, drawn, self.extractor, self.second_extractor, self.data_options
-        )
+            self.data, self._drawn(self.data), self.extractor, self.second_extractor,
+            self.data_options,
+        )  # fmt: skip
+
+    def _drawn(self, data: str) -> Shape:
+        """The size of samples where it is known before any is drawn; else that of the data."""
+        if self.source.bakes:
+            return self.source.levels.image_shape
+        return _ANY if statistics_of(data) is not None else shape_of_data(data, self.data_options)
+
+    @property
+    def compared(self) -> TeacherComparison:
+        """The comparison, with a number of noises."""
+        if self.comparison.samples is not None:
+            return self.comparison
+        return self.comparison.but(samples=_COMPARED if self.real is None else _JUDGED)
 
     @property
     def counts(self) -> tuple[int, ...]:

@@ -55,7 +55,8 @@ class PairedEstimation(Settings):
     shard_size
         Noises that a worker draws at once.
     images, first_images
-        Noises of FID and KID, at most and to begin with; they are cut into 16 shards.
+        Noises of FID and KID, at most and to begin with; they are cut into 16 shards, which are
+        drawn in batches of `batch_size`, or of `shard_size`.
     """
 
     said_as: ClassVar[str | None] = "estimation"
@@ -106,7 +107,8 @@ class TeacherComparison(Settings):
     Parameters
     ----------
     samples
-        Noises; 0 for no comparison.
+        Noises; None for 64, or 256 for FID and KID, which are judged of 128 at least; 0 for no
+        comparison.
     rivals
         Stock samplers at as many evaluations: "all" of them with each spacing, or "some", where all
         but the first have one.
@@ -116,7 +118,7 @@ class TeacherComparison(Settings):
 
     said_as: ClassVar[str | None] = "comparison"
 
-    samples: int = Field(default=64, ge=0)
+    samples: int | None = Field(default=None, ge=0)
     rivals: Rivals = "some"
     steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
 

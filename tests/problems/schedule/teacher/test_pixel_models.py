@@ -12,7 +12,9 @@ from raybilevel import Result, RunConfig, SamplingSchedule, ScalingConfig, confi
 from raybilevel.config_file import Config
 from raybilevel.errors import InputError
 from raybilevel.metrics.fid_kid import FrechetTo, Moments, jackknife
+from raybilevel.problems.schedule.real_images.extraction import FeatureExtraction
 from raybilevel.problems.schedule.teacher.pasted import pasted
+from raybilevel.problems.schedule.teacher.plan import Noises
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.teacher.shards import Features, Through
 from raybilevel.problems.seeds import sample_seeds, seed_base
@@ -34,7 +36,7 @@ class Quarters(torch.nn.Module):
 SMALL = {
     "objective": "fid", "data": "digits", "extractor": Quarters(), "second_extractor": Pixels(),
     "sampling_steps": 2, "teacher": {"steps": 8}, "optimizer": {"updates": 1},
-    "estimation": {"samples": 8, "first_samples": 4, "shard_size": 2,
+    "estimation": {"samples": 16, "first_samples": 16, "shard_size": 8,
                    "images": 32, "first_images": 32},
     "comparison": {"samples": 128},
 }  # fmt: skip
@@ -84,8 +86,8 @@ def test_slopes_are_those_of_the_metric_without_its_bias(model, ended, metric):
     objective, worker = problem.rounds.objectives[-1], problem.worker("cpu")
     state = ended[0].state
     if metric == "kid":
-        state = state | {"real_train": problem.real.folds[0].images.numpy().reshape(-1, 4, 2, 4, 2)
-                         .mean(axis=(2, 4)).reshape(-1, 16).astype(np.float32)}  # fmt: skip
+        real = Quarters()(problem.real.folds[0].images)
+        state = state | {"real_train": real.numpy()}
     slopes = done(objective.slopes(state), worker)
     pairs = problem.space.pairs(state["x"])
     lists = [
@@ -97,6 +99,28 @@ def test_slopes_are_those_of_the_metric_without_its_bias(model, ended, metric):
     assert (slopes.se > 0).all()
     kept = objective.slopes_of(slopes.arrays)
     np.testing.assert_array_equal(kept.sums.slopes, slopes.sums.slopes)
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid"])
+def test_ends_are_evaluated_on_the_same_noises(model, ended, metric):
+    state = ended[0].state
+    ends = [{"x": state["x"]}, {"x": state["spacings"][0]}, {"x": state["x"]}]
+    problem = tuning(model, objective=metric)
+    run, (row,) = run_locally(problem.evaluation(ends, samples=20), RunConfig(seed=3))
+    scores = run.state["scores"]
+    assert row["noises"] == 32  # two a chunk
+    assert scores[0] == scores[2] == row["upper_loss"] != scores[1]
+    assert (run.state["scores_se"] > 0).all()
+
+
+def test_an_end_asks_for_no_slopes_that_the_last_update_knows(model, ended):
+    rounds, state = tuning(model).rounds, ended[0].state
+    stayed = state | {"x": state["slopes_x"]}
+    with pytest.raises(StopIteration) as end:
+        next(rounds.slopes(stayed, rounds.objectives[-1]))
+    np.testing.assert_array_equal(end.value.value.gradient, state["slopes_gradient"])
+    for changed in ({"x": state["slopes_x"] + 0.1}, {"judged_noises": np.array(64)}):
+        assert next(rounds.slopes(stayed | changed, rounds.objectives[-1])).shards
 
 
 def done(generator, worker):
@@ -116,7 +140,8 @@ def test_the_objective_is_the_jackknifes_fid_of_the_samples(model, ended):
     through = Through(sigmas=problem.space.sigmas(state["x"]), exact=True)
     trial = objective.trial(done(objective.scores(state, [through]), worker)[:, None])
     noises = objective.noises(state)
-    (shard,) = problem.plan.values(Features, objective._known(state), [through], noises).shards
+    known = Noises(state["seed_base"], noises)
+    (shard,) = problem.plan.values(Features, known, [through], 1).shards
     features = worker.run(shard, {}, 0).rows["features"][:, 0]
     to = FrechetTo(Moments.of(Quarters()(problem.real.folds[0].images).numpy()))
     chunks = [Moments.of(chunk) for chunk in np.split(features, 16)]
@@ -244,10 +269,8 @@ def test_fid_of_fewer_samples_than_features_is_remarked_upon_and_kid_is_not(mode
     assert said["kid"] == []
 
 
-def test_data_of_another_size_are_refused_by_the_first_samples(model, tmp_path):
-    images = np.random.default_rng(0).integers(0, 255, (64, 16, 16, 1), np.uint8)
-    np.savez(tmp_path / "images.npz", images=images)
-    problem = tuning(model, data=str(tmp_path / "images.npz"))
-    problem.check()
-    with pytest.raises(InputError, match=r"has images of 1 x 16 x 16, but model .* draws 1 x 8 x"):
-        run_locally(problem, RunConfig(max_rounds=1))
+def test_samples_of_another_size_than_the_data_are_refused(model):
+    extraction = FeatureExtraction(tuning(model).real, "cpu")
+    extraction.check_like(torch.zeros(2, 1, 8, 8), "model 'x'")
+    with pytest.raises(InputError, match="has images of 1 x 8 x 8, but model 'x' draws 3 x 16 x 1"):
+        extraction.check_like(torch.zeros(2, 3, 16, 16), "model 'x'")

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from raybilevel.metrics.fid_kid import Moments, jackknife
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.schedule.real_images.images import RealImages
 from raybilevel.problems.schedule.real_images.objective import (
     Fid,
     Kid,
-    Mean,
     Objective,
     ObjectiveName,
 )
@@ -75,48 +73,46 @@ class DistanceToData(ImagesObjective):
         return self.first
 
     def prepare(self, state: Arrays, lists: Sequence[Through]) -> Generator[Stage, Output, Arrays]:
-        """See the real images, and whether the samples are like them."""
+        """See whether the samples are like the real images, and see those."""
+        yield self.plan.values(Features, replace(self._known(state), count=_TRIED), lists[:1])
         seen = yield from see(self.real)
         if self.metric == "kid":
             count = min(len(self.real.folds[0].images), MOST_REAL)
             real = yield slices(TrainingImages, count)
             seen = seen | {"real_train": real.rows[f"features/{EXTRACTORS[0]}"]}
-        yield self.plan.values(Features, replace(self._known(state), count=_TRIED), lists[:1])
         return state | seen
 
+    def with_noises(self, state: Arrays, noises: int) -> Generator[Stage, Output, Arrays]:
+        """With two a chunk at least."""
+        return (yield from super().with_noises(state, max(noises, 2 * CHUNKS)))
+
     def slopes(self, state: Arrays) -> Generator[Stage, Output, SaidSlopes]:
-        """Central differences of the metric itself."""
+        """Central differences of the metric itself, by pseudo-values."""
         pairs = self.space.pairs(state["x"])
-        lists = self.space.around(pairs)
-        known, size = self._known(state), self._size(state)
-        found = yield self.plan.differences(FeatureDifferences, known, lists, pairs.delta, size)
-        objective, gradient = self._objective(state), np.zeros(len(state["x"]))
-        share = 1 / (2 * pairs.delta * len(lists))
-
-        def central(*totals: Moments | Mean) -> np.ndarray:
-            values = np.array([objective.value(total) for total in totals])
-            slopes = np.zeros_like(gradient)
-            np.add.at(slopes, _moving(lists), share * (values[::2] - values[1::2]))
-            return slopes
-
-        se = gradient
-        if _moving(lists):
-            sets = _parts(objective, found.rows["features"], size)
-            gradient, se = jackknife(central, *sets, corrected=objective.biased)
-        return NaturalSlopes.of(gradient, se, known.count, found.rows["curvatures"].sum(axis=0))
+        lists, known = self.space.around(pairs), self._known(state)
+        found = yield self.plan.differences(FeatureDifferences, known, lists, pairs.delta, CHUNKS)
+        each = np.zeros((CHUNKS, len(state["x"])))
+        if moving := _moving(lists):
+            values = self._pseudo_values(state, found.rows["features"])
+            np.add.at(each.T, moving, (values[:, ::2] - values[:, 1::2]).T)
+        each /= 2 * pairs.delta * len(lists)
+        se = each.std(axis=0, ddof=1) / np.sqrt(CHUNKS)
+        curvatures = found.rows["curvatures"].sum(axis=0)
+        return NaturalSlopes.of(each.mean(axis=0), se, known.count, curvatures)
 
     def scores(
         self, state: Arrays, lists: Sequence[Through]
     ) -> Generator[Stage, Output, np.ndarray]:
         """Pseudo-values (chunks, lists)."""
-        known, size = self._known(state), self._size(state)
-        found = yield self.plan.values(Features, known, lists, size)
-        objective = self._objective(state)
-        sets = _parts(objective, found.rows["features"], size)
-        return np.stack([_pseudo_values(objective, parts) for parts in sets], axis=1)
+        found = yield self.plan.values(Features, self._known(state), lists, CHUNKS)
+        return self._pseudo_values(state, found.rows["features"])
 
-    def _size(self, state: Arrays) -> int:
-        return -(-self.noises(state) // CHUNKS)
+    def _pseudo_values(self, state: Arrays, features: np.ndarray) -> np.ndarray:
+        """Of each chunk and list (chunks, lists), of features (n, lists, F)."""
+        objective = self._objective(state)
+        return np.stack(
+            [_pseudo_values(objective, of_list) for of_list in np.moveaxis(features, 1, 0)], axis=1
+        )
 
     def _objective(self, state: Arrays) -> Objective:
         if self.metric == "kid":
@@ -131,17 +127,10 @@ def _moving(lists: Sequence[Sequence[Pair]]) -> list[int]:
     return [i for pairs in lists for i, (up, down) in enumerate(pairs) if up != down]
 
 
-def _parts(objective: Objective, features: np.ndarray, size: int) -> list[list[Any]]:
-    """Of each list the chunks of features (n, lists, F)."""
-    chunks = [features[i : i + size].astype(float) for i in range(0, len(features), size)]
-    return [
-        [part for chunk in chunks for part in objective.parts(objective.rows(chunk[:, i]))]
-        for i in range(features.shape[1])
-    ]
-
-
-def _pseudo_values(objective: Objective, parts: Sequence[Any]) -> np.ndarray:
-    """(k,) of k chunks."""
-    k, total = len(parts), reduce(add, parts)
+def _pseudo_values(objective: Objective, features: np.ndarray) -> np.ndarray:
+    """(chunks,) of the features (n, F) of one list."""
+    chunks = np.array_split(features.astype(float), CHUNKS)
+    parts: list[Any] = [part for chunk in chunks for part in objective.parts(objective.rows(chunk))]
+    total = reduce(add, parts)
     without = np.array([objective.value(total - part) for part in parts])
-    return np.asarray(k * objective.value(total) - (k - 1) * without)
+    return np.asarray(CHUNKS * objective.value(total) - (CHUNKS - 1) * without)
