@@ -60,6 +60,18 @@ def tuning(model, **changes):
     return SamplingSchedule(model=model, **SMALL).but(**changes)
 
 
+def done(generator, worker):
+    """What a part of a round of one stage returns, its shards run here."""
+    stage = next(generator)
+    outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
+    rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
+    try:
+        generator.send(type(outputs[0])(rows=rows))
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("one stage was enough")
+
+
 class Pixels(torch.nn.Module):
     """The image itself as features."""
 

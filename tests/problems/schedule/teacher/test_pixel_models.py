@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from schedule_toys import Pixels, save_pipeline, tiny_unet
+from schedule_toys import Pixels, done, save_pipeline, tiny_unet
 
 from raybilevel import Result, RunConfig, SamplingSchedule, ScalingConfig, config_file
 from raybilevel.config_file import Config
@@ -121,17 +121,6 @@ def test_an_end_asks_for_no_slopes_that_the_last_update_knows(model, ended):
     np.testing.assert_array_equal(end.value.value.gradient, state["slopes_gradient"])
     for changed in ({"x": state["slopes_x"] + 0.1}, {"judged_noises": np.array(64)}):
         assert next(rounds.slopes(stayed | changed, rounds.objectives[-1])).shards
-
-
-def done(generator, worker):
-    stage = next(generator)
-    outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
-    rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
-    try:
-        generator.send(type(outputs[0])(rows=rows))
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("one stage was enough")
 
 
 def test_the_objective_is_the_jackknifes_fid_of_the_samples(model, ended):

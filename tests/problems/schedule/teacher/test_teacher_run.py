@@ -16,6 +16,7 @@ from diffusers import DiffusionPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lower.sampling.pipelines.tiny_pipelines import save
+from schedule_toys import done
 from text_rewards import DyingContrast, contrast
 
 from raybilevel import BilevelTuner, RunConfig, SamplingSchedule, ScalingConfig, config_file
@@ -95,17 +96,6 @@ def test_each_update_goes_down_on_the_noises_that_it_saw(ended):
     assert rows[-1]["upper_loss"] < 0.7 * rows[0]["upper_loss"]
     assert [rows[i]["noises"] for i in (0, -1)] == [4, 8]
     assert run.stop.status in (Status.CONVERGED, Status.BUDGET, Status.AT_BOUND)
-
-
-def done(generator, worker):
-    stage = next(generator)
-    outputs = [worker.run(shard, stage.broadcast, 0) for shard in stage.shards]
-    rows = {n: np.concatenate([o.rows[n] for o in outputs]) for n in outputs[0].rows}
-    try:
-        generator.send(type(outputs[0])(rows=rows))
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("one stage was enough")
 
 
 @pytest.mark.parametrize("steps", [3, (2, 4)], ids=["one list", "two lists"])

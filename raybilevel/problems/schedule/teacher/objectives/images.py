@@ -10,20 +10,16 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.schedule.teacher.objectives.base import SaidSlopes
+from raybilevel.problems.schedule.teacher.objectives.common_noises import OnCommonNoises
 from raybilevel.problems.schedule.teacher.objectives.natural_step import NaturalSlopes
 from raybilevel.problems.schedule.teacher.objectives.update import Trial
-from raybilevel.problems.schedule.teacher.plan import Noises, PairPlan
-from raybilevel.problems.schedule.teacher.settings import PairedEstimation
-from raybilevel.problems.schedule.teacher.space import SigmaSpace
+from raybilevel.problems.schedule.teacher.plan import Noises
 
 
 @dataclass(frozen=True, eq=False)
-class ImagesObjective:
+class ImagesObjective(OnCommonNoises):
     """An objective of images, which nothing says a minimum of."""
 
-    plan: PairPlan
-    space: SigmaSpace
-    estimation: PairedEstimation
     settles: ClassVar[str] = "no step gains more than twice its error"
 
     def noises(self, state: Arrays) -> int:

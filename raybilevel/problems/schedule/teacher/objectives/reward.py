@@ -24,16 +24,6 @@ class MinusReward(ImagesObjective):
     falls: ClassVar[str] = "minus the reward"
 
     @property
-    def first(self) -> int:
-        """As the settings say."""
-        return self.estimation.first_samples
-
-    @property
-    def most(self) -> int:
-        """As the settings say."""
-        return self.estimation.samples
-
-    @property
     def to_begin(self) -> int:
         """All that there may be: what is begun at is not tried again."""
         return self.most

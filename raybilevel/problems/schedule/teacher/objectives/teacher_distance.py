@@ -10,32 +10,18 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.schedule.teacher.objectives.base import SaidSlopes
+from raybilevel.problems.schedule.teacher.objectives.common_noises import OnCommonNoises
 from raybilevel.problems.schedule.teacher.objectives.update import LITTLE, Slopes, Trial
-from raybilevel.problems.schedule.teacher.plan import Noises, PairPlan
-from raybilevel.problems.schedule.teacher.settings import PairedEstimation
+from raybilevel.problems.schedule.teacher.plan import Noises
 from raybilevel.problems.schedule.teacher.shards import Differences, Distances, Through
-from raybilevel.problems.schedule.teacher.space import SigmaSpace
 
 
 @dataclass(frozen=True, eq=False)
-class DistanceToTeacher:
+class DistanceToTeacher(OnCommonNoises):
     """The mean squared distance to the teacher."""
 
-    plan: PairPlan
-    space: SigmaSpace
-    estimation: PairedEstimation
     falls: ClassVar[str] = "the distance"
     settles: ClassVar[str] = f"no step gains {LITTLE:.0%}"
-
-    @property
-    def first(self) -> int:
-        """As the settings say."""
-        return self.estimation.first_samples
-
-    @property
-    def most(self) -> int:
-        """As the settings say."""
-        return self.estimation.samples
 
     @property
     def to_begin(self) -> int:
