@@ -531,8 +531,12 @@ def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
             {"estimator": "guided_unweighted"},
             "estimator is 'guided_unweighted', but gamma is inf, and its gradient is gamma ti",
         ),
+        (
+            {"estimator": "annealed", "guided_resampling": "true"},
+            "guided_resampling is true, but estimator is 'annealed', whose paths are not resa",
+        ),
     ],
-    ids=["seeds", "deterministic", "scheduler", "nameless", "budget", "gamma"],
+    ids=["seeds", "deterministic", "scheduler", "nameless", "budget", "gamma", "resampling"],
 )
 def test_samples_that_cannot_be_guided_as_asked(refused, run_in, changes, said):
     rewards = {"lower_reward": "legibility", "upper_reward": "novelty"}

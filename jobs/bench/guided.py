@@ -4,15 +4,16 @@
         [--estimator NAME]
 
 It runs to the optimum of Gaussian pixels (4 to 256 of them; a reward of one, and one of all)
-where p0 has a given share of effective samples, by guided and by annealed samples of one sampler
-with all defaults: bias, stated errors, coverage, and what p0 would cost for the same error. Seeds
-from 100000 on were not looked at before the defaults, the families and the lambdas were fixed.
+where p0 has a given share of effective samples, by guided paths, by such that are resampled in
+islands, and by annealed samples of one sampler with all defaults: bias, stated errors, coverage,
+and what p0 would cost for the same error. Seeds from 100000 on were not looked at before the
+defaults, the families and the lambdas were fixed.
 """
 
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from replicates import Replicate, processes, replicate, show
@@ -23,7 +24,11 @@ from raybilevel.testing.guided_oracles import SIDES, STEPS, bowl_pixels, linear_
 CASES = {o.name: o for make in (linear_pixels, bowl_pixels) for o in map(make, SIDES)}
 LEVELS = (0.01, 0.001)
 MOST = 8_000_000  # NFE: a run that takes more does not answer
-ESTIMATORS = ("guided", "annealed")
+ESTIMATORS: dict[str, dict[str, Any]] = {
+    "guided": {"estimator": "guided"},
+    "resampled": {"estimator": "guided", "guided_resampling": True},
+    "annealed": {"estimator": "annealed"},
+}
 
 Replicates = Annotated[int, typer.Option(min=1)]
 SeedFrom = Annotated[int, typer.Option(min=0, help="The first; those below 1000 are for trying.")]
@@ -39,7 +44,7 @@ def priced_at(name: str, level: float) -> PricedOracle:
 
 def replicated(name: str, level: float, estimator: str, seed: int) -> Replicate:
     """Run to the optimum of an oracle."""
-    return replicate(priced_at(name, level), estimator, MOST, seed)
+    return replicate(priced_at(name, level), most=MOST, seed=seed, **ESTIMATORS[estimator])
 
 
 def main(

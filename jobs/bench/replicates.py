@@ -8,6 +8,7 @@ import multiprocessing.pool
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,17 +41,19 @@ class Replicate:
     nfe: float
 
 
-def tuning(priced: PricedOracle, estimator: str) -> RewardTuning:
-    """The problem of an oracle, with all defaults."""
+def tuning(priced: PricedOracle, estimator: str, **options: Any) -> RewardTuning:
+    """The problem of an oracle, with all defaults but options."""
     oracle = priced.oracle
     return RewardTuning(
         model=oracle.model, prompts=oracle.prompts, lower_reward=priced.lower_reward,
         upper_reward=priced.upper_reward, lambda_=priced.variable, estimator=estimator,
-        **oracle.drawing,
+        **oracle.drawing, **options,
     )  # fmt: skip
 
 
-def replicate(priced: PricedOracle, estimator: str, most: int, seed: int) -> Replicate:
+def replicate(
+    priced: PricedOracle, estimator: str, most: int, seed: int, **options: Any
+) -> Replicate:
     """Run to the optimum of an oracle, by at most so many NFE, and look at lambda*.
 
     Where a run ends, its samples say F, dF/dlambda and the KL at the true lambda*, if the gates let
@@ -58,7 +61,7 @@ def replicate(priced: PricedOracle, estimator: str, most: int, seed: int) -> Rep
     """
     from scipy.special import stdtrit
 
-    problem = tuning(priced, estimator)
+    problem = tuning(priced, estimator, **options)
     run, rows = run_locally(problem, RunConfig(seed=seed, max_nfe=most))
     objective, best = problem.objective(run.state), priced.lambda_
     assert objective.prompts is not None, "samples were moved or guided"

@@ -124,6 +124,8 @@ def _of_rung(row: Mapping[str, float]) -> list[str]:
     ]  # fmt: skip
     if not math.isnan(row["acceptance"]):  # as it is of p0, where nothing has moved yet
         found.append(f"accepted {row['acceptance']:.0%}")
+    if not math.isnan(row.get("distinct_ancestors", math.nan)):
+        found.append(f"{row['distinct_ancestors']:.0f} distinct ancestors")
     spreads = [value for name, value in row.items() if name.startswith("lambda_over_spread")]
     spreads = [value for value in spreads if not math.isnan(value)]
     return [*found, f"lambda/spread {min(spreads):.2g}"] if spreads else found

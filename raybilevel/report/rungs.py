@@ -1,4 +1,4 @@
-"""Samples that were moved, in words and in a picture."""
+"""Samples that went down a ladder, in words and in a picture."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ _SHADES = ("0.85", "0.65")
 
 
 def moved(m: dict[str, Any]) -> str:
-    """Where moved samples have got to, in words."""
+    """Where such samples have got to, in words."""
     said = [
-        f"moved to rung {m['rung']:.0f} in {m['islands']:.0f} islands",
+        f"{_way(m)} to rung {m['rung']:.0f} in {m['islands']:.0f} islands",
         f"which disagree about log Z by {_number(m['log_z_sd'])}",
         f"KL {_number(m['kl'])}",
     ]
     if m["acceptance"] is not None:
         said.append(f"{m['acceptance']:.0%} of moves accepted")
+    if m.get("distinct_ancestors") is not None:
+        said.append(f"{m['distinct_ancestors']:.0f} distinct ancestors an island")
     spreads = [m[name] for name in m if name.startswith("lambda_over_spread")]
     known = [spread for spread in spreads if spread is not None]
     if known:
         said.append(f"lambda is {min(known):.3g} spreads that the lower reward has under p0")
     return ", ".join(said)
+
+
+def _way(m: dict[str, Any]) -> str:
+    return "guided and resampled" if "distinct_ancestors" in m else "moved"
 
 
 def _number(value: float | None) -> str:

@@ -48,6 +48,8 @@ def test_a_row_of_moved_samples_says_where_they_are_in_place_of_an_ess():
     unmoved = row_line({**row, "acceptance": math.nan})
     assert "accepted" not in unmoved
     assert "nan" not in unmoved
+    resampled = row_line({**row, "acceptance": math.nan, "distinct_ancestors": 22.7})
+    assert "23 distinct ancestors" in resampled
 
 
 def test_a_row_says_what_moving_and_guiding_were_worth_once_a_run_has_chosen():

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,12 +143,12 @@ def test_bits_of_a_ladder_do_not_depend_on_workers_nor_on_one_driver(tmp_path):
     assert len(found[0]["rungs_scale"]) > 3
 
 
-def guided_problem(reward):
+def guided_problem(reward, **options):
     """Paths that are pushed along a reward's gradient, in several strata of eight shards each."""
     return RewardTuning(
         model="raybilevel.testing.gaussian_pipeline:gaussian_pipeline", lower_reward=reward,
         upper_reward=near_bright, estimator="guided", sampling_steps=8, call_options={"eta": 1.0},
-        pool_size=1024, max_pool_size=2048, shard_size=32,
+        pool_size=1024, max_pool_size=2048, shard_size=32, **options,
     )  # fmt: skip
 
 
@@ -157,6 +158,15 @@ def test_bits_of_guided_paths_do_not_depend_on_workers_nor_on_one_that_is_killed
     assert (tmp_path / "died").exists()
     assert_same_bits(found, locally(guided_problem(DyingPixel())))
     assert len(found[0]["guided_scales"]) > 2
+
+
+def test_bits_of_islands_of_guided_paths_do_not_depend_on_a_worker_that_is_killed(tmp_path):
+    """One, which is killed, and none."""
+    islands = partial(guided_problem, guided_resampling=True)
+    found = drive_quietly(order(islands(DyingPixel(tmp_path)), tmp_path, 1))
+    assert (tmp_path / "died").exists()
+    assert_same_bits(found, locally(islands(DyingPixel())))
+    assert len(found[0]["rungs_scale"]) > 3
 
 
 def test_bits_survive_a_worker_killed_in_mid_shard(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.prompts.prompt_list import prompt_places
+from raybilevel.problems.reward.drawing.island_rows import islands_of
 from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.drawing.paths import guides_of, is_guided
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
@@ -96,7 +97,7 @@ class PoolPlan:
             seeds = tuple(state["pool/seed"][part].tolist())
             lineages = lineages_of(state, part) if "pool/parent" in state else None
             guided = guides_of(state, part) if is_guided(state) else None
-            yield DrawSamples(seeds, prompts, lineages, guided)
+            yield DrawSamples(seeds, prompts, lineages, guided, *islands_of(state, part))
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it.

@@ -45,6 +45,7 @@ from raybilevel.problems.reward.export import (
     write_samples,
     write_weights,
 )
+from raybilevel.problems.reward.guiding.island_ladder import COLUMNS as ISLAND_COLUMNS
 from raybilevel.problems.reward.guiding.pairs import columns as pairs_columns
 from raybilevel.problems.reward.guiding.strata import stop_without_gradient
 from raybilevel.problems.reward.guiding.unweighted import PairsPlan
@@ -160,6 +161,8 @@ class RewardTuning(RewardSettings, Problem):
     @property
     def _columns_beside(self) -> Arrays:
         """What rows of the pool have beside where they may not be p0's."""
+        if self.resamples:
+            return COLUMNS | ISLAND_COLUMNS
         if self.guides:
             beside = pairs_columns([*self.lower_rewards]) if self.pairs else {}
             return guided_columns(len(self.lower_rewards)) | beside
@@ -193,7 +196,10 @@ class RewardTuning(RewardSettings, Problem):
     def _without_gradient(self, state: Arrays) -> Stop | None:
         if not self.guides:  # where others are tried, samples are then moved
             return None
-        return stop_without_gradient(state, [*(f"lower.{n}" for n in self.lower_rewards), "upper"])
+        lower = [f"lower.{name}" for name in self.lower_rewards]
+        if self.resamples:  # along all of them together
+            lower = [" + ".join(lower)] * len(lower)
+        return stop_without_gradient(state, [*lower, "upper"])
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""
@@ -227,23 +233,21 @@ class RewardTuning(RewardSettings, Problem):
     @property
     def least_nfe(self) -> int:
         """Of guided paths; of the pool and the first rung, where samples are moved at once."""
-        if self.guides:
+        if self.guides_alone:
             return self._fewest_evaluations * self.source.least_nfe_per_sample
-        if self.estimator != "annealed":
+        if self.estimator != "annealed" and not self.resamples:
             return 0
-        plan, prompts = self.ladder_plan, self.prompt_count or 1
-        moved = prompts * plan.islands * plan.chains * plan.moves
-        return (self.pool_plan.size + moved) * self.source.least_nfe_per_sample
+        rung = (self.prompt_count or 1) * self.ladder_plan.evaluations_per_prompt
+        return (self.pool_plan.size + rung) * self.source.least_nfe_per_sample
 
     @property
     def _fewest_evaluations(self) -> int:
         """Of guided paths, in those of as many samples: a pool's, or one round of pairs."""
-        gradient = 3 if self.gradient_checkpointing else 2
-        plan, each = self.pool_plan, 1 + gradient * len(self.lower_rewards)
+        plan, each = self.pool_plan, self.evaluations_a_step
         if not self.pairs:
             return plan.size * each
         pairs = PairsPlan.of(plan)
-        return pairs.first * each + pairs.step * (each + 1 + gradient)
+        return pairs.first * each + pairs.step * (each + 1 + self.evaluations_a_gradient)
 
     def evaluation_cost(self) -> Cost:
         """A pool of `pool_size`, or as many of each prompt, which is drawn in one round."""
@@ -282,12 +286,14 @@ class RewardTuning(RewardSettings, Problem):
         """
         import torch
 
-        rewards = self._rewards(device) if is_guided(state) else {}
+        rewards = self._rewards(device) if self.resamples or is_guided(state) else {}
         batches = Batches(self.source.sampler(device), rewards, self.prompt_list)
         weights = weights_at(self, state, self.objective(state).at(state["x"]))
         rows = counting_rows(state)[resample(weights, n, np.random.default_rng(seed))]
-        shards = self.pool_plan.shown(state, rows)
-        return torch.cat([samples_of(batches, shard).samples for shard in shards])
+        order = np.argsort(rows, kind="stable") if self.resamples else np.arange(n)
+        shards = self.pool_plan.shown(state, rows[order])  # an island is drawn whole: once, if so
+        drawn = torch.cat([samples_of(batches, shard).samples for shard in shards])
+        return drawn[np.argsort(order)]
 
     def planned_rounds(self, state: Arrays) -> int | None:
         """Rounds to `pool_size`, or to the limit once the pool is beyond it; unknown of rungs."""

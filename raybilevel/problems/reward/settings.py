@@ -19,6 +19,7 @@ from raybilevel.problems.reward.annealing.plan import FEWEST_ISLANDS, LadderPlan
 from raybilevel.problems.reward.coefficients import Coefficients
 from raybilevel.problems.reward.column_rewards import check_kind, column_names
 from raybilevel.problems.reward.groups.coefficients import GroupedCoefficients, GroupName
+from raybilevel.problems.reward.guiding.island_ladder import IslandLadder
 from raybilevel.problems.reward.models.base import Model
 from raybilevel.problems.reward.models.choice import choose_model
 from raybilevel.problems.reward.models.table import TableModel
@@ -34,8 +35,8 @@ _ROUNDS_OF_PAIRS = 16  # each of which makes a step
 EstimatorName = Literal["pool", "annealed", "guided", "guided_unweighted", "auto"]
 _OF_MODELS = (
     "prompts", "max_prompts", "samples_per_prompt", "pool_size", "max_pool_size", "shard_size",
-    "round_size", "batch_size", "halve_batches", "gradient_checkpointing", "sampling_steps",
-    "call_options", "scheduler", "dtype", "model_options", "export_weights",
+    "round_size", "batch_size", "halve_batches", "gradient_checkpointing", "guided_resampling",
+    "sampling_steps", "call_options", "scheduler", "dtype", "model_options", "export_weights",
 )  # fmt: skip
 
 
@@ -121,6 +122,10 @@ class RewardSettings(Settings):
     gradient_checkpointing
         Whether guided samples recompute networks in place of keeping what gradients need: less
         memory, and an evaluation more for each reward's gradient.
+    guided_resampling
+        Whether guided paths are resampled in islands on their way, rung by rung down a ladder of
+        lambdas as moved samples are: farther from p0 than single paths lead, with errors that
+        islands tell, and one gradient a step for all lower rewards.
     sampling_steps
         Scheduler steps of a pipeline (`num_inference_steps`). None is its own default; of a
         pixel-space pipeline 50, or all where there are fewer.
@@ -163,6 +168,7 @@ class RewardSettings(Settings):
     batch_size: int | None = Field(default=None, ge=1)
     halve_batches: bool = False
     gradient_checkpointing: bool = False
+    guided_resampling: bool = False
     sampling_steps: int | None = Field(default=None, ge=1)
     call_options: dict[str, Any] = Field(default_factory=dict)
     scheduler: dict[str, Any] | None = None
@@ -295,10 +301,16 @@ class RewardSettings(Settings):
                 f"estimator is '{self.estimator}', but {self.table.named} holds samples, which "
                 "cannot be drawn anew; give a model, or estimator: pool"
             )
-        if self.estimator == "annealed" and self.size < self._fewest_to_move:
+        if self.guided_resampling and self.estimator != "guided":
             raise InputError(
-                f"estimator is 'annealed', but a pool of {self.size} samples is too small for its "
-                f"islands, which need {self._fewest_to_move} at least; give more"
+                f"guided_resampling is true, but estimator is '{self.estimator}', whose paths are "
+                "not resampled; give estimator: guided, or leave it out"
+            )
+        in_islands = self.estimator == "annealed" or self.resamples
+        if in_islands and self.size < self._fewest_to_move:
+            raise InputError(
+                f"estimator is '{self.estimator}', but a pool of {self.size} samples is too "
+                f"small for its islands, which need {self._fewest_to_move} at least; give more"
             )
 
     def _check_pairs(self) -> None:
@@ -414,8 +426,21 @@ class RewardSettings(Settings):
 
     @property
     def ladder_plan(self) -> LadderPlan:
-        """How samples are moved, where they are."""
-        return LadderPlan.of(self.islands, self.size, self.shard_size, self.prompt_count or 1)
+        """How samples are moved, or guided in islands, where they are."""
+        given = self.islands, self.size, self.shard_size, self.prompt_count or 1
+        if self.resamples:
+            return IslandLadder.of_paths(*given, 1 + self.evaluations_a_gradient)
+        return LadderPlan.of(*given)
+
+    @property
+    def evaluations_a_step(self) -> int:
+        """Of a guided path: its own, and those of the lower rewards' gradients."""
+        return 1 + self.evaluations_a_gradient * len(self.lower_rewards)
+
+    @property
+    def evaluations_a_gradient(self) -> int:
+        """Forth and back; with checkpointing forth once more."""
+        return 3 if self.gradient_checkpointing else 2
 
     @property
     def may_move(self) -> bool:
@@ -439,6 +464,16 @@ class RewardSettings(Settings):
     def guides(self) -> bool:
         """Whether all samples are guided paths."""
         return self.estimator in ("guided", "guided_unweighted")
+
+    @property
+    def resamples(self) -> bool:
+        """Whether they are resampled in islands."""
+        return self.estimator == "guided" and self.guided_resampling
+
+    @property
+    def guides_alone(self) -> bool:
+        """Whether they are, and every path goes to its end."""
+        return self.guides and not self.resamples
 
     @property
     def pairs(self) -> bool:

@@ -67,6 +67,25 @@ class GuidePaths(Shard):
 
 
 @dataclass(frozen=True)
+class GuideIslands(Shard):
+    """Draws guided paths that are resampled within islands, and returns what those deliver as rows.
+
+    A row has the rewards of the path that took its place, `pool/path`, counted in its island, and
+    where the noise of that began, `pool/ancestor`; `pool/seed` is of the place itself. `log_z` is
+    what the row's island says of log Z. `without_gradient` counts samples where that of s.r is not
+    finite, for each lower reward alike.
+
+    Attributes
+    ----------
+    paths : with a schedule; the first seed of an island decides how it is resampled.
+    each : paths of an island, side by side, of one prompt and one s.
+    """
+
+    paths: GuidePaths
+    each: int
+
+
+@dataclass(frozen=True)
 class GuidePairs(Shard):
     """Draws guided paths of p_x, and from the same seeds some of p_{x,gamma}, along one gradient.
 
@@ -127,9 +146,13 @@ class DrawSamples(Shard):
     prompts : as for `DrawRewards`.
     lineages : of each sample, which is drawn where it leads; None where none was ever moved.
     guided : the same samples where they are guided paths; None where they are not.
+    islands : of one island each, from which `picked` says (island, path) of the samples; a path
+        below zero is drawn by its seed alone.
     """
 
     seeds: tuple[int, ...]
     prompts: tuple[int, ...] | None = None
     lineages: tuple[Lineage, ...] | None = None
     guided: GuidePaths | None = None
+    islands: tuple[GuideIslands, ...] = ()
+    picked: tuple[tuple[int, int], ...] = ()

@@ -12,12 +12,14 @@ from raybilevel.problems.prompts.prompt_list import PromptList
 from raybilevel.problems.reward.drawing.batch import Batches
 from raybilevel.problems.reward.drawing.chains import moved, samples_of
 from raybilevel.problems.reward.drawing.guided import guided_pairs, guided_paths
+from raybilevel.problems.reward.drawing.islands import guided_islands
 from raybilevel.problems.reward.drawing.steered import steered_groups
 from raybilevel.problems.reward.drawing.trial import tried
 from raybilevel.problems.reward.models.base import Sampler
 from raybilevel.problems.reward.shards import (
     DrawRewards,
     DrawSamples,
+    GuideIslands,
     GuidePairs,
     GuidePaths,
     MoveParticles,
@@ -79,6 +81,7 @@ _RUNS: dict[type[Shard], Callable[[Batches, Any], Output]] = {
     MoveParticles: moved,
     GuidePaths: guided_paths,
     GuidePairs: guided_pairs,
+    GuideIslands: guided_islands,
     TryGuiding: tried,
     SteerParticles: steered_groups,
     DrawSamples: _samples,

@@ -24,9 +24,11 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from raybilevel.errors import UnguidableError
+from raybilevel.lower.sampling.guidance.islands import PathWeights
+from raybilevel.lower.sampling.guidance.path_groups import PathGroups
+from raybilevel.lower.sampling.guidance.step_noise import NotedNormal, noise_scale
 
 ANCESTRAL = ("DDIMScheduler", "DDPMScheduler")
 """Schedulers whose steps are m_t + s_t eps and depend on no step before; DDIM with eta above 0."""
@@ -46,16 +48,26 @@ class Guide:
     scales : s (N, K) of each sample; zero is p0.
     taus : (T,) of each step; one for all; None for zeros.
     first : of the shard's samples that these are.
+    islands : in which they are resampled on their way, each of one prompt and one s; None where
+        every path goes to its end.
     """
 
     scores: Scores
     scales: Tensor
     taus: Sequence[float] | float | None = None
     first: int = 0
+    islands: PathGroups | None = None
 
     def at(self, part: slice) -> Guide:
-        """For some of the samples alone."""
-        return replace(self, scales=self.scales[part], first=self.first + part.start)
+        """For some of the samples alone, which are whole islands."""
+        islands = None if self.islands is None else self.islands.at(part)
+        first = self.first + part.start
+        return replace(self, scales=self.scales[part], first=first, islands=islands)
+
+    @property
+    def each(self) -> int:
+        """Samples that have to be drawn together."""
+        return 1 if self.islands is None else self.islands.each
 
     def tau(self, step: int) -> float:
         """Of a step."""
@@ -77,12 +89,14 @@ class PathTerms:
     u : (N, T, K), v : (N, T, K, K), as above.
     finite : (N, T, K) bool, where a gradient was; elsewhere nothing was pushed.
     alphas_cumprod : (T,) of the steps.
+    weights : of paths that were resampled, whose u and v are those of the noise in their places.
     """
 
     u: Tensor
     v: Tensor
     finite: Tensor
     alphas_cumprod: np.ndarray
+    weights: PathWeights | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -90,7 +104,10 @@ class PathTerms:
         u, v, finite = (
             torch.cat([getattr(p, name) for p in parts]) for name in ("u", "v", "finite")
         )
-        return cls(u, v, finite, parts[0].alphas_cumprod)
+        weights = [p.weights for p in parts if p.weights is not None]
+        return cls(
+            u, v, finite, parts[0].alphas_cumprod, PathWeights.joined(weights) if weights else None
+        )
 
 
 @contextmanager
@@ -137,6 +154,7 @@ class GuidedCall:
         self._inputs: list[Tensor] = []
         self._terms: list[tuple[Tensor, Tensor, Tensor]] = []
         self._levels: list[float] = []
+        self._weights: PathWeights | None = None
         self.end: Tensor | None = None
         """Where the last step led: what the pipeline decodes."""
 
@@ -144,6 +162,7 @@ class GuidedCall:
     def by(self, guide: Guide) -> Iterator[None]:
         """Guide one call."""
         self._inputs, self._terms, self._levels = [], [], []
+        self._weights = None if guide.islands is None else PathWeights.of(guide.islands)
 
         def guided(step: Callable[..., Any], output: Tensor, t: Any, sample: Tensor) -> Any:
             return self._pushed(step, output, t, sample, guide)
@@ -159,7 +178,7 @@ class GuidedCall:
     def terms(self) -> PathTerms:
         """Of the call that was guided last."""
         u, v, finite = (torch.stack(parts, 1) for parts in zip(*self._terms, strict=True))
-        return PathTerms(u, v, finite, np.array(self._levels))
+        return PathTerms(u, v, finite, np.array(self._levels), self._weights)
 
     def _before(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record all from here to the scheduler's step, back to what the network was given."""
@@ -173,30 +192,48 @@ class GuidedCall:
     ) -> Any:
         """What the scheduler's step gives, with its noise pushed along the gradient."""
         x, inputs, self._inputs = sample.detach().requires_grad_(), self._inputs, []
-        with _NotedNormal() as noise:
+        with NotedNormal() as noise:
             done = step(output, t, x)
-        gradients = self._gradients(done.pred_original_sample, [x, *inputs], guide.asked)
+        asked, gradients = self._gradients(done.pred_original_sample, [x, *inputs], guide.asked)
         torch.set_grad_enabled(False)  # as it is in a pipeline's call
-        s = _noise_scale(step, output, t, sample)
+        s = noise_scale(step, output, t, sample)
         finite = gradients.isfinite().flatten(2).all(2)
         reach = s[:, None].double() * torch.where(_beside(finite, gradients), gradients, 0).double()
+        end, drawn = done.prev_sample.detach(), noise.like(sample)
+        if (taken := self._taken(asked, guide)) is not None:
+            end, reach = end[taken] + s * (drawn - drawn[taken]), reach[taken]
         push = guide.tau(len(self._terms)) * (_beside(guide.scales, reach) * reach).sum(1)
-        self._note(reach.flatten(2), (noise.like(sample).double() + push).flatten(1), finite)
+        self._weigh(push.flatten(1), drawn.double().flatten(1))
+        self._note(reach.flatten(2), (drawn.double() + push).flatten(1), finite)
         self._levels.append(float(self._scheduler.alphas_cumprod[int(t)]))
-        self.end = done.prev_sample = done.prev_sample.detach() + s * push.to(s)
+        self.end = done.prev_sample = end + s * push.to(s)
         done.pred_original_sample = done.pred_original_sample.detach()
         return done
 
+    def _taken(self, asked: Tensor, guide: Guide) -> Tensor | None:
+        """Which paths (N,) go on in whose places, by rewards (N, K); None where none is asked."""
+        if self._weights is None:
+            return None
+        assert guide.islands is not None, "paths weigh something where they are resampled"
+        tilts = (asked.detach().double().cpu() * guide.scales).sum(1).numpy()
+        taken, self._weights = self._weights.resampled(guide.islands, tilts, len(self._terms))
+        return torch.from_numpy(taken).to(asked.device)
+
+    def _weigh(self, push: Tensor, noise: Tensor) -> None:
+        if self._weights is not None:
+            log_ratio = (push * noise).sum(1) + (push**2).sum(1) / 2
+            self._weights = self._weights.pushed(log_ratio.cpu().numpy())
+
     def _gradients(
         self, clean: Tensor, inputs: Sequence[Tensor], scores: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """(N, K, ...) of each reward with respect to the sample that is stepped from."""
+    ) -> tuple[Tensor, Tensor]:
+        """Rewards (N, K), and (N, K, ...) of each with respect to what is stepped from."""
         asked = scores(self._decode(clean))
         rows: list[Tensor] = []
         for k, column in enumerate(asked.T):
             parts = _gradient(column.sum(), inputs, retain_graph=k + 1 < asked.shape[1])
             rows.append(torch.stack([_of_samples(part, len(clean)) for part in parts]).sum(0))
-        return torch.stack(rows, 1)
+        return asked, torch.stack(rows, 1)
 
     def _note(self, reach: Tensor, noise: Tensor, finite: Tensor) -> None:
         u = (reach @ noise[:, :, None])[..., 0]
@@ -215,49 +252,6 @@ def _gradient(score: Tensor, inputs: Sequence[Tensor], *, retain_graph: bool) ->
                 "in place; annealed works without"
             ) from error
         raise
-
-
-class _NotedNormal(TorchFunctionMode):
-    """Keeps what generators give by `torch.randn` while it is entered."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._made: list[Tensor] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call the function, and keep what it makes of a generator."""
-        made = func(*args, **(kwargs or {}))
-        if func is torch.randn and kwargs and kwargs.get("generator") is not None:
-            self._made.append(made)
-        return made
-
-    def like(self, sample: Tensor) -> Tensor:
-        """All of it, a row a sample; zeros where nothing was asked for."""
-        return torch.cat(self._made).to(sample) if self._made else torch.zeros_like(sample)
-
-
-class _Ones(TorchFunctionMode):
-    """Gives ones in place of noise while it is entered."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call the function, or give ones of its shape."""
-        kwargs = kwargs or {}
-        if func is not torch.randn or kwargs.get("generator") is None:
-            return func(*args, **kwargs)
-        return torch.ones(*args, **{k: v for k, v in kwargs.items() if k != "generator"})
-
-
-def _noise_scale(step: Callable[..., Any], output: Tensor, t: Any, sample: Tensor) -> Tensor:
-    """What a step's noise is multiplied by, like the sample: its step of nothing, with ones."""
-    nothing = output.detach().clone()
-    nothing[:, : sample.shape[1]] = 0.0  # beside it some networks predict their variance
-    with _Ones():
-        scale: Tensor = step(nothing, t, torch.zeros_like(sample)).prev_sample
-    return scale
 
 
 def _of_samples(gradient: Tensor, count: int) -> Tensor:

@@ -18,9 +18,7 @@ from torch import Tensor
 
 from raybilevel.lower.sampling.guidance.call import Scores, stepping
 from raybilevel.lower.sampling.guidance.decoding import Decode
-from raybilevel.upper.resampling import systematic
-
-_EFFECTIVE = 0.5  # of a group's particles: with fewer it is resampled
+from raybilevel.lower.sampling.guidance.path_groups import PathGroups
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,15 @@ class Steering:
         """Particles of a group."""
         return len(self.scales) // len(self.seeds)
 
+    @property
+    def groups(self) -> PathGroups:
+        """Of these particles."""
+        return PathGroups(self.seeds, self.each)
+
     def at(self, part: slice) -> Steering:
         """For some whole groups alone."""
-        groups = slice(part.start // self.each, part.stop // self.each)
-        scales = self.scales[part]
-        return replace(self, scales=scales, seeds=self.seeds[groups], first=self.first + part.start)
+        scales, seeds = self.scales[part], self.groups.at(part).seeds
+        return replace(self, scales=scales, seeds=seeds, first=self.first + part.start)
 
     def tilts(self, images: Tensor) -> np.ndarray:
         """s.r (N,) of the particles' images."""
@@ -87,17 +89,8 @@ class SteeredCall:
         """What a step gives, in groups of which those that are uneven are resampled."""
         tilts = steering.tilts(self._decode(done.pred_original_sample))
         taken = np.arange(len(tilts))
-        for i, seed in enumerate(steering.seeds):
-            group = slice(i * steering.each, (i + 1) * steering.each)
-            weights = _weights(tilts[group] - self.paid[group])
-            if 1 / np.sum(weights**2) < _EFFECTIVE * steering.each:
-                rng = np.random.default_rng([seed, step])
-                taken[group] = taken[group][systematic(weights, len(weights), rng)]
-                self.paid[group] = tilts[taken[group]]
+        for _, group, chosen in steering.groups.uneven(tilts - self.paid, step):
+            taken[group] = chosen
+            self.paid[group] = tilts[chosen]
         done.prev_sample = done.prev_sample[torch.from_numpy(taken).to(done.prev_sample.device)]
         return done
-
-
-def _weights(tilts: np.ndarray) -> np.ndarray:
-    weights = np.exp(tilts - tilts.max())
-    return np.asarray(weights / weights.sum())

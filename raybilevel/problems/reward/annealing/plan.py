@@ -64,3 +64,8 @@ class LadderPlan:
     def samples_per_prompt(self) -> int:
         """That a rung has at least: of the last half of every chain."""
         return self.islands * self.chains * self.kept
+
+    @property
+    def evaluations_per_prompt(self) -> int:
+        """Of a rung, in those of as many samples."""
+        return self.islands * self.chains * self.moves

@@ -59,14 +59,7 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     state : of samples that count alone.
     prompts : which prompt each of them (n,) is of; lower : (n, K) their lower rewards.
     """
-    last = RungSamples.last_of(state, prompts, lower)
-    way = state["rungs_heading"] - last.scales
-    moving = np.any(way != 0, axis=1)
-    moving = moving if moving.any() else ~moving
-    before = RungSamples.before(state, prompts, lower)
-    sds = sds_of_p0(prompts, state["pool/rung"], np.sum(lower * way[prompts.of], 1))
-    steps = _steps(last, before, way, plan.effective * _shares(last, plan), sds)
-    scales = last.scales + np.where(moving, steps, 0.0)[:, None] * way
+    last, moving, scales = further(state, plan, prompts, lower)
     log_weights = last.tilt(scales - last.scales)
     tilt_sds = last.sds_of_others(last.tilt(scales), log_weights)
     rng = np.random.default_rng([int(state["seed_base"]), len(state["rungs_scale"]), _RESAMPLING])
@@ -76,6 +69,25 @@ def next_rung(state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarr
     moves = plan.moves * apart * int(state["rungs_times"])
     log_z = last.log_z + last.log_means(log_weights)
     return Rung(scales, log_z, rhos, tilt_sds, last.rows[chosen], moves, apart)
+
+
+def further(
+    state: Arrays, plan: LadderPlan, prompts: Prompts, lower: np.ndarray
+) -> tuple[RungSamples, np.ndarray, np.ndarray]:
+    """The last rung's samples, which prompts (C,) go on, and the s (C, K) of the next rung.
+
+    Parameters
+    ----------
+    state, prompts, lower : as for `next_rung`.
+    """
+    last = RungSamples.last_of(state, prompts, lower)
+    way = state["rungs_heading"] - last.scales
+    moving = np.any(way != 0, axis=1)
+    moving = moving if moving.any() else ~moving
+    before = RungSamples.before(state, prompts, lower)
+    sds = sds_of_p0(prompts, state["pool/rung"], np.sum(lower * way[prompts.of], 1))
+    steps = _steps(last, before, way, plan.effective * _shares(last, plan), sds)
+    return last, moving, last.scales + np.where(moving, steps, 0.0)[:, None] * way
 
 
 def _shares(last: RungSamples, plan: LadderPlan) -> np.ndarray:

@@ -45,7 +45,7 @@ def guided_pairs(batches: Batches, shard: GuidePairs) -> Output:
     paths, plain = shard.paths, guided_paths(batches, shard.paths)
     scales = np.column_stack([paths.scales, np.full(len(paths.seeds), shard.upper)])
     columns = {**batches.lower, "upper": batches.rewards["upper"]}
-    along = _along(batches, columns, paths, scales)
+    along = along_all(batches, columns, paths, scales)
     drawn, terms = _guided(batches, paths, [[1.0]] * len(scales), along)
     output = batches.rewarded(drawn, paths.seeds, paths.prompts)
     told = ("pool/upper", *(f"pool/{column}" for column in batches.lower))
@@ -89,7 +89,7 @@ def _guided(
     return batches.guided(shard.seeds, shard.prompts, guide)
 
 
-def _along(
+def along_all(
     batches: Batches, columns: Mapping[str, Reward], shard: GuidePaths, scales: np.ndarray
 ) -> Scores:
     """One score (N, 1): the rewards of some columns by each sample's scales (N, columns)."""

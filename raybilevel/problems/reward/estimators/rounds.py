@@ -16,6 +16,7 @@ from raybilevel.problems.reward.estimators.choice import (
     row_of_choice,
 )
 from raybilevel.problems.reward.estimators.guided import guided, solved_on_paths
+from raybilevel.problems.reward.estimators.islands import resampled
 from raybilevel.problems.reward.estimators.judged import Judged
 from raybilevel.problems.reward.estimators.ladder import moved, solved_on_rungs
 from raybilevel.problems.reward.estimators.pool import drawn, solved_on_pool
@@ -24,6 +25,7 @@ from raybilevel.problems.reward.estimators.unweighted import (
     solved_on_pairs,
     weights_of_pairs,
 )
+from raybilevel.problems.reward.guiding.island_ladder import row_of_islands
 from raybilevel.problems.reward.history import row, unknown_row
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.pool_plan import size_of
@@ -39,9 +41,10 @@ def advanced(settings: RewardSettings, state: Arrays) -> Generator[Stage, Output
         state = yield from decided(settings, state)
         if not is_guided(state):
             state = state | _on_the_ladder(settings, state)[2]
-    if settings.guides or is_guided(state):
+    if settings.guides_alone or is_guided(state):
         return (yield from guided(settings, state))
-    return (yield from (moved if is_annealing(state) else drawn)(settings, state))
+    further = resampled if settings.resamples else moved
+    return (yield from (further if is_annealing(state) else drawn)(settings, state))
 
 
 def judged(settings: RewardSettings, state: Arrays) -> Judged:
@@ -51,10 +54,12 @@ def judged(settings: RewardSettings, state: Arrays) -> Judged:
     solution, stop, onwards = _solved(settings, state)
     x, state = solution.x, state | onwards
     metrics = row(solution, counting(state).get("pool/held_out"))
-    if is_guided(state) and not (settings.guides or solution.believed):
+    if is_guided(state) and not (settings.guides_alone or solution.believed):
         x = state["x"]  # what p0's pool has found stands until paths say more
         metrics |= unknown_row(settings.variables, x, solution.n)
     metrics |= row_of_rung(state) | row_of_choice(state)
+    if settings.resamples and is_annealing(state):
+        metrics |= row_of_islands(state)
     return Judged(solution.point, metrics, stop, {**onwards, "x": x})
 
 
@@ -65,7 +70,7 @@ def weights_at(settings: RewardSettings, state: Arrays, point: PoolPoint) -> np.
 
 def _solved(settings: RewardSettings, state: Arrays) -> tuple[PoolSolution, Stop | None, Arrays]:
     """What the samples say; where guided ones lead to no end, samples are moved from then on."""
-    if settings.guides:
+    if settings.guides_alone:
         return solved_on_paths(settings, state)
     if is_annealing(state):
         return solved_on_rungs(settings, state)
@@ -106,6 +111,6 @@ def _begins(settings: RewardSettings, state: Arrays, stop: Stop | None) -> bool:
     plan = settings.pool_plan
     if "pool/rung" not in state or "fixed" in state or size_of(state) < plan.size:
         return False
-    if settings.estimator == "annealed":
+    if settings.estimator == "annealed" or settings.resamples:
         return True
     return stop is not None and stop.status is Status.STOPPED

@@ -47,7 +47,7 @@ def stop_of_strata(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     settled = all(ending.reason not in _UNFINISHED for ending in found.values())
     if solution.n < plan.size or (solution.n < plan.limit and not settled):
         return None
-    return joined_stop(found, plan.remedy)
+    return joined_stop(found, f"give guided_resampling: true, or {plan.remedy}")
 
 
 def stop_without_gradient(state: Arrays, names: Sequence[str]) -> Stop | None:

@@ -47,7 +47,7 @@ class Descendants:
     def of(cls, state: Arrays, point: PoolPoint) -> Self | None:
         """Of particles that went all the way, chosen by their weights; None where none moved."""
         strata = point.objective.strata
-        if strata is None:
+        if strata is None or not np.any(state["pool/parent"] >= 0):
             return None
         rng = np.random.default_rng([int(state["seed_base"]), _CHOICE])
         weights = np.where(strata.last, point.weights, 0.0)

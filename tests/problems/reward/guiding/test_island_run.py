@@ -1,0 +1,86 @@
+"""Runs on guided paths that are resampled in islands; the law is that of test_guided_run.py."""
+
+import numpy as np
+import pytest
+import torch
+from guided_toys import gaussian_tuning, other
+
+from raybilevel import RunConfig, Variable
+from raybilevel.problems.base import Status
+from raybilevel.problems.reward.guiding.island_ladder import IslandLadder
+from raybilevel.runtime.rounds import run_locally
+from raybilevel.testing.gaussian_pipeline import pixel, variance
+
+STEPS = 20
+V = variance(STEPS)
+
+
+def tuning(**changes):
+    given = {"estimator": "guided", "guided_resampling": True, "pool_size": 512}
+    return gaussian_tuning(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def resampled():
+    return run_locally(tuning(), RunConfig(seed=1))
+
+
+def test_an_optimum_six_nats_from_p0_is_inside_its_interval(resampled):
+    run, rows = resampled
+    last = rows[-1]
+    assert run.stop.status is Status.CONVERGED
+    width = np.log(last["interval_high/lambda"] / last["interval_low/lambda"])
+    assert width < 0.3
+    assert abs(np.log(last["config/lambda"] / (V / 2.5))) < width  # four standard errors
+    assert last["kl"] == pytest.approx(2.5**2 / (2 * V), rel=0.1)
+    assert "ess" not in last  # rows depend on each other
+
+
+def test_the_history_says_how_many_ancestors_islands_have_left(resampled):
+    run, rows = resampled
+    each = len(run.state["pool/seed"][run.state["pool/rung"] == 1]) // 16
+    assert 1 < rows[-1]["distinct_ancestors"] < each
+
+
+def test_evaluations_are_those_of_p0_the_pilot_the_rungs_and_what_is_shown(resampled):
+    run, rows = resampled
+    rung, path = run.state["pool/rung"], run.state["pool/path"]
+    assert (path[rung == 0] == -1).all()
+    assert (path[rung > 0] >= 0).all()
+    of_rungs = (np.sum(rung == 0) + 3 * (256 + np.sum(rung > 0))) * STEPS
+    shown = rows[-1]["nfe_total"] - of_rungs
+    assert 0 < shown <= (64 + 3 * np.sum(rung > 0)) * STEPS
+
+
+def test_samples_of_p_x_come_from_their_islands(resampled):
+    state = resampled[0].state
+    before, after = (pixel(torch.tensor(state[f"samples_{n}"])) for n in ("before", "after"))
+    assert abs(float(before.mean())) < 1
+    assert float(after.mean()) == pytest.approx(2.5, abs=0.7)
+    drawn = pixel(tuning().samples(state, 16, 0, "cpu")).numpy()
+    known = state["pool/lower.lower"].astype(np.float32)
+    assert np.isin(drawn, known).all()
+
+
+def test_two_weights_are_found_along_one_gradient():
+    best = {"one": 1.0, "two": 0.5}
+    problem = tuning(
+        lower_reward={"one": pixel, "two": other}, lambda_=0.4,
+        weights={name: Variable(name, 0.1, 0.0, 8.0) for name in best},
+        upper_reward=lambda images: -((pixel(images) - 1) ** 2) - (other(images) - 0.5) ** 2,
+        sampling_steps=10, pool_size=1024,
+    )  # fmt: skip
+    run, rows = run_locally(problem, RunConfig(seed=0))
+    assert run.stop.status is Status.CONVERGED
+    for name, mean in best.items():
+        low, high = (rows[-1][f"interval_{end}/{name}"] for end in ("low", "high"))
+        assert low < mean * 0.4 / variance(10) < high
+    (before, after), on_rung = (row["nfe_total"] for row in rows[-3:-1]), run.state["pool/rung"]
+    assert after - before == 3 * 10 * np.sum(on_rung == on_rung.max() - 1)
+
+
+def test_prompts_have_islands_of_eight_paths_at_least():
+    plan = IslandLadder.of_paths(16, 4096, 64, prompts=10, evaluations=3)
+    assert (plan.islands, plan.each) == (16, 8)
+    assert IslandLadder.of_paths(16, 4096, 64, prompts=1, evaluations=3).each == 85
+    assert IslandLadder.of_paths(16, 60, 64, prompts=30, evaluations=5).each == 8
