@@ -142,20 +142,37 @@ def jackknife(
     -------
     value, se : of the statistic's shape; the value is that of all chunks.
     """
-    chunks = list(zip(*sets, strict=True))
-    k = len(chunks)
-    if k < 2:
-        raise InputError(f"a jackknife needs at least 2 chunks, but got {k}")
-    totals = [reduce(add, one_set) for one_set in sets]
-    without = np.asarray(
-        [statistic(*(total - part for total, part in zip(totals, chunk, strict=True)))
-         for chunk in chunks], np.float64
-    )  # fmt: skip
+    value, without = _without_each(statistic, *sets)
+    k = len(without)
     spread = np.sum((without - without.mean(axis=0)) ** 2, axis=0)
-    value = np.asarray(statistic(*totals), np.float64)
     if corrected:
         value = k * value - (k - 1) * without.mean(axis=0)
     return value, np.sqrt((k - 1) / k * spread)
+
+
+def pseudo_values(statistic: Callable[..., Any], *sets: Sequence[Any]) -> np.ndarray:
+    """(k, ...) of k chunks, as for `jackknife`: their mean is its corrected value.
+
+    And the standard error of that mean is its own (same book, equation 11.21).
+    """
+    value, without = _without_each(statistic, *sets)
+    k = len(without)
+    return np.asarray(k * value - (k - 1) * without)
+
+
+def _without_each(
+    statistic: Callable[..., Any], *sets: Sequence[Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The statistic of all k chunks, and (k, ...) without each."""
+    chunks = list(zip(*sets, strict=True))
+    if len(chunks) < 2:
+        raise InputError(f"a jackknife needs at least 2 chunks, but got {len(chunks)}")
+    totals = [reduce(add, one_set) for one_set in sets]
+    without = [
+        statistic(*(total - part for total, part in zip(totals, chunk, strict=True)))
+        for chunk in chunks
+    ]
+    return np.asarray(statistic(*totals), np.float64), np.asarray(without, np.float64)
 
 
 class Measured(NamedTuple):

@@ -10,7 +10,6 @@ from typing import Any, Self, get_args
 import numpy as np
 from pydantic import model_validator
 
-from raybilevel.errors import InputError
 from raybilevel.lower.hub import is_hub_name
 from raybilevel.lower.pretrained import IN_PIXEL_SPACE, PRETRAINED
 from raybilevel.lower.sampling.level_info import nearest_timesteps
@@ -25,10 +24,9 @@ from raybilevel.problems.schedule.network import Pretrained
 from raybilevel.problems.schedule.problem import ScheduleProblem
 from raybilevel.problems.schedule.real_images.objective import ObjectiveName
 from raybilevel.problems.schedule.sampling_rounds import Stages
+from raybilevel.problems.schedule.teacher.given import check_untrained
 from raybilevel.problems.schedule.teacher.problem import TeacherSchedule
 from raybilevel.problems.schedule.worker import ScheduleWorker
-
-_OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penalty")
 
 
 class SamplingSchedule(ScheduleProblem):
@@ -62,12 +60,8 @@ class SamplingSchedule(ScheduleProblem):
     @model_validator(mode="before")
     @classmethod
     def _trains_nothing(cls, given: Any) -> Any:
-        for name in _OF_TRAINING:
-            if isinstance(given, Mapping) and name in given:
-                raise InputError(
-                    f"{name} is given, but model '{given.get('model')}' is pretrained, and "
-                    "nothing is trained; leave it out, or take TrainingSchedule"
-                )
+        if isinstance(given, Mapping):
+            check_untrained(given, f"model '{given.get('model')}' is pretrained, and")
         return given
 
     @model_validator(mode="after")

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from raybilevel.lower.sampling.level_lists.sigmas import is_flow, training_sigmas
+from raybilevel.lower.sampling.level_lists.taken import SPACINGS
 
 Choice = dict[str, Any]
 """{class, options}: a scheduler, made of the config of a model's own."""
 
-_PLAIN = {
-    "use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False,
-    "use_lu_lambdas": False,
-}  # fmt: skip
 _SPACINGS: dict[str, dict[str, Any]] = {
     "trailing": {"timestep_spacing": "trailing"},
     "leading": {"timestep_spacing": "leading"},
@@ -80,7 +77,7 @@ def spacings_of(made: str) -> dict[str, dict[str, Any]]:
     import diffusers
 
     taken = inspect.signature(getattr(diffusers, made)).parameters
-    plain = {name: off for name, off in _PLAIN.items() if name in taken}
+    plain = {name: False for name in SPACINGS if name in taken}
     known: dict[str, dict[str, Any]] = {} if "timestep_spacing" in taken else {"own": {}}
     known |= {n: o for n, o in _SPACINGS.items() if set(o) <= set(taken)}
     return {name: {**plain, **options} for name, options in known.items()}

@@ -17,6 +17,21 @@ OF_DATA = ("data", "data_options", "extractor", "second_extractor")
 _OF_TRAINING = ("network", "conditioning", "prediction_type", "training", "penalty")
 
 
+def check_untrained(given: Mapping[str, Any], where: str) -> None:
+    """Refuse what a schedule has whose network is trained.
+
+    Parameters
+    ----------
+    where : the middle of the sentence: of what nothing is trained.
+    """
+    for name in _OF_TRAINING:
+        if name in given:
+            raise InputError(
+                f"{name} is given, but {where} nothing is trained; leave it out, or take "
+                "TrainingSchedule"
+            )
+
+
 def whole_numbers(given: Any) -> Any:
     """A number of steps, or some; `InputError` for anything else."""
     each = given if isinstance(given, (list, tuple)) else [given]
@@ -41,12 +56,7 @@ def check_trains_nothing(given: Any) -> Any:
     """Refuse what a schedule of a network in pixel space has, or one that is trained."""
     if not isinstance(given, Mapping):
         return given
-    for name in _OF_TRAINING:
-        if name in given:
-            raise InputError(
-                f"{name} is given, but with objective {given.get('objective')!r} nothing is "
-                "trained; leave it out, or take TrainingSchedule"
-            )
+    check_untrained(given, f"with objective {given.get('objective')!r}")
     if "mixed_precision" in given:
         raise InputError(
             f"mixed_precision is given, but model {given.get('model')!r} is drawn from in dtype; "

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
 
+from raybilevel.metrics.fid_kid import pseudo_values
 from raybilevel.problems.base import Arrays, Output, Stage
 from raybilevel.problems.schedule.real_images.images import RealImages
 from raybilevel.problems.schedule.real_images.objective import (
@@ -111,7 +110,11 @@ class DistanceToData(ImagesObjective):
         """Of each chunk and list (chunks, lists), of features (n, lists, F)."""
         objective = self._objective(state)
         return np.stack(
-            [_pseudo_values(objective, of_list) for of_list in np.moveaxis(features, 1, 0)], axis=1
+            [
+                pseudo_values(objective.value, _parts(objective, of_list))
+                for of_list in np.moveaxis(features, 1, 0)
+            ],
+            axis=1,
         )
 
     def _objective(self, state: Arrays) -> Objective:
@@ -127,10 +130,7 @@ def _moving(lists: Sequence[Sequence[Pair]]) -> list[int]:
     return [i for pairs in lists for i, (up, down) in enumerate(pairs) if up != down]
 
 
-def _pseudo_values(objective: Objective, features: np.ndarray) -> np.ndarray:
-    """(chunks,) of the features (n, F) of one list."""
+def _parts(objective: Objective, features: np.ndarray) -> Sequence[Any]:
+    """Chunks of the features (n, F) of one list, as the objective adds them."""
     chunks = np.array_split(features.astype(float), CHUNKS)
-    parts: list[Any] = [part for chunk in chunks for part in objective.parts(objective.rows(chunk))]
-    total = reduce(add, parts)
-    without = np.array([objective.value(total - part) for part in parts])
-    return np.asarray(CHUNKS * objective.value(total) - (CHUNKS - 1) * without)
+    return [part for chunk in chunks for part in objective.parts(objective.rows(chunk))]
