@@ -535,8 +535,21 @@ def test_samples_that_cannot_be_moved_as_asked(refused, run_in, changes, said):
             {"estimator": "annealed", "guided_resampling": "true"},
             "guided_resampling is true, but estimator is 'annealed', whose paths are not resa",
         ),
+        (
+            {"guided_resampling": "true", "pool_size": 4096, "batch_size": 64},
+            "batch_size is 64, but an island of guided paths is drawn at once, of 85; give ",
+        ),
     ],
-    ids=["seeds", "deterministic", "scheduler", "nameless", "budget", "gamma", "resampling"],
+    ids=[
+        "seeds",
+        "deterministic",
+        "scheduler",
+        "nameless",
+        "budget",
+        "gamma",
+        "resampling",
+        "batch",
+    ],
 )
 def test_samples_that_cannot_be_guided_as_asked(refused, run_in, changes, said):
     rewards = {"lower_reward": "legibility", "upper_reward": "novelty"}

@@ -12,7 +12,7 @@ from raybilevel.report.figure import legend_beside, png
 from raybilevel.report.next_step import or_what_helps
 from raybilevel.report.page import Picture
 from raybilevel.report.parts import part_items
-from raybilevel.report.rungs import moved, strip
+from raybilevel.report.rungs import moved, strip, unseen
 from raybilevel.report.table import Item, Line, with_error
 from raybilevel.result import Result
 
@@ -125,7 +125,7 @@ def lines(result: Result) -> list[Item]:
 def _believed(m: dict[str, Any]) -> str:
     """How far the pool can be believed, in words."""
     if m.get("islands") is not None:
-        return f"{moved(m)}; it cannot see modes that its samples of p0 did not hold"
+        return f"{moved(m)}; it cannot see modes that {unseen(m)}"
     ess, k_hat = (
         "undefined" if m.get(name) is None else f"{m[name]:{how}}"
         for name, how in (("ess", ",.0f"), ("pareto_k", ".2f"))

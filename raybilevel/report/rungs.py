@@ -29,6 +29,11 @@ def moved(m: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
+def unseen(m: dict[str, Any]) -> str:
+    """Which modes such samples cannot show."""
+    return "no path came to" if "distinct_ancestors" in m else "its samples of p0 did not hold"
+
+
 def _way(m: dict[str, Any]) -> str:
     return "guided and resampled" if "distinct_ancestors" in m else "moved"
 

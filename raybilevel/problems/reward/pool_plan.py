@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from raybilevel.problems.base import Arrays, Stage
 from raybilevel.problems.prompts.prompt_list import prompt_places
-from raybilevel.problems.reward.drawing.island_rows import islands_of
+from raybilevel.problems.reward.drawing.island_rows import are_in_islands, shards_of
 from raybilevel.problems.reward.drawing.lineages import lineages_of
 from raybilevel.problems.reward.drawing.paths import guides_of, is_guided
 from raybilevel.problems.reward.shards import DrawRewards, DrawSamples
@@ -91,13 +91,26 @@ class PoolPlan:
 
     def shown(self, state: Arrays, rows: np.ndarray) -> Iterator[DrawSamples]:
         """Shards that draw the samples of rows (m,), in their order."""
+        if not are_in_islands(state):
+            yield from self._cut(state, rows)
+            return
+        for part, islands, picked in shards_of(state, rows, self.shard_size):
+            if islands is None:
+                yield from self._cut(state, part)
+            else:
+                paths = tuple(picked.tolist())
+                yield replace(self._shown(state, part), islands=islands, picked=paths)
+
+    def _cut(self, state: Arrays, rows: np.ndarray) -> Iterator[DrawSamples]:
         for start in range(0, len(rows), self.shard_size):
-            part = rows[start : start + self.shard_size]
-            prompts = None if self.prompts is None else tuple(state["pool/prompt"][part].tolist())
-            seeds = tuple(state["pool/seed"][part].tolist())
-            lineages = lineages_of(state, part) if "pool/parent" in state else None
-            guided = guides_of(state, part) if is_guided(state) else None
-            yield DrawSamples(seeds, prompts, lineages, guided, *islands_of(state, part))
+            yield self._shown(state, rows[start : start + self.shard_size])
+
+    def _shown(self, state: Arrays, rows: np.ndarray) -> DrawSamples:
+        prompts = None if self.prompts is None else tuple(state["pool/prompt"][rows].tolist())
+        seeds = tuple(state["pool/seed"][rows].tolist())
+        lineages = lineages_of(state, rows) if "pool/parent" in state else None
+        guided = guides_of(state, rows) if is_guided(state) else None
+        return DrawSamples(seeds, prompts, lineages, guided)
 
     def rounds(self, have: int) -> int:
         """Rounds to `size`, or to the limit once the pool is beyond it.

@@ -47,6 +47,7 @@ from raybilevel.problems.reward.export import (
 )
 from raybilevel.problems.reward.guiding.island_ladder import COLUMNS as ISLAND_COLUMNS
 from raybilevel.problems.reward.guiding.pairs import columns as pairs_columns
+from raybilevel.problems.reward.guiding.rounds import PILOT
 from raybilevel.problems.reward.guiding.strata import stop_without_gradient
 from raybilevel.problems.reward.guiding.unweighted import PairsPlan
 from raybilevel.problems.reward.history import unknown_row
@@ -196,10 +197,10 @@ class RewardTuning(RewardSettings, Problem):
     def _without_gradient(self, state: Arrays) -> Stop | None:
         if not self.guides:  # where others are tried, samples are then moved
             return None
-        lower = [f"lower.{name}" for name in self.lower_rewards]
-        if self.resamples:  # along all of them together
-            lower = [" + ".join(lower)] * len(lower)
-        return stop_without_gradient(state, [*lower, "upper"])
+        names = [*(f"lower.{name}" for name in self.lower_rewards), "upper"]
+        found = stop_without_gradient(state, "without_gradient", names)
+        together = " + ".join(names[:-1])
+        return found or stop_without_gradient(state, "without_gradient_together", [together])
 
     def objective(self, state: Arrays) -> PoolObjective:
         """The upper objective on a state's pool; `InputError` where its table has changed."""
@@ -238,7 +239,8 @@ class RewardTuning(RewardSettings, Problem):
         if self.estimator != "annealed" and not self.resamples:
             return 0
         rung = (self.prompt_count or 1) * self.ladder_plan.evaluations_per_prompt
-        return (self.pool_plan.size + rung) * self.source.least_nfe_per_sample
+        pilot = PILOT * self.evaluations_a_step if self.resamples else 0
+        return (self.pool_plan.size + pilot + rung) * self.source.least_nfe_per_sample
 
     @property
     def _fewest_evaluations(self) -> int:

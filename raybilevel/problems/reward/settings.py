@@ -115,7 +115,8 @@ class RewardSettings(Settings):
         samples that are moved, chains at once; a rung has a 32nd of `pool_size`, so that a smaller
         shard_size lets more workers share it.
     batch_size
-        Images that a pipeline draws at once within a shard, where not all of them fit into memory.
+        Images that a pipeline draws at once within a shard, where not all of them fit into memory;
+        with `guided_resampling` a whole island at least.
     halve_batches
         Whether a batch that does not fit is drawn in halves; images then depend on the memory, to
         rounding, and the run is marked inexact. Else the run ends, and says how many fit.
@@ -305,6 +306,12 @@ class RewardSettings(Settings):
             raise InputError(
                 f"guided_resampling is true, but estimator is '{self.estimator}', whose paths are "
                 "not resampled; give estimator: guided, or leave it out"
+            )
+        plan = self.ladder_plan
+        if isinstance(plan, IslandLadder) and plan.each > (self.batch_size or plan.each):
+            raise InputError(
+                f"batch_size is {self.batch_size}, but an island of guided paths is drawn at once, "
+                f"of {plan.each}; give that, more islands, or a smaller pool_size"
             )
         in_islands = self.estimator == "annealed" or self.resamples
         if in_islands and self.size < self._fewest_to_move:

@@ -72,8 +72,8 @@ class GuideIslands(Shard):
 
     A row has the rewards of the path that took its place, `pool/path`, counted in its island, and
     where the noise of that began, `pool/ancestor`; `pool/seed` is of the place itself. `log_z` is
-    what the row's island says of log Z. `without_gradient` counts samples where that of s.r is not
-    finite, for each lower reward alike.
+    what the row's island says of log Z; `without_gradient_together` counts, in sums, samples where
+    the gradient of s.r is not finite.
 
     Attributes
     ----------
@@ -146,13 +146,12 @@ class DrawSamples(Shard):
     prompts : as for `DrawRewards`.
     lineages : of each sample, which is drawn where it leads; None where none was ever moved.
     guided : the same samples where they are guided paths; None where they are not.
-    islands : of one island each, from which `picked` says (island, path) of the samples; a path
-        below zero is drawn by its seed alone.
+    islands : that delivered them, of whose paths they are `picked`; None where none did.
     """
 
     seeds: tuple[int, ...]
     prompts: tuple[int, ...] | None = None
     lineages: tuple[Lineage, ...] | None = None
     guided: GuidePaths | None = None
-    islands: tuple[GuideIslands, ...] = ()
-    picked: tuple[tuple[int, int], ...] = ()
+    islands: GuideIslands | None = None
+    picked: tuple[int, ...] = ()

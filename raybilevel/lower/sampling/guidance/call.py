@@ -201,7 +201,8 @@ class GuidedCall:
         reach = s[:, None].double() * torch.where(_beside(finite, gradients), gradients, 0).double()
         end, drawn = done.prev_sample.detach(), noise.like(sample)
         if (taken := self._taken(asked, guide)) is not None:
-            end, reach = end[taken] + s * (drawn - drawn[taken]), reach[taken]
+            s, reach = s[taken], reach[taken]  # some networks say it of each sample
+            end = end[taken] + s * (drawn - drawn[taken])
         push = guide.tau(len(self._terms)) * (_beside(guide.scales, reach) * reach).sum(1)
         self._weigh(push.flatten(1), drawn.double().flatten(1))
         self._note(reach.flatten(2), (drawn.double() + push).flatten(1), finite)

@@ -87,7 +87,7 @@ class GuidedSampler:
         images, paid = [], []
         for p in self._parts(len(seeds), steering.each):
             with (
-                self._fitting(p.stop - p.start, steering.each),
+                self._fitting(p.stop - p.start),
                 self._steered_call.by(steering.at(p)),
             ):
                 images.append(self._sampler.draw(seeds[p], _at(conditions, p)))
@@ -102,19 +102,19 @@ class GuidedSampler:
     def _guided(
         self, seeds: Sequence[int], conditions: Conditions, guide: Guide
     ) -> tuple[Drawn, PathTerms]:
-        with self._fitting(len(seeds), guide.each), self._call.by(guide):
+        with self._fitting(len(seeds), together=guide.each), self._call.by(guide):
             drawn = self._sampler.draw(seeds, conditions)
         drawn.cost.nfe *= 1 + self._gradient * guide.scales.shape[1]
         return drawn, self._call.terms
 
     @contextmanager
-    def _fitting(self, count: int, each: int) -> Iterator[None]:
+    def _fitting(self, count: int, together: int = 1) -> Iterator[None]:
         """Say how many images a batch had that did not fit into memory: `TooLargeError`."""
         try:
             yield
         except torch.OutOfMemoryError as error:
             self._sampler.forget()
-            raise TooLargeError(_does_not_fit(self._named, count, each)) from error
+            raise TooLargeError(_does_not_fit(self._named, count, together)) from error
 
     def check(self, conditions: Conditions) -> None:
         """Refuse a pipeline that decodes other images than rewards would be asked on.
@@ -172,10 +172,13 @@ def without_noise(named: str) -> str:
     )
 
 
-def _does_not_fit(named: str, count: int, each: int) -> str:
+def _does_not_fit(named: str, count: int, together: int) -> str:
     said = f"{named} ran out of memory with {count} guided image{'s'[: count > 1]} at once"
-    if count == each > 1:
-        return f"{said}, which are drawn together; give a smaller pool_size, or more islands"
+    if count == together > 1:
+        return (
+            f"{said}, which are an island; gradient_checkpointing: true, smaller images "
+            "(call_options) or 16 bits (dtype) take less, and of more islands each is smaller, to 8"
+        )
     if count > 1:
         return f"{said}; give a smaller batch_size, such as {max(count // 4, 1)}"
     return (

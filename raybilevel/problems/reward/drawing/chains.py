@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING
@@ -48,29 +48,18 @@ def samples_of(batches: Batches, shard: DrawSamples) -> DrawnSamples:
     """The samples that a shard asks for: those that were never moved are drawn by their seeds."""
     if shard.guided is not None:
         return guided_samples(batches, shard.guided)
-    if shard.islands:
-        return _with_others(batches, shard, picked_samples(batches, shard.islands, shard.picked))
+    if shard.islands is not None:
+        return picked_samples(batches, shard.islands, shard.picked)
     lineages, seeds = shard.lineages or (), np.array(shard.seeds)
-    rows = [i for i, lineage in enumerate(lineages) if lineage.moved]
-    if not rows:
+    moved_rows = [i for i, lineage in enumerate(lineages) if lineage.moved]
+    if not moved_rows:
         return batches.of_seeds(shard.seeds, shard.prompts)
-    z = batches.particles.at([lineages[i] for i in rows])
-    moved = batches.of_noise(z, seeds[rows].tolist(), _at(shard.prompts, rows))
-    return _with_others(batches, shard, [(moved, rows)])
-
-
-def _with_others(
-    batches: Batches, shard: DrawSamples, drawn: Iterable[tuple[DrawnSamples, list[int]]]
-) -> DrawnSamples:
-    """Some rows of a shard, which are drawn, with the others, which their seeds draw."""
-    parts, placed = [], []
-    for part, rows in drawn:
-        parts.append(part)
-        placed += rows
-    if others := sorted({*range(len(shard.seeds))} - {*placed}):
-        seeds = [shard.seeds[i] for i in others]
-        parts.append(batches.of_seeds(seeds, _at(shard.prompts, others)))
-    return _in_order(parts, placed + others)
+    z = batches.particles.at([lineages[i] for i in moved_rows])
+    rows = [i for i, lineage in enumerate(lineages) if not lineage.moved]
+    drawn = [batches.of_noise(z, seeds[moved_rows].tolist(), _at(shard.prompts, moved_rows))]
+    if rows:
+        drawn.append(batches.of_seeds(seeds[rows].tolist(), _at(shard.prompts, rows)))
+    return _in_order(drawn, moved_rows + rows)
 
 
 def _at(places: Sequence[int] | None, rows: Sequence[int]) -> list[int] | None:

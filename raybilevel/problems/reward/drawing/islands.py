@@ -5,7 +5,7 @@ One gradient is enough, that of s.r: nobody asks for their density under another
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -37,19 +37,14 @@ def guided_islands(batches: Batches, shard: GuideIslands) -> Output:
         "pool/ancestor": ancestors,
         "log_z": np.repeat(log_z, shard.each),
     }
-    lost = np.repeat(np.sum(~terms.finite.numpy(), axis=0), lower.shape[1], axis=1)
-    return replace(output, rows=rows, sums={**output.sums, "without_gradient": lost})
+    lost = np.sum(~terms.finite.numpy(), axis=0)
+    return replace(output, rows=rows, sums={**output.sums, "without_gradient_together": lost})
 
 
-def picked_samples(
-    batches: Batches, islands: Sequence[GuideIslands], picked: Sequence[tuple[int, int]]
-) -> Iterator[tuple[DrawnSamples, list[int]]]:
-    """Of each island the samples that are picked of it, and their places in `picked`."""
-    for place, island in enumerate(islands):
-        drawn = _drawn(batches, island)[0]
-        rows = [row for row, (at, path) in enumerate(picked) if at == place and path >= 0]
-        paths = [picked[row][1] for row in rows]
-        yield replace(drawn, samples=drawn.samples[paths]), rows
+def picked_samples(batches: Batches, islands: GuideIslands, picked: Sequence[int]) -> DrawnSamples:
+    """Some of the paths of islands, all of which are drawn."""
+    drawn = _drawn(batches, islands)[0]
+    return replace(drawn, samples=drawn.samples[list(picked)])
 
 
 def _drawn(batches: Batches, shard: GuideIslands) -> tuple[DrawnSamples, PathTerms, PathGroups]:

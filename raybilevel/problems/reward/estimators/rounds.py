@@ -109,8 +109,12 @@ def _on_the_ladder(
 def _begins(settings: RewardSettings, state: Arrays, stop: Stop | None) -> bool:
     """Whether samples are moved from now on."""
     plan = settings.pool_plan
-    if "pool/rung" not in state or "fixed" in state or size_of(state) < plan.size:
+    if "pool/rung" not in state or size_of(state) < plan.size:
         return False
-    if settings.estimator == "annealed" or settings.resamples:
+    if settings.resamples:
+        return True
+    if "fixed" in state:
+        return False
+    if settings.estimator == "annealed":
         return True
     return stop is not None and stop.status is Status.STOPPED

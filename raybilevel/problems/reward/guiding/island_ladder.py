@@ -16,6 +16,7 @@ import numpy as np
 from raybilevel.problems.base import Arrays, Metrics, Output, Stage
 from raybilevel.problems.reward.annealing.plan import LadderPlan
 from raybilevel.problems.reward.annealing.rung import further
+from raybilevel.problems.reward.drawing.island_rows import islands_a_shard
 from raybilevel.problems.reward.drawing.paths import shard_of
 from raybilevel.problems.reward.pool_plan import counted, grown
 from raybilevel.problems.reward.shards import GuideIslands
@@ -34,6 +35,8 @@ _FEWEST_EACH = 8  # paths of an island: fewer say little of Z
 @dataclass(frozen=True)
 class IslandLadder(LadderPlan):
     """Islands and paths of a rung, which costs about as much as one of samples that are moved.
+
+    More, where few samples are drawn of many prompts: an island has eight paths at least.
 
     Attributes
     ----------
@@ -103,7 +106,7 @@ def _shards(
     seeds = np.array(sample_seeds(state["seed_base"], first, first + len(islands) * plan.each))
     of, found = np.repeat(islands // plan.islands, plan.each), []
     places = _places(state)
-    step = max(plan.shard_size // plan.each, 1) * plan.each
+    step = islands_a_shard(plan.shard_size, plan.each) * plan.each
     for start in range(0, len(seeds), step):
         part = slice(start, start + step)
         named = None if places is None else places[of[part]]
@@ -117,10 +120,10 @@ def _places(state: Arrays) -> np.ndarray | None:
 
 
 def row_of_islands(state: Arrays) -> Metrics:
-    """What the history says of a state's last rung beside what it says of any."""
-    last = len(state["rungs_scale"]) - 1
-    rows = np.flatnonzero(state["pool/rung"] == last)
-    if not last:
-        return {"distinct_ancestors": math.nan}
-    pairs = np.column_stack([state["pool/island"][rows], state["pool/ancestor"][rows]])
-    return {"distinct_ancestors": len(np.unique(pairs, axis=0)) / len(np.unique(pairs[:, 0]))}
+    """What the history says of a state's last rung in place of how samples were moved there."""
+    last, distinct = len(state["rungs_scale"]) - 1, math.nan
+    if last:
+        rows = np.flatnonzero(state["pool/rung"] == last)
+        pairs = np.column_stack([state["pool/island"][rows], state["pool/ancestor"][rows]])
+        distinct = len(np.unique(pairs, axis=0)) / len(np.unique(pairs[:, 0]))
+    return {"rho": math.nan, "distinct_ancestors": distinct}

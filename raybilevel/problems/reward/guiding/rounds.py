@@ -13,7 +13,7 @@ from raybilevel.problems.reward.pool_plan import PoolPlan, counted, grown, size_
 from raybilevel.problems.reward.shards import DrawRewards, GuidePaths
 from raybilevel.upper.guidance.schedule import choose_schedule
 
-_PILOT = 256
+PILOT = 256
 """Paths that the schedule is chosen on, and nothing else."""
 
 
@@ -52,7 +52,7 @@ def piloted(
     state: Arrays, plan: PoolPlan, shares: np.ndarray, towards: np.ndarray
 ) -> Generator[Stage, Output, Arrays]:
     """The state with a schedule, chosen on paths of p0 that are in no pool."""
-    pilot = Pilot.begin(state, plan, shares, 0, _PILOT)
+    pilot = Pilot.begin(state, plan, shares, 0, PILOT)
     s = pilot.scales(towards)
     drawn = yield pilot.stage(np.zeros_like(s), None)
     rows = drawn.rows

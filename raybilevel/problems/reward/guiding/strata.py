@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,8 @@ _REACH = 0.5
 """Effective paths where a stratum is drawn, over those that gates ask for: just beyond what can be
 believed, so that this comes within."""
 
-_UNFINISHED = (StopReason.FRONTIER, StopReason.NOWHERE, StopReason.FLAT)
+_TOO_FAR = (StopReason.FRONTIER, StopReason.NOWHERE)
+_UNFINISHED = (*_TOO_FAR, StopReason.FLAT)
 
 
 def next_scales(
@@ -47,12 +49,21 @@ def stop_of_strata(solution: PoolSolution, plan: PoolPlan) -> Stop | None:
     settled = all(ending.reason not in _UNFINISHED for ending in found.values())
     if solution.n < plan.size or (solution.n < plan.limit and not settled):
         return None
-    return joined_stop(found, f"give guided_resampling: true, or {plan.remedy}")
+    stop = joined_stop(found, plan.remedy)
+    if any(ending.reason in _TOO_FAR for ending in found.values()):
+        reason = f"{stop.reason}; another run with guided_resampling: true may lead farther"
+        return replace(stop, reason=reason)
+    return stop
 
 
-def stop_without_gradient(state: Arrays, names: Sequence[str]) -> Stop | None:
-    """The end of a run where a lower reward's gradient is no finite number; None where all are."""
-    lost = state.get("without_gradient")
+def stop_without_gradient(state: Arrays, counted: str, names: Sequence[str]) -> Stop | None:
+    """The end of a run where a lower reward's gradient is no finite number; None where all are.
+
+    Parameters
+    ----------
+    counted : the key of samples (T, rewards) without one; names : of the rewards.
+    """
+    lost = state.get(counted)
     if lost is None or not lost.any():
         return None
     step, reward = np.argwhere(lost)[0]

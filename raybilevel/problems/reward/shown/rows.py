@@ -10,6 +10,7 @@ import numpy as np
 from raybilevel.problems.base import Arrays
 from raybilevel.problems.prompts.prompt_list import prompt_places
 from raybilevel.problems.reward.annealing.rungs import counting, counting_rows
+from raybilevel.problems.reward.drawing.island_rows import are_in_islands
 from raybilevel.problems.reward.pool_objective import PoolPoint
 from raybilevel.problems.reward.shown.along import AlongLambda
 from raybilevel.problems.reward.shown.descendants import Descendants
@@ -50,8 +51,10 @@ class ShownRows:
         rng, descendants = np.random.default_rng(seed), Descendants.of(state, point)
         if prompts is None:
             before, after = _rows(weights, rng)
+            after = _side_by_side(state, after, 1)
             return cls(of_pool[before], of_pool[after], None, descendants)
         before, after = _rows_by_prompt(counting(state), weights, prompts, rng)
+        after = _side_by_side(state, after, shown_prompts(prompts))
         along = AlongLambda.of(point.objective, point.x, seed, shown_prompts(prompts))
         if along is not None:
             along = replace(along, rows=of_pool[along.rows])
@@ -99,6 +102,13 @@ def _rows(weights: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
     """Of p0, and as many of p_x, whose weights (n,) are given."""
     count = min(_SHOWN, len(weights))
     return np.arange(count), resample(weights, count, rng)
+
+
+def _side_by_side(state: Arrays, rows: np.ndarray, prompts: int) -> np.ndarray:
+    """Each prompt's in the order of the pool where islands are drawn again whole, each once."""
+    if not are_in_islands(state):
+        return rows
+    return np.sort(rows.reshape(prompts, -1), axis=1).ravel()
 
 
 def _rows_by_prompt(

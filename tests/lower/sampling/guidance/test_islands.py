@@ -1,12 +1,17 @@
 """Guided paths resampled in islands: what they say of Z has its mean, whatever guides them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
-from raybilevel.lower.sampling.guidance.call import Guide
+from raybilevel.errors import TooLargeError
+from raybilevel.lower.sampling.guidance.call import Guide, GuidedCall
 from raybilevel.lower.sampling.guidance.path_groups import PathGroups
 from raybilevel.lower.sampling.guidance.sampler import GuidedSampler
+from raybilevel.lower.sampling.noise import seeded
 from raybilevel.lower.sampling.pipelines.sampler import PipelineSampler
 from raybilevel.testing.gaussian_pipeline import gaussian_pipeline, pixel, variance
 
@@ -55,6 +60,39 @@ def test_paths_stay_in_their_islands_whatever_the_batch():
     np.testing.assert_allclose(told.weights.log_z, again.weights.log_z, atol=1e-5)
     np.testing.assert_array_equal(told.weights.ancestors, again.weights.ancestors)
     assert whole.cost.nfe == parts.cost.nfe == 4 * EACH * STEPS * 3
+
+
+def test_an_island_that_does_not_fit_into_memory_says_what_would():
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    drawing = sampler()
+    drawing.network.register_forward_hook(full)
+    with pytest.raises(
+        TooLargeError, match=r"^it ran out of memory with 16 guided images at once, "
+    ):
+        drawing.draw(range(EACH), None, guide(1, 0.0, 1.0))
+
+
+def test_a_path_that_takes_anothers_place_moves_by_the_others_mean_and_variance():
+    """Of steps whose variance networks predict, each sample's its own."""
+    scheduler = DDPMScheduler(variance_type="learned_range")
+    scheduler.set_timesteps(10)
+    x, output = torch.randn(3, 1, 2, 2, generator=seeded([0])[0]), torch.zeros(3, 2, 2, 2)
+    output[1, 1] = 2.0  # of the second the variance is another
+
+    def second_alone(images, rows):
+        return 100 * torch.tensor([[0.0], [1.0], [0.0]]) + 0 * images.sum()
+
+    def step(places):
+        generators = seeded([1, 2, 3])
+        return scheduler.step(output[places], 500, x[places], generator=generators).prev_sample
+
+    guided = GuidedCall(SimpleNamespace(scheduler=scheduler), torch.nn.Identity(), lambda z: z)
+    with guided.by(Guide(second_alone, torch.ones(3, 1), 1.0, islands=PathGroups([7], 3))):
+        got = step([0, 1, 2])
+    torch.testing.assert_close(got, step([1, 1, 1]))
+    assert guided.terms.weights.ancestors.tolist() == [1, 1, 1]
 
 
 def test_islands_of_no_strength_draw_what_paths_alone_draw():

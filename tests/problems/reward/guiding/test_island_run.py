@@ -6,10 +6,13 @@ import torch
 from guided_toys import gaussian_tuning, other
 
 from raybilevel import RunConfig, Variable
-from raybilevel.problems.base import Status
-from raybilevel.problems.reward.guiding.island_ladder import IslandLadder
+from raybilevel.problems.base import Output, Status
+from raybilevel.problems.reward.annealing.rungs import begin, columns_of_p0
+from raybilevel.problems.reward.drawing.island_rows import shards_of
+from raybilevel.problems.reward.guiding.island_ladder import IslandLadder, next_islands
 from raybilevel.runtime.rounds import run_locally
 from raybilevel.testing.gaussian_pipeline import pixel, variance
+from raybilevel.upper.prompts import Prompts
 
 STEPS = 20
 V = variance(STEPS)
@@ -77,6 +80,51 @@ def test_two_weights_are_found_along_one_gradient():
         assert low < mean * 0.4 / variance(10) < high
     (before, after), on_rung = (row["nfe_total"] for row in rows[-3:-1]), run.state["pool/rung"]
     assert after - before == 3 * 10 * np.sum(on_rung == on_rung.max() - 1)
+
+
+def test_prompts_that_have_arrived_wait_and_islands_are_drawn_again_as_they_were():
+    """Of two prompts, the fourth and the eighth of a list, the second has arrived."""
+    rng, plan = np.random.default_rng(0), IslandLadder(4, 1, 16, each=8, evaluations=3)
+    lower, of = rng.normal(size=(128, 1)), np.repeat([0, 1], 64)
+    rows = {"pool/seed": np.arange(128), "pool/prompt": np.array([3, 7])[of]}
+    empty = {"pool/seed": np.empty(0, np.int64), "pool/prompt": np.empty(0, np.int64)}
+    state = columns_of_p0(empty, rows, plan) | begin(plan, 2, 1)
+    state |= {"pool/lower.a": lower[:, 0], "pool/path": np.full(128, -1)}
+    state |= {"pool/ancestor": np.full(128, -1), "rungs_heading": np.array([[1.0], [0.0]])}
+    state |= {"seed_base": np.array(5), "guided_taus": np.ones(2)}
+    round_ = next_islands(state, plan, Prompts(of, np.array([0.5, 0.5])), lower)
+    shards = next(round_).shards
+    assert [shard.paths.prompts for shard in shards] == [(3,) * 16] * 2
+    count = 32
+    found = {
+        "pool/seed": np.concatenate([shard.paths.seeds for shard in shards]),
+        "pool/prompt": np.full(count, 3), "pool/lower.a": rng.normal(size=count),
+        "pool/path": rng.integers(8, size=count), "pool/ancestor": rng.integers(8, size=count),
+        "log_z": np.repeat([0.1, 0.2, 0.3, 0.4], 8),
+    }  # fmt: skip
+    with pytest.raises(StopIteration) as ended:
+        round_.send(Output({}, found))
+    after = ended.value.value
+    assert after["rungs_log_z"][1].tolist() == [[0.1, 0.2, 0.3, 0.4], [0.0] * 4]
+    assert after["rungs_scale"][1, 0] > 0 == after["rungs_scale"][1, 1]
+    assert after["pool/island"][128:].tolist() == np.repeat(np.arange(4), 8).tolist()
+
+    asked = np.array([0, 128 + 3, 128 + 9, 128 + 17, 128 + 3])
+    parts = list(shards_of(after, asked, plan.shard_size))
+    assert [part.tolist() for part, *_ in parts] == [[0], [131, 137], [145], [131]]
+    assert [drawn for _, drawn, _ in parts] == [None, *shards, shards[0]]
+    path = found["pool/path"]
+    assert parts[1][2].tolist() == [path[3], 8 + path[9]]
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_whichever_reward_has_none():
+    def lost_later(images):
+        u = pixel(images)
+        return u + torch.where(u > 2.0, (u * 0).abs().sqrt(), torch.zeros_like(u))
+
+    run, _ = run_locally(tuning(lower_reward=lost_later), RunConfig(seed=0))
+    assert run.stop.status is Status.STOPPED
+    assert "the gradient of reward 'lower.lower' is not finite for" in run.stop.reason
 
 
 def test_prompts_have_islands_of_eight_paths_at_least():
