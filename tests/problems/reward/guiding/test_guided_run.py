@@ -9,19 +9,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from guided_toys import black_box, gaussian_tuning, other
+from guided_toys import (
+    STEPS,
+    V,
+    assert_six_nats_from_p0,
+    assert_two_weights_inside,
+    black_box,
+    gaussian_tuning,
+    two_weights,
+)
 
-from raybilevel import RunConfig, Variable
+from raybilevel import RunConfig
 from raybilevel.errors import InputError
 from raybilevel.problems.base import Status
 from raybilevel.problems.reward.shards import DrawRewards
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.testing.gaussian_pipeline import pixel, variance
+from raybilevel.testing.gaussian_pipeline import pixel
 from raybilevel.upper.penalty import Pool
 from raybilevel.upper.prompts import Prompts
-
-STEPS = 20
-V = variance(STEPS)
 
 
 def broken(images):
@@ -40,13 +45,8 @@ def guided():
 
 
 def test_an_optimum_six_nats_from_p0_is_inside_its_interval(guided):
-    run, rows = guided
-    last = rows[-1]
-    assert run.stop.status is Status.CONVERGED
-    width = np.log(last["interval_high/lambda"] / last["interval_low/lambda"])
-    assert width < 0.1
-    assert abs(np.log(last["config/lambda"] / (V / 2.5))) < width  # four standard errors
-    assert last["kl"] == pytest.approx(2.5**2 / (2 * V), rel=0.05)
+    (run, rows), last = guided, guided[1][-1]
+    assert_six_nats_from_p0(run, rows, width=0.1, rel=0.05)
     assert last["ess"] > 400
     pool, pilot, shown = len(run.state["pool/seed"]), 256, 64
     assert last["nfe_total"] == (pool + pilot + shown) * STEPS * 3
@@ -81,18 +81,9 @@ def test_a_pool_of_p0_has_the_same_law_and_says_nothing_there():
 
 
 def test_two_weights_are_guided_by_a_gradient_each():
-    best = {"one": 1.0, "two": 0.5}
-    problem = tuning(
-        lower_reward={"one": pixel, "two": other}, lambda_=0.4,
-        weights={name: Variable(name, 0.1, 0.0, 8.0) for name in best},
-        upper_reward=lambda images: -((pixel(images) - 1) ** 2) - (other(images) - 0.5) ** 2,
-        max_pool_size=8192, sampling_steps=10,
-    )  # fmt: skip
+    problem = two_weights(estimator="guided", max_pool_size=8192)
     run, rows = run_locally(problem, RunConfig(seed=0))
-    assert run.stop.status is Status.CONVERGED
-    for name, mean in best.items():
-        low, high = (rows[-1][f"interval_{end}/{name}"] for end in ("low", "high"))
-        assert low < mean * 0.4 / variance(10) < high
+    assert_two_weights_inside(run, rows)
     assert rows[-1]["nfe_total"] % (10 * 5) == 0
 
 

@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from guided_toys import gaussian_tuning, other
+from guided_toys import (
+    STEPS,
+    assert_six_nats_from_p0,
+    assert_two_weights_inside,
+    gaussian_tuning,
+    two_weights,
+)
 
-from raybilevel import RunConfig, Variable
+from raybilevel import RunConfig
 from raybilevel.problems.base import Output, Status
 from raybilevel.problems.reward.annealing.rungs import begin, columns_of_p0
 from raybilevel.problems.reward.drawing.island_rows import shards_of
 from raybilevel.problems.reward.guiding.island_ladder import IslandLadder, next_islands
 from raybilevel.runtime.rounds import run_locally
-from raybilevel.testing.gaussian_pipeline import pixel, variance
+from raybilevel.testing.gaussian_pipeline import pixel
 from raybilevel.upper.prompts import Prompts
-
-STEPS = 20
-V = variance(STEPS)
 
 
 def tuning(**changes):
@@ -30,13 +33,8 @@ def resampled():
 
 def test_an_optimum_six_nats_from_p0_is_inside_its_interval(resampled):
     run, rows = resampled
-    last = rows[-1]
-    assert run.stop.status is Status.CONVERGED
-    width = np.log(last["interval_high/lambda"] / last["interval_low/lambda"])
-    assert width < 0.3
-    assert abs(np.log(last["config/lambda"] / (V / 2.5))) < width  # four standard errors
-    assert last["kl"] == pytest.approx(2.5**2 / (2 * V), rel=0.1)
-    assert "ess" not in last  # rows depend on each other
+    assert_six_nats_from_p0(run, rows, width=0.3, rel=0.1)
+    assert "ess" not in rows[-1]  # rows depend on each other
 
 
 def test_the_history_says_how_many_ancestors_islands_have_left(resampled):
@@ -66,18 +64,9 @@ def test_samples_of_p_x_come_from_their_islands(resampled):
 
 
 def test_two_weights_are_found_along_one_gradient():
-    best = {"one": 1.0, "two": 0.5}
-    problem = tuning(
-        lower_reward={"one": pixel, "two": other}, lambda_=0.4,
-        weights={name: Variable(name, 0.1, 0.0, 8.0) for name in best},
-        upper_reward=lambda images: -((pixel(images) - 1) ** 2) - (other(images) - 0.5) ** 2,
-        sampling_steps=10, pool_size=1024,
-    )  # fmt: skip
+    problem = two_weights(estimator="guided", guided_resampling=True)
     run, rows = run_locally(problem, RunConfig(seed=0))
-    assert run.stop.status is Status.CONVERGED
-    for name, mean in best.items():
-        low, high = (rows[-1][f"interval_{end}/{name}"] for end in ("low", "high"))
-        assert low < mean * 0.4 / variance(10) < high
+    assert_two_weights_inside(run, rows)
     (before, after), on_rung = (row["nfe_total"] for row in rows[-3:-1]), run.state["pool/rung"]
     assert after - before == 3 * 10 * np.sum(on_rung == on_rung.max() - 1)
 
