@@ -307,7 +307,7 @@ class RewardSettings(Settings):
                 f"guided_resampling is true, but estimator is '{self.estimator}', whose paths are "
                 "not resampled; give estimator: guided, or leave it out"
             )
-        plan = self.ladder_plan
+        plan = self.ladder_plan if self.resamples else None
         if isinstance(plan, IslandLadder) and plan.each > (self.batch_size or plan.each):
             raise InputError(
                 f"batch_size is {self.batch_size}, but an island of guided paths is drawn at once, "

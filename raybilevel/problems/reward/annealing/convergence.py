@@ -56,7 +56,8 @@ def _disagreeing(refused: Diagnostics) -> Stop | None:
         return None
     return Stop(
         Status.STOPPED,
-        "best_params is as far as samples in islands can be believed, and no optimum: beyond, they "
-        f"disagree about log Z by {refused.log_z_sd:.2f} (it must be {gates.max_log_z_sd:.1f}); "
+        "best_params is as far as samples in islands can be believed, and no optimum: beyond, "
+        f"islands disagree about log Z by {refused.log_z_sd:.2f} (it must be "
+        f"{gates.max_log_z_sd:.1f}); "
         "raise pool_size, for more samples an island, or the low bound of lambda",
     )
