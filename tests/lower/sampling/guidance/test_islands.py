@@ -91,6 +91,7 @@ def test_a_path_that_takes_anothers_place_moves_by_the_others_mean_and_variance(
     guided = GuidedCall(SimpleNamespace(scheduler=scheduler), torch.nn.Identity(), lambda z: z)
     asked = Guide(second_alone, torch.ones(3, 1), 1.0, islands=PathGroups([7], 3))
     with torch.no_grad(), guided.by(asked):  # as in a pipeline's call
+        torch.set_grad_enabled(True)  # as a call of the network does
         got = step([0, 1, 2])
     torch.testing.assert_close(got, step([1, 1, 1]))
     assert guided.terms.weights.ancestors.tolist() == [1, 1, 1]
